@@ -1,0 +1,58 @@
+//! What the state wants done: data that the loop carries out.
+
+use crate::wire::{ChannelId, DispatchRequest};
+
+use super::msg::RequestId;
+use super::state::SavedState;
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Start a run. The channel is already watched; the answer comes as `Msg::Dispatched`.
+    Dispatch {
+        /// Comes back with the answer.
+        request: RequestId,
+        /// The channel, minted here.
+        channel: ChannelId,
+        /// The body.
+        body: Box<DispatchRequest>,
+    },
+    /// Watch a channel from its first retained event.
+    Watch {
+        /// The channel.
+        channel: ChannelId,
+        /// Comes back with every batch.
+        generation: u64,
+    },
+    /// Stop watching a channel.
+    Unwatch {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// Publish a message; the answer comes as `Msg::Published`.
+    Publish {
+        /// Comes back with the answer.
+        request: RequestId,
+        /// The channel, as it came in the event.
+        channel: ChannelId,
+        /// The message.
+        message: serde_json::Value,
+    },
+    /// Stop the channel's run on the server; the answer comes as `Msg::Cancelled`.
+    CancelRun {
+        /// The run's channel.
+        channel: ChannelId,
+    },
+    /// Write down what is watched, so that the next start shows it again.
+    Save(Box<SavedState>),
+    /// Copy a text to the clipboard; the answer comes as `Msg::Copied`.
+    Copy(String),
+    /// Ask for the account's runs (for titles).
+    ListRuns,
+    /// Draw the whole screen again.
+    Redraw,
+    /// Give the terminal back and stop until the shell continues us.
+    Suspend,
+    /// End the program.
+    Quit,
+}

@@ -1,0 +1,106 @@
+//! Everything that can happen to the program: the closed set of messages into the loop.
+
+use crate::transcript::{BlockId, FeedBatch};
+use crate::wire::ChannelId;
+use crate::wire::request::{RunSummary, ServerInfo};
+
+use super::action::Action;
+
+/// The time, passed in so that every rule about time is a plain test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Now {
+    /// Unix time in milliseconds; it may jump.
+    pub unix_ms: u64,
+    /// Milliseconds since the program started; it never runs backwards.
+    pub monotonic_ms: u64,
+}
+
+/// Ties a reply to its request; a reply to another is stale and ignored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// Where a transcript is scrolled to: its end, or a place in its content, never a row of the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scroll {
+    /// At the end, following what comes.
+    #[default]
+    Tail,
+    /// A place that stays where it is while text arrives, folds and the width change.
+    Anchor {
+        /// The block at the top of the view.
+        block: BlockId,
+        /// How far into the block's text the top row begins, in bytes of its source.
+        offset: usize,
+    },
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Msg {
+    /// A key that stands in the action table was pressed (or a command was picked).
+    Action(Action),
+    /// The compose box holds another text.
+    DraftChanged(String),
+    /// The compose box was sent.
+    Submit(String),
+    /// The text line of the open dialogue was entered (a channel id, a JSON answer).
+    DialogueSubmit(String),
+    /// The text of the open dialogue changed.
+    DialogueChanged(String),
+    /// The open overlay or dialogue was left.
+    Dismiss,
+    /// The transcript in focus is to be shown from here.
+    ScrollTo(Scroll),
+    /// The selection of the list moves to this place from the top.
+    SelectIndex(usize),
+    /// Fold or unfold a block of the transcript in focus.
+    ToggleFold(BlockId),
+    /// The terminal has another size, in columns and rows.
+    Resize(u16, u16),
+    /// The terminal gained or lost the focus.
+    TerminalFocus(bool),
+    /// Time passed: something on the screen or in the rules depends on it.
+    Tick,
+    /// A feed has something.
+    Feed {
+        /// The channel.
+        channel: ChannelId,
+        /// Which watch of this channel it belongs to; another is stale.
+        generation: u64,
+        /// What came.
+        batch: FeedBatch,
+    },
+    /// A server was found or started, or could not be.
+    Server(Result<Box<ServerInfo>, String>),
+    /// The answer to [`super::Effect::Dispatch`].
+    Dispatched {
+        /// Which request it answers.
+        request: RequestId,
+        /// The channel that the run's events go to.
+        channel: ChannelId,
+        /// `Err`: why not, and what to do.
+        result: Result<(), String>,
+    },
+    /// The answer to [`super::Effect::Publish`].
+    Published {
+        /// Which request it answers.
+        request: RequestId,
+        /// `Err`: why not, and what to do.
+        result: Result<(), String>,
+    },
+    /// The answer to [`super::Effect::CancelRun`].
+    Cancelled {
+        /// The run's channel.
+        channel: ChannelId,
+        /// `Err`: why not, and what to do.
+        result: Result<(), String>,
+    },
+    /// The account's runs, for titles of channels that something else dispatched.
+    Runs(Vec<RunSummary>),
+    /// The answer to [`super::Effect::Copy`]: which ways were used, or why none.
+    Copied(Result<String, String>),
+    /// State could not be saved.
+    SaveFailed(String),
+    /// The program is asked to end by a signal, or its terminal is gone.
+    Shutdown,
+}

@@ -1,0 +1,307 @@
+//! The bodies of requests: dispatch and complete, subscribe, publish; and the answers of our additions.
+//!
+//! Types only: which values are allowed together, and which fields a server implements, is checked in
+//! `server`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::event::{Message, MessageKind};
+use super::{ChannelId, Object};
+
+/// The body of `complete`, and of `dispatch` but for the channel.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CompleteRequest {
+    /// The conversation; at least one message.
+    pub messages: Vec<Message>,
+    /// The model to use, by name; the server's own when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The bot's character.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backstory: Option<String>,
+    /// A stored bot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bot_id: Option<String>,
+    /// A stored dataset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset_id: Option<String>,
+    /// A stored skillset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skillset_id: Option<String>,
+    /// Whether texts are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub privacy: Option<bool>,
+    /// Whether texts are moderated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moderation: Option<bool>,
+    /// Files by address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attachments: Option<Vec<Attachment>>,
+    /// Whom the conversation is with: a text or an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact_id: Option<Value>,
+    /// The functions that the model may call.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub functions: Vec<Function>,
+    /// Further abilities, as they came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extensions: Option<Object>,
+    /// Bounds of the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
+}
+
+impl CompleteRequest {
+    /// A conversation that consists of one prompt.
+    pub fn prompt(text: impl Into<String>) -> Self {
+        Self {
+            messages: vec![Message::new(MessageKind::User, text)],
+            ..Self::default()
+        }
+    }
+
+    /// The messages after the last one of the bot: what this request adds to the conversation. A
+    /// run's channel begins with them, so that a second device sees the prompt too.
+    #[must_use]
+    pub fn new_messages(&self) -> &[Message] {
+        let start = self
+            .messages
+            .iter()
+            .rposition(|message| message.kind == MessageKind::Bot)
+            .map_or(0, |at| at + 1);
+        &self.messages[start..]
+    }
+}
+
+/// The body of `dispatch`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DispatchRequest {
+    /// The channel that the run's events go to; the server mints one when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel_id: Option<ChannelId>,
+    /// What to run.
+    #[serde(flatten)]
+    pub complete: CompleteRequest,
+}
+
+/// The answer of `dispatch`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DispatchAnswer {
+    /// The channel that the run's events go to.
+    pub channel_id: ChannelId,
+}
+
+/// A file by address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// Where it is, http or https.
+    pub url: String,
+}
+
+/// A function that the model may call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Function {
+    /// Its name: `^(?!_)[A-Za-z$][A-Za-z0-9_$]*$`, at most 64 characters, unique.
+    pub name: String,
+    /// What it does, for the model.
+    pub description: String,
+    /// A JSON Schema of type `object`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parameters: Option<Value>,
+    /// Where its result comes from; absent: the run ends and its caller handles the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<FunctionResult>,
+    /// When it is called without the model's choice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<FunctionCall>,
+}
+
+/// Where a function's result comes from. Both given: the channel decides.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct FunctionResult {
+    /// This value, at once. `Some(Value::Null)` is a result too.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    pub data: Option<Value>,
+    /// What is published on this channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ChannelId>,
+}
+
+/// When a function is called without the model's choice.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionCall {
+    /// First of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<bool>,
+    /// Last of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<bool>,
+}
+
+/// Bounds of a run; each 1 or more.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Model calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iterations: Option<u64>,
+    /// Continuations after a stop for length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continuations: Option<u64>,
+    /// Function calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u64>,
+}
+
+/// The body of `subscribe`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscribeRequest {
+    /// How many of the newest retained events come first, 0 to 10,000; absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_length: Option<u64>,
+    /// Resume: everything retained after this id; our server's addition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+}
+
+/// The longest history that may be asked for (PROTOCOL, "subscribe").
+pub const LONGEST_HISTORY: u64 = 10_000;
+
+/// The body of `publish`: any JSON value but null.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PublishRequest {
+    /// What to publish.
+    pub message: Value,
+}
+
+/// The answer of `publish`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishAnswer {
+    /// The channel's id.
+    pub id: ChannelId,
+}
+
+/// Where a run stands, in the run list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RunStatus {
+    /// Accepted, not begun.
+    Queued,
+    /// Going on.
+    Running,
+    /// Waiting for a function's result.
+    Waiting,
+    /// Ended with a result.
+    Ended,
+    /// Ended with an error.
+    Failed,
+}
+
+/// One run of the run list; our server's addition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunSummary {
+    /// The run's channel.
+    pub channel_id: ChannelId,
+    /// From the prompt.
+    pub title: String,
+    /// Where it stands.
+    pub status: RunStatus,
+    /// The model's name.
+    pub model: String,
+    /// When it was dispatched, Unix time in milliseconds.
+    pub created_at: u64,
+    /// When it ended, Unix time in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<u64>,
+    /// How it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_reason: Option<String>,
+    /// The names of the functions that it waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<String>,
+}
+
+/// The answer of the run list.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunList {
+    /// The runs, newest first.
+    pub items: Vec<RunSummary>,
+}
+
+/// The answer of `GET /v1/server`; our server's addition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerInfo {
+    /// The server's version.
+    pub version: String,
+    /// The model that answers when a request names none.
+    pub model: String,
+    /// Whether that model is the built-in demo.
+    pub demo: bool,
+    /// How long events are kept.
+    pub retention: Retention,
+    /// Bounds of a run on this server.
+    #[serde(default)]
+    pub limits: Object,
+    /// Runs that have not ended, of all accounts; the local server's starter asks before it stops one.
+    #[serde(default)]
+    pub live_runs: u64,
+    /// A digest of the server's configuration; the local server's starter compares it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_digest: Option<String>,
+}
+
+/// How long events are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retention {
+    /// Seconds after the last event.
+    pub seconds: u64,
+    /// Events a channel.
+    pub events: u64,
+}
+
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_dispatch_reads_and_writes_the_documented_form() {
+        let body = json!({
+            "channelId": "0123456789abcdef",
+            "messages": [{"type": "user", "text": "hi", "meta": {"a": 1}}],
+            "model": "m",
+            "contactId": "c",
+            "functions": [{"name": "f", "description": "d", "parameters": {"type": "object"}, "result": {"data": null}, "call": {"start": true}}],
+            "limits": {"iterations": 2},
+        });
+        let request: DispatchRequest = serde_json::from_value(body.clone()).expect("a dispatch");
+        assert_eq!(serde_json::to_value(&request).expect("JSON"), body);
+        assert_eq!(
+            request.complete.functions[0]
+                .result
+                .as_ref()
+                .and_then(|result| result.data.clone()),
+            Some(Value::Null)
+        );
+    }
+
+    #[test]
+    fn the_new_messages_follow_the_last_of_the_bot() {
+        let mut request = CompleteRequest::prompt("one");
+        assert_eq!(request.new_messages().len(), 1);
+        request.messages.push(Message::new(MessageKind::Bot, "two"));
+        assert!(request.new_messages().is_empty());
+        request.messages.push(Message::new(MessageKind::User, "three"));
+        assert_eq!(request.new_messages()[0].text, "three");
+    }
+}
