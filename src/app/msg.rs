@@ -37,6 +37,14 @@ pub enum Scroll {
 /// Something that happened.
 #[derive(Debug)]
 pub enum Msg {
+    /// The loop runs. Sent once, before anything else: the answer holds [`super::Effect::Watch`] for every
+    /// saved channel. Effects that need the server may come before [`Msg::Server`] said `Ok`: the loop holds
+    /// them until then.
+    Start,
+    /// New channel ids, each from fresh random bytes: the answer to [`super::Effect::NeedIds`].
+    FreshIds(Vec<ChannelId>),
+    /// The mark moves to a part of the transcript in focus.
+    MarkPart(BlockId),
     /// A key that stands in the action table was pressed (or a command was picked).
     Action(Action),
     /// The compose box holds another text.
