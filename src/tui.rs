@@ -1,1 +1,111 @@
-//! (under construction)
+//! The terminal program: puts the terminal, the state, the view and the client together.
+//!
+//! The loop is in [`session`], what it carries out in [`executor`], what it remembers in [`saved`]. No rule of the
+//! program is here (they are in `app`), and no drawing (it is in `ui`).
+
+pub mod executor;
+pub mod saved;
+pub mod service;
+pub mod session;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use color_eyre::eyre::eyre;
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+
+use crate::app::App;
+use crate::client::Client;
+use crate::client::feed::FeedOptions;
+use crate::client::supervisor::Supervisor;
+use crate::term::clipboard::{SystemClipboard, is_local_session};
+use crate::term::{Screen as _, TerminalInput, TerminalScreen, panic};
+use crate::ui::{Ui, UiOptions};
+use crate::wire::request::ServerInfo;
+use executor::Executor;
+use service::{ClientService, Connected};
+use session::{Clock, Ending, Session};
+
+/// How many batches may wait between all feeds and the loop.
+const ARRIVALS: usize = 64;
+/// How long the end waits for what was sent and for the last save.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Finds or starts the server; called again, with pauses, until it succeeds. The error is a sentence for the person.
+pub type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<(Client, Option<ServerInfo>), String>> + Send + Sync>;
+
+/// What the terminal program is started with.
+pub struct TuiOptions {
+    /// What to call the server on the screen. Never a secret.
+    pub server_name: String,
+    /// Finds or starts the server. It is called after the first frame was painted.
+    pub connect: Connect,
+    /// The file that remembers what is watched; directories on the way to it are made.
+    pub state_file: PathBuf,
+    /// How the screen looks.
+    pub ui: UiOptions,
+}
+
+/// Runs the terminal program until the person or a signal ends it. The terminal is given back on every way out.
+///
+/// It belongs on a runtime of one thread (`tokio::runtime::Builder::new_current_thread`), which sleeps when nothing
+/// happens. The panic hook that is installed before the call prints the report.
+///
+/// # Errors
+/// When there is no terminal, or when something panicked (its report was printed then).
+pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
+    panic::install_hook();
+    let mut screen = TerminalScreen::enter()?;
+    let mut input = TerminalInput::start()?;
+    let clock = Clock::system();
+    let loaded = saved::load(&options.state_file);
+    let mut app = App::new(options.server_name, loaded.state, screen.size(), clock.now());
+    let mut view = Ui::new(options.ui);
+    let clipboard = is_local_session(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+        .then(SystemClipboard::default);
+    let (mut executor, mut replies) = Executor::new(options.state_file, clipboard);
+    let (arrivals_sender, mut arrivals) = mpsc::channel(ARRIVALS);
+    let session = Session {
+        app: &mut app,
+        view: &mut view,
+        screen: &mut screen,
+        input: &mut input,
+        executor: &mut executor,
+        replies: &mut replies,
+        arrivals: &mut arrivals,
+        clock,
+    };
+    let connect = with_feeds(options.connect, arrivals_sender);
+    let ending = session::run_loop(session, connect, loaded.warning).await;
+    // The person gets the shell back first; what is still to be sent and written follows.
+    drop(screen);
+    drop(arrivals);
+    let unsent = executor.finish(replies, PATIENCE).await;
+    if unsent > 0 && ending == Ending::Quit {
+        let (prompts, are) = if unsent == 1 { ("1 prompt", "is") } else { (&*format!("{unsent} prompts"), "are") };
+        eprintln!(
+            "switchboard: {prompts} could not be sent, because no server was found, and {are} in the compose box at the next start."
+        );
+    }
+    match ending {
+        Ending::Quit | Ending::TerminalGone => Ok(()),
+        Ending::Panicked => Err(eyre!(
+            "the program ended because of a fault of its own, reported above; runs go on, and what was watched is kept"
+        )),
+    }
+}
+
+/// Gives every server that is found the feeds that bring to the loop what its channels carry.
+fn with_feeds(connect: Connect, arrivals: mpsc::Sender<crate::client::supervisor::Arrival>) -> executor::Connect {
+    let connect = Arc::new(connect);
+    Box::new(move || {
+        let (connect, arrivals) = (Arc::clone(&connect), arrivals.clone());
+        Box::pin(async move {
+            let (client, info) = connect().await?;
+            let supervisor = Supervisor::new(client.clone(), FeedOptions::default(), arrivals);
+            Ok(Connected { service: Box::new(ClientService::new(client, supervisor)), info })
+        })
+    })
+}

@@ -80,6 +80,8 @@ pub enum Msg {
     },
     /// A server was found or started, or could not be.
     Server(Result<Box<ServerInfo>, String>),
+    /// A server was found that tells nothing about itself.
+    ServerReady,
     /// The answer to [`super::Effect::Dispatch`].
     Dispatched {
         /// Which request it answers.
@@ -109,6 +111,8 @@ pub enum Msg {
     Copied(Result<String, String>),
     /// State could not be saved.
     SaveFailed(String),
+    /// Something outside went wrong that the person should know, in a sentence.
+    Warning(String),
     /// The program is asked to end by a signal, or its terminal is gone.
     Shutdown,
 }

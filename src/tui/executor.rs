@@ -1,0 +1,280 @@
+//! Carries out effects: calls to the server, saving, the system's clipboard.
+//!
+//! It decides nothing. What needs the server waits here, in order, until the server was found. Every task is owned
+//! here and ends with the executor.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::saved::Saver;
+use super::service::{Connected, Service};
+use crate::app::{Effect, Msg, SavedState};
+use crate::term::clipboard::SystemClipboard;
+use crate::wire::DispatchRequest;
+
+/// How many replies may wait for the loop.
+const REPLIES: usize = 64;
+/// The longest time for finding or starting a server, in all its steps.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+/// The wait before the server is sought again; it doubles with each further time.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// The longest wait before the server is sought again.
+const LAST_RETRY: Duration = Duration::from_secs(30);
+
+/// Finds or starts the server; called again until it succeeds.
+pub type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<Connected, String>> + Send + Sync>;
+
+/// What comes back to the loop.
+pub enum Reply {
+    /// For the state.
+    Msg(Msg),
+    /// The server was found.
+    Connected(Connected),
+}
+
+/// Carries out effects; what comes of them arrives as [`Reply`].
+pub struct Executor {
+    service: Option<Box<dyn Service>>,
+    held: VecDeque<Effect>,
+    saver: Saver,
+    clipboard: Option<Arc<Mutex<SystemClipboard>>>,
+    replies: mpsc::Sender<Reply>,
+    /// Everything that may be dropped at the end.
+    tasks: Tasks,
+    /// What was sent by a person and is awaited at the end.
+    sent: TaskTracker,
+}
+
+impl Executor {
+    /// An executor that has found no server. `clipboard`: the system's, where the session is local.
+    #[must_use]
+    pub fn new(state_file: PathBuf, clipboard: Option<SystemClipboard>) -> (Self, mpsc::Receiver<Reply>) {
+        let (replies, receiver) = mpsc::channel(REPLIES);
+        let executor = Self {
+            service: None,
+            held: VecDeque::new(),
+            saver: Saver::start(state_file, replies.clone()),
+            clipboard: clipboard.map(|clipboard| Arc::new(Mutex::new(clipboard))),
+            replies,
+            tasks: Tasks::default(),
+            sent: TaskTracker::new(),
+        };
+        (executor, receiver)
+    }
+
+    /// Begins to look for the server, again and again until it was found.
+    pub fn connect(&self, connect: Connect) {
+        let replies = self.replies.clone();
+        self.tasks.spawn(async move {
+            let mut wait = FIRST_RETRY;
+            loop {
+                let reason = match tokio::time::timeout(CONNECT_TIMEOUT, connect()).await {
+                    Ok(Ok(connected)) => {
+                        let _ = replies.send(Reply::Connected(connected)).await;
+                        return;
+                    }
+                    Ok(Err(reason)) => reason,
+                    Err(_) => format!("no server was found or started within {} s", CONNECT_TIMEOUT.as_secs()),
+                };
+                tracing::warn!(retry_in = ?wait, "no server yet");
+                if replies.send(Reply::Msg(Msg::Server(Err(reason)))).await.is_err() {
+                    return;
+                }
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LAST_RETRY);
+            }
+        });
+    }
+
+    /// The server was found: what waited for it is carried out. The messages are for the state.
+    pub fn connected(&mut self, connected: Connected) -> Msg {
+        self.service = Some(connected.service);
+        for effect in std::mem::take(&mut self.held) {
+            self.execute(effect);
+        }
+        match connected.info {
+            Some(info) => Msg::Server(Ok(Box::new(info))),
+            None => Msg::ServerReady,
+        }
+    }
+
+    /// Carries out an effect of the server or of the disk; the others are the loop's own.
+    pub fn execute(&mut self, effect: Effect) {
+        if let Effect::Save(state) = effect {
+            self.saver.save(*state);
+            return;
+        }
+        let Some(service) = &mut self.service else {
+            self.hold(effect);
+            return;
+        };
+        match effect {
+            Effect::Watch { channel, generation } => service.watch(channel, generation),
+            Effect::Unwatch { channel } => service.unwatch(&channel),
+            Effect::Dispatch { request, channel, body } => {
+                let answer = service.dispatch(*body);
+                self.send(async move { Msg::Dispatched { request, channel, result: answer.await } });
+            }
+            Effect::Publish { request, channel, message } => {
+                let answer = service.publish(channel, message);
+                self.send(async move { Msg::Published { request, result: answer.await } });
+            }
+            Effect::CancelRun { channel } => {
+                let answer = service.cancel(channel.clone());
+                self.send(async move { Msg::Cancelled { channel, result: answer.await } });
+            }
+            Effect::ListRuns => {
+                let (answer, replies) = (service.runs(), self.replies.clone());
+                self.tasks.spawn(async move {
+                    match answer.await {
+                        Ok(runs) => drop(replies.send(Reply::Msg(Msg::Runs(runs))).await),
+                        // Titles are a help, not a need; servers of other makes have no such list.
+                        Err(_) => tracing::debug!("the server gave no list of runs"),
+                    }
+                });
+            }
+            Effect::NeedIds(_)
+            | Effect::Save(_)
+            | Effect::Copy(_)
+            | Effect::Redraw
+            | Effect::Suspend
+            | Effect::Quit => {}
+        }
+    }
+
+    /// Copies a text with the system's clipboard, if there is one, and says which ways were used.
+    /// `by_terminal`: the terminal was asked too.
+    pub fn copy(&self, text: String, by_terminal: bool) {
+        let (clipboard, replies) = (self.clipboard.clone(), self.replies.clone());
+        self.tasks.spawn(async move {
+            let by_system = match clipboard {
+                Some(clipboard) => {
+                    let copy = move || clipboard.lock().unwrap_or_else(PoisonError::into_inner).copy(text);
+                    let copied = tokio::task::spawn_blocking(copy).await;
+                    Some(copied.unwrap_or_else(|_| Err("the clipboard did not answer".into())))
+                }
+                None => None,
+            };
+            let _ = replies.send(Reply::Msg(Msg::Copied(ways(by_terminal, by_system)))).await;
+        });
+    }
+
+    /// The end: waits for what was sent and for the last save, but not longer than `patience`; then everything
+    /// is cancelled. Returns how many prompts reached no server; they are kept as the draft for the next start.
+    pub async fn finish(mut self, mut replies: mpsc::Receiver<Reply>, patience: Duration) -> usize {
+        let mut unsent = Vec::new();
+        self.sent.close();
+        let deadline = tokio::time::sleep(patience);
+        tokio::pin!(deadline);
+        while self.holds_prompts() || !self.sent.is_empty() {
+            let sent = self.sent.clone();
+            // With nothing on its way the tracker is ready at once, so it is only waited for when something is.
+            let on_its_way = !sent.is_empty();
+            tokio::select! {
+                biased;
+                Some(reply) = replies.recv() => match reply {
+                    Reply::Connected(connected) => drop(self.connected(connected)),
+                    Reply::Msg(_) => {}
+                },
+                () = sent.wait(), if on_its_way => {}
+                () = &mut deadline => break,
+            }
+        }
+        for effect in std::mem::take(&mut self.held) {
+            if let Effect::Dispatch { channel, body, .. } = effect {
+                unsent.push((channel, prompt(&body)));
+            }
+        }
+        let count = unsent.len();
+        if !unsent.is_empty() {
+            let mut state = self.saver.last().unwrap_or_default();
+            keep_unsent(&mut state, unsent);
+            self.saver.save(state);
+        }
+        // The receiver goes first, so that a failing save does not wait for a reader.
+        drop(replies);
+        let _ = tokio::time::timeout(patience, self.saver.finish()).await;
+        count
+    }
+
+    fn holds_prompts(&self) -> bool {
+        self.held.iter().any(|effect| matches!(effect, Effect::Dispatch { .. }))
+    }
+
+    fn hold(&mut self, effect: Effect) {
+        match &effect {
+            Effect::Unwatch { channel: unwatched } => {
+                self.held.retain(|held| !matches!(held, Effect::Watch { channel, .. } if channel == unwatched));
+            }
+            Effect::ListRuns if self.held.contains(&effect) => {}
+            _ => self.held.push_back(effect),
+        }
+    }
+
+    /// Runs what a person sent; it is not cut off by the end of the program.
+    fn send(&self, answer: impl Future<Output = Msg> + Send + 'static) {
+        let replies = self.replies.clone();
+        self.sent.spawn(self.tasks.cancelled_with(async move {
+            let _ = replies.send(Reply::Msg(answer.await)).await;
+        }));
+    }
+}
+
+/// Tasks that end with their owner.
+#[derive(Debug, Default)]
+struct Tasks(CancellationToken);
+
+impl Tasks {
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(self.cancelled_with(work));
+    }
+
+    fn cancelled_with(&self, work: impl Future<Output = ()> + Send + 'static) -> impl Future<Output = ()> + Send + 'static {
+        let token = self.0.clone();
+        async move {
+            let _ = token.run_until_cancelled(work).await;
+        }
+    }
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+fn ways(by_terminal: bool, by_system: Option<Result<(), String>>) -> Result<String, String> {
+    match (by_terminal, by_system) {
+        (true, Some(Ok(()))) => Ok("by the terminal and the system's clipboard".into()),
+        (false, Some(Ok(()))) => Ok("by the system's clipboard".into()),
+        (true, _) => Ok("by the terminal, if it allows that".into()),
+        (false, Some(Err(reason))) => Err(reason),
+        (false, None) => Err("the text is too long for this terminal's clipboard".into()),
+    }
+}
+
+fn prompt(body: &DispatchRequest) -> String {
+    body.complete.messages.last().map(|message| message.text.clone()).unwrap_or_default()
+}
+
+/// Puts prompts that reached no server back into the draft; their channels will never have a run.
+fn keep_unsent(state: &mut SavedState, unsent: Vec<(crate::wire::ChannelId, String)>) {
+    for (channel, prompt) in unsent {
+        state.channels.retain(|saved| saved.id != channel);
+        if state.selected.as_ref() == Some(&channel) {
+            state.selected = None;
+        }
+        if !state.draft.is_empty() {
+            state.draft.push_str("\n\n");
+        }
+        state.draft.push_str(&prompt);
+    }
+}

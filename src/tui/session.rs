@@ -1,0 +1,370 @@
+//! The loop: takes what comes, updates the state, carries out effects, paints on the frame clock.
+//!
+//! It knows no key and no widget. It is generic over the screen, the input and the view, so that tests run this loop
+//! and no other. It wakes up for nothing but input, arrivals, replies, a frame that is due and a tick that is due.
+
+use std::collections::VecDeque;
+use std::fmt::{self, Write as _};
+use std::io;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crossterm::event::Event;
+use futures::FutureExt as _;
+use ratatui::Frame;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::executor::{Connect, Executor, Reply};
+use crate::app::{self, App, Effect, Msg, Now};
+use crate::client::{self, supervisor::Arrival};
+use crate::term::modes::Suspended;
+use crate::term::{FrameLimiter, Input, InputStream, Screen, Urgency, panic};
+use crate::ui::Ui;
+
+/// How long arrivals or keys are taken in before a frame may be painted.
+const DRAIN_BUDGET: Duration = Duration::from_millis(4);
+/// A turn of the loop that takes longer is logged.
+const SLOW_TURN: Duration = Duration::from_millis(50);
+/// Ticks are not closer together than this, whatever the state asks for.
+const SHORTEST_TICK: Duration = Duration::from_millis(10);
+
+/// What draws the state and knows the keys.
+pub trait View {
+    /// What a terminal event means in the present state.
+    fn handle(&mut self, app: &App, event: Event) -> Vec<Msg>;
+    /// Draws the state.
+    fn draw(&mut self, app: &App, frame: &mut Frame<'_>);
+}
+
+impl View for Ui {
+    fn handle(&mut self, app: &App, event: Event) -> Vec<Msg> {
+        Ui::handle(self, app, event)
+    }
+
+    fn draw(&mut self, app: &App, frame: &mut Frame<'_>) {
+        Ui::draw(self, app, frame);
+    }
+}
+
+/// The time of the loop; in tests the wall clock stands where it is put and moves with the paused time.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    start: Instant,
+    fixed_unix_ms: Option<u64>,
+}
+
+impl Clock {
+    /// The system's time.
+    #[must_use]
+    pub fn system() -> Self {
+        Self { start: Instant::now(), fixed_unix_ms: None }
+    }
+
+    /// A wall clock that shows this Unix time, in milliseconds, at the start.
+    #[must_use]
+    pub fn starting_at(unix_ms: u64) -> Self {
+        Self { start: Instant::now(), fixed_unix_ms: Some(unix_ms) }
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Now {
+        let monotonic_ms = millis(self.elapsed());
+        let unix_ms = match self.fixed_unix_ms {
+            Some(start) => start + monotonic_ms,
+            None => millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+        };
+        Now { unix_ms, monotonic_ms }
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The person or a signal ended it.
+    Quit,
+    /// The terminal is gone.
+    TerminalGone,
+    /// Something panicked; its report was printed.
+    Panicked,
+}
+
+/// Everything that the loop works with.
+pub struct Session<'a, S, I, V> {
+    /// The state.
+    pub app: &'a mut App,
+    /// What draws it and knows the keys.
+    pub view: &'a mut V,
+    /// Where it is painted.
+    pub screen: &'a mut S,
+    /// Where keys and signals come from.
+    pub input: &'a mut I,
+    /// What carries out effects.
+    pub executor: &'a mut Executor,
+    /// What comes back of them.
+    pub replies: &'a mut mpsc::Receiver<Reply>,
+    /// What the feeds bring.
+    pub arrivals: &'a mut mpsc::Receiver<Arrival>,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// Runs the loop until its end. The first frame is painted before `connect` is called for the first time.
+///
+/// `warning`: something that the person should know from the start.
+pub async fn run_loop<S: Screen, I: InputStream, V: View>(
+    session: Session<'_, S, I, V>,
+    connect: Connect,
+    warning: Option<String>,
+) -> Ending {
+    let mut turn = Turn {
+        session,
+        limiter: FrameLimiter::default(),
+        ending: None,
+        title: String::new(),
+        last_tick: Duration::ZERO,
+        stopped_ourselves: false,
+    };
+    if turn.run(connect, warning).await.is_err() {
+        // Writing failed: there is no terminal any more to say so on.
+        turn.handle_input(Input::Gone);
+    }
+    turn.ending.unwrap_or(Ending::TerminalGone)
+}
+
+/// The loop's own state.
+struct Turn<'a, S, I, V> {
+    session: Session<'a, S, I, V>,
+    limiter: FrameLimiter,
+    ending: Option<Ending>,
+    title: String,
+    last_tick: Duration,
+    /// The next SIGCONT answers our own stop, after which the terminal was taken again already.
+    stopped_ourselves: bool,
+}
+
+impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
+    async fn run(&mut self, connect: Connect, warning: Option<String>) -> io::Result<()> {
+        if let Some(warning) = warning {
+            self.dispatch(Msg::Warning(warning));
+        }
+        self.limiter.request(self.session.clock.elapsed(), Urgency::AtOnce);
+        self.paint()?;
+        self.dispatch(Msg::Start);
+        self.session.executor.connect(connect);
+        while self.ending.is_none() {
+            self.paint()?;
+            self.wait().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the next thing to happen and takes it in.
+    async fn wait(&mut self) -> io::Result<()> {
+        let session = &mut self.session;
+        let busy = session.screen.is_busy();
+        let frame = self.limiter.due();
+        let tick = self.tick_at();
+        let (start, session) = (self.session.clock.start, &mut self.session);
+        tokio::select! {
+            biased;
+            () = panic::panicked() => self.ending = Some(Ending::Panicked),
+            input = session.input.next() => self.take_inputs(input),
+            Some(reply) = session.replies.recv() => self.take_reply(reply),
+            () = sleep_until(start + frame.unwrap_or_default()), if frame.is_some() && !busy => {}
+            written = session.screen.idle(), if busy => written?,
+            () = sleep_until(start + tick.unwrap_or_default()), if tick.is_some() => {
+                self.last_tick = self.session.clock.elapsed();
+                self.dispatch(Msg::Tick);
+            }
+            Some(arrival) = session.arrivals.recv() => self.take_arrivals(arrival),
+        }
+        Ok(())
+    }
+
+    fn tick_at(&self) -> Option<Duration> {
+        let at = Duration::from_millis(self.session.app.next_tick()?);
+        Some(at.max(self.last_tick + SHORTEST_TICK))
+    }
+
+    /// Paints if a frame is due and the terminal has taken the last one.
+    fn paint(&mut self) -> io::Result<()> {
+        let session = &mut self.session;
+        let now = session.clock.elapsed();
+        if !self.limiter.is_due(now) || session.screen.is_busy() {
+            return Ok(());
+        }
+        let title = session.app.title();
+        if title != self.title {
+            session.screen.set_title(&title);
+            self.title = title;
+        }
+        let started = std::time::Instant::now();
+        let (view, app) = (&mut *session.view, &*session.app);
+        session.screen.paint(&mut |frame| view.draw(app, frame))?;
+        slow_turn("frame", started);
+        self.limiter.painted(now);
+        Ok(())
+    }
+
+    /// Takes an input and those behind it that are there already.
+    fn take_inputs(&mut self, first: Input) {
+        let started = std::time::Instant::now();
+        let mut next = Some(first);
+        while let Some(input) = next {
+            self.handle_input(input);
+            if self.ending.is_some() || started.elapsed() >= DRAIN_BUDGET {
+                return;
+            }
+            next = self.session.input.next().now_or_never();
+        }
+    }
+
+    fn handle_input(&mut self, input: Input) {
+        let now = self.session.clock.elapsed();
+        match input {
+            Input::Event(event) => {
+                if let Event::Resize(columns, rows) = event {
+                    self.session.screen.resize(columns, rows);
+                }
+                let messages = self.session.view.handle(self.session.app, event);
+                for message in messages {
+                    self.dispatch(message);
+                }
+                // The view keeps cursors and text areas of its own, which change without a message.
+                self.limiter.request(now, Urgency::AtOnce);
+            }
+            Input::Terminate => {
+                self.dispatch(Msg::Shutdown);
+                self.ending = Some(Ending::Quit);
+            }
+            Input::Gone => {
+                self.dispatch(Msg::Shutdown);
+                self.ending = Some(Ending::TerminalGone);
+            }
+            Input::Stop => self.suspend(),
+            Input::Continued if std::mem::take(&mut self.stopped_ourselves) => {}
+            Input::Continued => {
+                if self.session.screen.reenter().is_err() {
+                    self.ending = Some(Ending::TerminalGone);
+                }
+                self.after_a_stop();
+            }
+        }
+    }
+
+    fn take_reply(&mut self, reply: Reply) {
+        let message = match reply {
+            Reply::Msg(message) => message,
+            Reply::Connected(connected) => self.session.executor.connected(connected),
+        };
+        self.dispatch(message);
+    }
+
+    /// Takes in what arrived, within the budget: what is left stays in its queue, and the feeds wait.
+    fn take_arrivals(&mut self, first: Arrival) {
+        let started = std::time::Instant::now();
+        let mut next = Some(first);
+        while let Some(Arrival { channel, generation, batch }) = next {
+            self.dispatch(Msg::Feed { channel, generation, batch });
+            if self.ending.is_some() || started.elapsed() >= DRAIN_BUDGET {
+                return;
+            }
+            next = self.session.arrivals.try_recv().ok();
+        }
+    }
+
+    /// Updates the state and carries out what it wants done, until nothing more comes of it.
+    fn dispatch(&mut self, message: Msg) {
+        let mut messages = VecDeque::from([message]);
+        while let Some(message) = messages.pop_front() {
+            let started = std::time::Instant::now();
+            let name = variant_name(&message);
+            let before = self.session.app.revision();
+            let effects = app::update(self.session.app, message, self.session.clock.now());
+            if self.session.app.revision() != before {
+                self.limiter.request(self.session.clock.elapsed(), Urgency::Stream);
+            }
+            for effect in effects {
+                messages.extend(self.carry_out(effect));
+            }
+            slow_turn(&name, started);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Option<Msg> {
+        match effect {
+            Effect::NeedIds(count) => {
+                return Some(Msg::FreshIds((0..count).map(|_| client::mint_channel_id()).collect()));
+            }
+            Effect::Copy(text) => {
+                let by_terminal = self.session.screen.copy(&text);
+                self.session.executor.copy(text, by_terminal);
+                self.limiter.request(self.session.clock.elapsed(), Urgency::AtOnce);
+            }
+            Effect::Redraw => {
+                if self.session.screen.clear().is_err() {
+                    self.ending = Some(Ending::TerminalGone);
+                }
+                self.limiter.request(self.session.clock.elapsed(), Urgency::AtOnce);
+            }
+            Effect::Suspend => self.suspend(),
+            Effect::Quit => self.ending = Some(Ending::Quit),
+            effect => self.session.executor.execute(effect),
+        }
+        None
+    }
+
+    fn suspend(&mut self) {
+        match self.session.screen.suspend() {
+            Ok(Suspended::Continued) => {
+                self.stopped_ourselves = true;
+                self.after_a_stop();
+            }
+            Ok(Suspended::NoShell) => {
+                let warning = "There is no shell to go back to: this terminal runs nothing else";
+                self.dispatch(Msg::Warning(warning.to_owned()));
+            }
+            Err(_) => self.ending = Some(Ending::TerminalGone),
+        }
+    }
+
+    /// The terminal is empty, and it may have another size and title.
+    fn after_a_stop(&mut self) {
+        let (columns, rows) = self.session.screen.size();
+        self.title.clear();
+        self.limiter.request(self.session.clock.elapsed(), Urgency::AtOnce);
+        self.dispatch(Msg::Resize(columns, rows));
+    }
+}
+
+fn slow_turn(name: &str, started: std::time::Instant) {
+    let took = started.elapsed();
+    if took > SLOW_TURN {
+        tracing::warn!(name, took_ms = millis(took), "a slow turn of the loop");
+    }
+}
+
+/// The name of a message without its contents: they may be secret, and long.
+fn variant_name(message: &Msg) -> String {
+    struct Name(String);
+    impl fmt::Write for Name {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
+            self.0.push_str(&text[..end]);
+            // An error ends the formatting, before any of the contents is formatted.
+            if end == text.len() { Ok(()) } else { Err(fmt::Error) }
+        }
+    }
+    let mut name = Name(String::new());
+    let _ = write!(name, "{message:?}");
+    name.0
+}
