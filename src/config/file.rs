@@ -107,9 +107,6 @@ pub struct LimitsConfig {
     /// Model calls of a run.
     #[serde(deserialize_with = "value::at_least_one")]
     pub iterations: u64,
-    /// Continuations after a stop for length.
-    #[serde(deserialize_with = "value::at_least_one")]
-    pub continuations: u64,
     /// Function calls of a run.
     #[serde(deserialize_with = "value::at_least_one")]
     pub calls: u64,
@@ -119,16 +116,19 @@ pub struct LimitsConfig {
     /// How long a run waits for the answer to a function call.
     #[serde(deserialize_with = "value::duration")]
     pub wait: Duration,
+    /// How long a whole run may take, waiting included.
+    #[serde(deserialize_with = "value::duration")]
+    pub run: Duration,
 }
 
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
-            iterations: 32,
-            continuations: 8,
-            calls: 128,
-            runs: 64,
+            iterations: 20,
+            calls: 100,
+            runs: 256,
             wait: Duration::from_secs(15 * 60),
+            run: Duration::from_secs(15 * 60),
         }
     }
 }

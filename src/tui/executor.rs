@@ -121,15 +121,35 @@ impl Executor {
             Effect::Unwatch { channel } => service.unwatch(&channel),
             Effect::Dispatch { request, channel, body } => {
                 let answer = service.dispatch(*body);
-                self.send(async move { Msg::Dispatched { request, channel, result: answer.await } });
+                self.send(async move {
+                    Msg::Dispatched {
+                        request,
+                        channel,
+                        result: answer.await,
+                    }
+                });
             }
-            Effect::Publish { request, channel, message } => {
+            Effect::Publish {
+                request,
+                channel,
+                message,
+            } => {
                 let answer = service.publish(channel, message);
-                self.send(async move { Msg::Published { request, result: answer.await } });
+                self.send(async move {
+                    Msg::Published {
+                        request,
+                        result: answer.await,
+                    }
+                });
             }
             Effect::CancelRun { channel } => {
                 let answer = service.cancel(channel.clone());
-                self.send(async move { Msg::Cancelled { channel, result: answer.await } });
+                self.send(async move {
+                    Msg::Cancelled {
+                        channel,
+                        result: answer.await,
+                    }
+                });
             }
             Effect::ListRuns => {
                 let (answer, replies) = (service.runs(), self.replies.clone());
@@ -163,7 +183,9 @@ impl Executor {
                 }
                 None => None,
             };
-            let _ = replies.send(Reply::Msg(Msg::Copied(ways(by_terminal, by_system)))).await;
+            let _ = replies
+                .send(Reply::Msg(Msg::Copied(ways(by_terminal, by_system))))
+                .await;
         });
     }
 
@@ -212,7 +234,8 @@ impl Executor {
     fn hold(&mut self, effect: Effect) {
         match &effect {
             Effect::Unwatch { channel: unwatched } => {
-                self.held.retain(|held| !matches!(held, Effect::Watch { channel, .. } if channel == unwatched));
+                self.held
+                    .retain(|held| !matches!(held, Effect::Watch { channel, .. } if channel == unwatched));
             }
             Effect::ListRuns if self.held.contains(&effect) => {}
             _ => self.held.push_back(effect),
@@ -237,7 +260,10 @@ impl Tasks {
         tokio::spawn(self.cancelled_with(work));
     }
 
-    fn cancelled_with(&self, work: impl Future<Output = ()> + Send + 'static) -> impl Future<Output = ()> + Send + 'static {
+    fn cancelled_with(
+        &self,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
         let token = self.0.clone();
         async move {
             let _ = token.run_until_cancelled(work).await;
@@ -262,7 +288,11 @@ fn ways(by_terminal: bool, by_system: Option<Result<(), String>>) -> Result<Stri
 }
 
 fn prompt(body: &DispatchRequest) -> String {
-    body.complete.messages.last().map(|message| message.text.clone()).unwrap_or_default()
+    body.complete
+        .messages
+        .last()
+        .map(|message| message.text.clone())
+        .unwrap_or_default()
 }
 
 /// Puts prompts that reached no server back into the draft; their channels will never have a run.

@@ -57,13 +57,19 @@ impl Clock {
     /// The system's time.
     #[must_use]
     pub fn system() -> Self {
-        Self { start: Instant::now(), fixed_unix_ms: None }
+        Self {
+            start: Instant::now(),
+            fixed_unix_ms: None,
+        }
     }
 
     /// A wall clock that shows this Unix time, in milliseconds, at the start.
     #[must_use]
     pub fn starting_at(unix_ms: u64) -> Self {
-        Self { start: Instant::now(), fixed_unix_ms: Some(unix_ms) }
+        Self {
+            start: Instant::now(),
+            fixed_unix_ms: Some(unix_ms),
+        }
     }
 
     /// The time now.
@@ -273,8 +279,17 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
     fn take_arrivals(&mut self, first: Arrival) {
         let started = std::time::Instant::now();
         let mut next = Some(first);
-        while let Some(Arrival { channel, generation, batch }) = next {
-            self.dispatch(Msg::Feed { channel, generation, batch });
+        while let Some(Arrival {
+            channel,
+            generation,
+            batch,
+        }) = next
+        {
+            self.dispatch(Msg::Feed {
+                channel,
+                generation,
+                batch,
+            });
             if self.ending.is_some() || started.elapsed() >= DRAIN_BUDGET {
                 return;
             }
