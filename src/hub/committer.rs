@@ -238,7 +238,14 @@ fn finish(
     let wake = !part.events.is_empty();
     let answer = match result {
         Ok(()) => {
-            apply(&mut state, part.events, part.run, part.progress, part.expired, created_at);
+            apply(
+                &mut state,
+                part.events,
+                part.run,
+                part.progress,
+                part.expired,
+                created_at,
+            );
             Ok(())
         }
         Err(error) => {

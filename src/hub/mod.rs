@@ -21,8 +21,8 @@ use futures::stream::BoxStream;
 use crate::store::{RunProgress, RunRecord};
 use crate::wire::ChannelId;
 
-pub use log::{Log, Overrun, ReaderId, Step};
 pub(crate) use committer::unix_millis;
+pub use log::{Log, Overrun, ReaderId, Step};
 pub use memory::MemoryHub;
 
 /// The name of an account. Channels of different accounts have nothing in common.
