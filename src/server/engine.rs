@@ -14,7 +14,7 @@ use futures::stream::BoxStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{AnswerListener, Answers, EventSink, SinkClosed};
+use crate::engine::{AnswerListener, Answers, Engine, EventSink, SinkClosed};
 use crate::hub::{AccountId, Append, Broken, ChannelKey, Hub, Start, unix_millis};
 use crate::store::RunProgress;
 use crate::wire::request::RunStatus;
@@ -33,6 +33,21 @@ pub trait RunEngine: Send + Sync + 'static {
 
     /// Whether that model is the built-in demo.
     fn is_demo(&self) -> bool;
+}
+
+#[async_trait]
+impl RunEngine for Engine {
+    async fn run(&self, request: &CompleteRequest, sink: &RunSink, answers: &HubAnswers, cancel: &CancellationToken) {
+        Engine::run(self, request, sink, answers, cancel).await;
+    }
+
+    fn model_name(&self) -> String {
+        Engine::model_name(self).to_owned()
+    }
+
+    fn is_demo(&self) -> bool {
+        Engine::is_demo(self)
+    }
 }
 
 /// Where a run's events go.
@@ -78,7 +93,13 @@ impl RunSink {
 
     /// Says that the run is going on now.
     pub(super) async fn begin(&self) {
-        if let Target::Channel { hub, key, broken, progress } = &self.target {
+        if let Target::Channel {
+            hub,
+            key,
+            broken,
+            progress,
+        } = &self.target
+        {
             let progress = {
                 let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
                 progress.status = RunStatus::Running;
@@ -107,7 +128,12 @@ impl EventSink for RunSink {
         }
         match &self.target {
             Target::Answer(events) => events.send(event).await.map_err(|_| SinkClosed),
-            Target::Channel { hub, key, broken, progress } => {
+            Target::Channel {
+                hub,
+                key,
+                broken,
+                progress,
+            } => {
                 if broken.is_set() {
                     return Err(SinkClosed);
                 }
@@ -240,7 +266,10 @@ mod tests {
         assert!(advance(&mut progress, &wait("waitForChannelMessageEnd", "b")));
         assert_eq!(progress.status, RunStatus::Running);
         assert!(!advance(&mut progress, &Event::token("x").kind));
-        assert!(advance(&mut progress, &kind(json!({"type": "result", "data": {"end": {"reason": "stop"}}}))));
+        assert!(advance(
+            &mut progress,
+            &kind(json!({"type": "result", "data": {"end": {"reason": "stop"}}}))
+        ));
         assert_eq!(progress.status, RunStatus::Ended);
         assert_eq!(progress.end_reason.as_deref(), Some("stop"));
         assert!(progress.ended_at.is_some());
@@ -248,8 +277,17 @@ mod tests {
 
     #[test]
     fn only_a_line_without_id_is_an_answer() {
-        assert_eq!(published(br#"{"type":"message","data":{"data":1}}"#), Some(json!({"data": 1})));
-        assert_eq!(published(br#"{"type":"message","id":0,"createdAt":1,"data":{"data":1}}"#), None);
-        assert_eq!(published(br#"{"type":"message","data":"\ud83d"}"#), Some(json!("\u{fffd}")));
+        assert_eq!(
+            published(br#"{"type":"message","data":{"data":1}}"#),
+            Some(json!({"data": 1}))
+        );
+        assert_eq!(
+            published(br#"{"type":"message","id":0,"createdAt":1,"data":{"data":1}}"#),
+            None
+        );
+        assert_eq!(
+            published(br#"{"type":"message","data":"\ud83d"}"#),
+            Some(json!("\u{fffd}"))
+        );
     }
 }

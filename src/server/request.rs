@@ -110,7 +110,9 @@ impl Format {
                     let own = format.content_type();
                     media == own
                         || media == "*/*"
-                        || media.strip_suffix("/*").is_some_and(|kind| own.split('/').next() == Some(kind))
+                        || media
+                            .strip_suffix("/*")
+                            .is_some_and(|kind| own.split('/').next() == Some(kind))
                 });
                 if let Some(format) = format
                     && quality > 0.0
