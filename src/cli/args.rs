@@ -178,7 +178,7 @@ pub struct ServeArgs {
     /// Where to listen [default: 127.0.0.1:7280]
     #[arg(long, env = "SWITCHBOARD_LISTEN", value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
-    /// Where to keep the runs [default: the platform's data directory]
+    /// A directory that is this server's alone; runs are kept in memory and end with the server
     #[arg(long, env = "SWITCHBOARD_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// The model to use.

@@ -144,7 +144,7 @@ impl Printer {
                 self.used.1 += usage.output_tokens_used;
                 Ok(())
             }
-            EventKind::WaitForChannelMessageBegin(wait) => {
+            EventKind::WaitBegin(wait) => {
                 self.out.note(&format!(
                     "{} waits for an answer; give one with: switchboard publish {} JSON",
                     wait.function.name, wait.channel

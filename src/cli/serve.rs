@@ -1,7 +1,7 @@
 //! Serving: `switchboard serve` for others, and the local server's own process.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
@@ -15,7 +15,7 @@ use super::model::{ModelChoice, hex};
 use super::{logging, runtime_failure};
 use crate::config::{Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
-use crate::local::Record;
+use crate::local::{Lock, Record};
 use crate::server::{self, Account, ServerOptions};
 
 /// Serves the API until a signal ends it.
@@ -47,6 +47,8 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
         config_digest: Some(model.digest(config)),
         ..options(config)
     };
+    let data_dir = args.data_dir.as_deref().or(config.data_dir.as_deref());
+    let _data = data_dir.map(claim).transpose()?;
     let address = args.listen.unwrap_or(config.listen);
     many_threads()?.block_on(async {
         let listener = listen(address).await?;
@@ -104,6 +106,20 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
     });
     files.remove_record();
     outcome.map(|()| Exit::Done)
+}
+
+/// Makes sure that the data directory can be written, and is this server's alone.
+fn claim(dir: &Path) -> Result<Lock, Failure> {
+    let place = dir.display();
+    match Lock::take(dir, "server.lock") {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => Err(Failure::usage(format!(
+            "another server uses the data directory {place}; stop it, or choose another with --data-dir"
+        ))),
+        Err(error) => Err(Failure::usage(format!(
+            "the data directory {place} cannot be written: {error}; choose another with --data-dir"
+        ))),
+    }
 }
 
 fn options(config: &ServerConfig) -> ServerOptions {

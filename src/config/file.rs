@@ -52,7 +52,7 @@ pub struct ServerConfig {
     /// Where `switchboard serve` listens.
     #[serde(deserialize_with = "value::listen")]
     pub listen: SocketAddr,
-    /// Where runs are kept; the platform's data directory when absent.
+    /// A directory that is this server's alone. This version keeps runs in memory, so it needs none.
     #[serde(deserialize_with = "value::path")]
     pub data_dir: Option<PathBuf>,
     /// The secrets that clients may show, each an account of its own.

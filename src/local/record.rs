@@ -53,6 +53,23 @@ pub struct Lock {
     _file: File,
 }
 
+impl Lock {
+    /// Takes the lock of this name in a directory, which is made if it is not there; `None` while another
+    /// process holds it.
+    ///
+    /// # Errors
+    /// When the directory or the file cannot be made, or not locked.
+    pub fn take(dir: &Path, name: &str) -> io::Result<Option<Self>> {
+        make_dir(dir)?;
+        let file = private().create(true).truncate(false).open(dir.join(name))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
 impl Files {
     /// The files under a directory, which is made when something is written.
     #[must_use]
@@ -93,18 +110,11 @@ impl Files {
     }
 
     fn lock(&self, name: &str) -> io::Result<Option<Lock>> {
-        self.make_dir()?;
-        let mut options = private();
-        let file = options.create(true).truncate(false).open(self.dir.join(name))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Lock { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        Lock::take(&self.dir, name)
     }
 
     fn make_dir(&self) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir)
+        make_dir(&self.dir)
     }
 
     /// Reads the record; `None` if there is none or it cannot be understood (another version wrote it, or
@@ -170,6 +180,10 @@ impl Files {
         file.take(most).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
+}
+
+fn make_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
 fn private() -> OpenOptions {
