@@ -1,0 +1,249 @@
+//! The commands against a real server: what they print, where, and how they end.
+
+mod cli_support;
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::Stdio;
+
+use cli_support::{Serve, User, wait};
+use serde_json::{Value, json};
+
+/// A request whose function waits for an answer on a channel of its own, or that its caller handles.
+fn body(function: Value) -> String {
+    json!({"messages": [{"type": "user", "text": "deploy it"}], "functions": [function]}).to_string()
+}
+
+#[test]
+fn a_run_is_dispatched_and_watched() {
+    let user = User::new();
+    let server = Serve::start(&user);
+    let dispatched = server.run(&user, &["dispatch", "hello there"]);
+    let id = dispatched.ok();
+    assert_eq!(dispatched.out, format!("{id}\n"), "the id stands alone");
+    assert!(id.len() >= 24 && dispatched.err.is_empty(), "{dispatched:?}");
+
+    let watched = server.run(&user, &["watch", id, "--timeout", "60s"]);
+    assert!(watched.ok().contains("hello there"), "{watched:?}");
+    assert!(
+        watched.err.contains("> hello there\n") && watched.err.contains("ended: stop"),
+        "{watched:?}"
+    );
+
+    let lines = server.run(&user, &["watch", id, "--json"]);
+    let events: Vec<Value> = lines
+        .ok()
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    assert_eq!(
+        events.first().map(|event| &event["data"]["text"]),
+        Some(&json!("hello there"))
+    );
+    assert_eq!(events.last().map(|event| &event["type"]), Some(&json!("result")));
+    let text: String = events
+        .iter()
+        .filter(|event| event["type"] == "token")
+        .filter_map(|event| event["data"]["token"].as_str())
+        .collect();
+    assert_eq!(text.trim_end(), watched.out.trim_end());
+
+    let listed = server.run(&user, &["runs", "--json"]);
+    let run: Value = serde_json::from_str(listed.ok()).expect("one line of JSON");
+    assert_eq!((&run["channelId"], &run["status"]), (&json!(id), &json!("ended")));
+    assert!(server.run(&user, &["runs"]).ok().contains("ended"));
+}
+
+#[test]
+fn the_end_of_a_run_is_the_exit_code() {
+    let user = User::new();
+    let server = Serve::start(&user);
+    // One that fails.
+    let failed = server.run(&user, &["complete", "please fail"]);
+    assert_eq!(failed.code, Some(3), "{failed:?}");
+    assert!(failed.err.contains("the run failed: "), "{failed:?}");
+    // One whose function its caller is to handle.
+    std::fs::write(
+        user.path("activity.json"),
+        body(json!({"name": "deploy", "description": "deploys", "call": {"start": true}})),
+    )
+    .expect("a file");
+    let activity = server.run(&user, &["complete", "--body", "activity.json", "--json"]);
+    assert_eq!(activity.code, Some(5), "{activity:?}");
+    // One that waits: the time passes, then it is cancelled.
+    let waiting = body(
+        json!({"name": "deploy", "description": "deploys", "call": {"start": true}, "result": {"channel": "answers-0123456789abcdef"}}),
+    );
+    std::fs::write(user.path("waiting.json"), &waiting).expect("a file");
+    let id = server
+        .run(&user, &["dispatch", "--body", "waiting.json"])
+        .ok()
+        .to_owned();
+    server
+        .run(&user, &["watch", &id, "--timeout", "300ms"])
+        .fails_with_note(7, "had not ended after 300ms");
+    server.run(&user, &["cancel", &id]).ok();
+    let cancelled = server.run(&user, &["watch", &id, "--timeout", "60s"]);
+    assert_eq!(cancelled.code, Some(4), "{cancelled:?}");
+}
+
+#[test]
+fn what_is_published_reaches_who_watches_and_answers_a_call() {
+    let user = User::new();
+    let server = Serve::start(&user);
+    let answers = "answers-0123456789abcdef";
+    let request = body(
+        json!({"name": "deploy", "description": "deploys", "call": {"start": true}, "result": {"channel": answers}}),
+    );
+    let mut dispatch = server
+        .command(&user, &["dispatch", "--body", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    dispatch
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(request.as_bytes())
+        .expect("it reads");
+    let id = wait(dispatch).ok().to_owned();
+
+    let mut watcher = server
+        .command(&user, &["watch", &id, "--json", "--timeout", "60s"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut lines = BufReader::new(watcher.stdout.take().expect("a pipe")).lines();
+    let mut next = |kind: &str| {
+        lines
+            .by_ref()
+            .map(|line| serde_json::from_str::<Value>(&line.expect("text")).expect("JSON"))
+            .find(|event| event["type"] == kind)
+            .unwrap_or_else(|| panic!("no {kind}"))
+    };
+    assert_eq!(next("waitForChannelMessageBegin")["data"]["channel"], answers);
+    server.run(&user, &["publish", &id, r#"{"note": "ü"}"#]).ok();
+    assert_eq!(next("published")["data"], json!({"note": "ü"}));
+    server
+        .run(&user, &["publish", answers, r#"{"data": {"approved": true}}"#])
+        .ok();
+    assert_eq!(
+        next("waitForChannelMessageEnd")["data"]["message"]["data"]["approved"],
+        true
+    );
+    assert_eq!(next("result")["data"]["end"]["reason"], "stop");
+    assert_eq!(wait(watcher).code, Some(0));
+}
+
+#[test]
+fn what_is_wrong_is_told_with_its_code() {
+    let user = User::new();
+    let server = Serve::start(&user);
+    let table: &[(&[&str], i32, &[&str])] = &[
+        (&["watch", "short"], 2, &["at least 16 characters, this one has 5"]),
+        (&["publish", "0123456789abcdef", "{"], 2, &["not JSON", "column 1"]),
+        (&["publish", "0123456789abcdef", "null"], 2, &["null"]),
+        (&["dispatch", " "], 2, &["the prompt is empty"]),
+        (
+            &["dispatch", "--body", "missing.json"],
+            2,
+            &["cannot read missing.json"],
+        ),
+        (&["dispatch", "x", "--channel", "short"], 2, &["at least 16 characters"]),
+        (&["cancel", "0123456789abcdef-unknown"], 9, &["refused"]),
+        (&["--url", "ftp://x", "runs"], 2, &["--url", "http://"]),
+        (&["--url", "http://x", "--local", "runs"], 2, &["exclude each other"]),
+        (&["--profile", "nobody", "runs"], 2, &["there is no profile `nobody`"]),
+        (&["--config", "missing.toml", "runs"], 2, &["missing.toml"]),
+        (&[], 2, &["needs a terminal"]),
+    ];
+    for (args, code, says) in table {
+        server.run(&user, args).fails(*code, says);
+    }
+    assert_eq!(server.run(&user, &["no-such-command"]).code, Some(2));
+
+    let mut wrong = server.command(&user, &["runs"]);
+    wrong.env("SWITCHBOARD_TOKEN", "two-geheim");
+    let refused = cli_support::finish(wrong);
+    refused.fails(9, &["refused", "secret"]);
+    assert!(!refused.err.contains("geheim"), "{refused:?}");
+
+    let mut missing = server.command(&user, &["runs"]);
+    missing.env_remove("SWITCHBOARD_TOKEN");
+    cli_support::finish(missing).fails(2, &["no token is known", "SWITCHBOARD_TOKEN"]);
+
+    let unreachable = {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        taken.local_addr().expect("an address").to_string()
+    };
+    for args in [
+        &["runs"][..],
+        &["watch", "0123456789abcdef"],
+        &["publish", "0123456789abcdef", "1"],
+    ] {
+        let mut command = server.command(&user, args);
+        command.env("SWITCHBOARD_URL", format!("http://{unreachable}"));
+        cli_support::finish(command).fails(8, &["cannot reach", &unreachable]);
+    }
+
+    user.configure("[server]\nlisen = 1\n");
+    let broken = server.run(&user, &["runs"]);
+    broken.fails(2, &["config.toml:2:1: unknown key `lisen`; did you mean `listen`?"]);
+    server.run(&user, &["config", "check"]).fails(2, &[":2:1:"]);
+    assert_eq!(
+        server.run(&user, &["config", "path"]).ok(),
+        user.config().display().to_string()
+    );
+    user.configure("");
+    assert!(server.run(&user, &["config", "check"]).ok().ends_with("is good"));
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_command_quietly() {
+    let user = User::new();
+    let server = Serve::start(&user);
+    let mut child = server
+        .command(&user, &["complete", "a long answer", "--json"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut first = [0; 1];
+    let mut out = child.stdout.take().expect("a pipe");
+    out.read_exact(&mut first).expect("a byte");
+    drop(out);
+    let outcome = wait(child);
+    assert_eq!((outcome.code, outcome.err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn completions_and_the_manual_page_are_made() {
+    let user = User::new();
+    assert!(user.run(&["completions", "bash"]).ok().contains("switchboard"));
+    assert!(user.run(&["man"]).ok().contains(".TH switchboard"));
+    assert!(user.run(&["--help"]).ok().contains("Exit codes:"));
+    assert_eq!(
+        user.run(&["--version"]).ok(),
+        format!("switchboard {}", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+trait FailsWithNote {
+    fn fails_with_note(&self, code: i32, says: &str);
+}
+
+impl FailsWithNote for cli_support::Outcome {
+    /// As `fails`, where notes of the run come before the message.
+    #[track_caller]
+    fn fails_with_note(&self, code: i32, says: &str) {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        assert!(
+            self.err.contains("switchboard: ") && self.err.contains(says),
+            "{self:?}"
+        );
+    }
+}

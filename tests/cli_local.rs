@@ -1,0 +1,167 @@
+//! Servers as processes: the local one that commands find or start, and `serve`.
+
+mod cli_support;
+
+use std::process::{Command, Stdio};
+
+use cli_support::{Serve, User, eventually, finish, program, wait};
+
+fn record(user: &User) -> serde_json::Value {
+    let text = std::fs::read_to_string(user.state("local-server.json")).expect("a record");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[test]
+fn a_command_substitution_returns_while_the_server_stays() {
+    let user = User::new();
+    let mut shell = Command::new("sh");
+    shell.args([
+        "-c",
+        "id=$(\"$0\" dispatch 'a long answer'); echo \"<$id>\"; \"$0\" server status",
+    ]);
+    shell.arg(program());
+    user.environment(&mut shell);
+    let outcome = finish(shell);
+    let said = outcome.ok();
+    let id = said.trim_start_matches('<').split('>').next().expect("an id");
+    assert!(id.len() >= 24 && said.contains("the local server runs"), "{outcome:?}");
+
+    // It has a session of its own, works in `/`, and its secret is in no argument.
+    let record = record(&user);
+    let (pid, secret) = (&record["pid"], record["secret"].as_str().expect("a secret"));
+    let arguments = std::fs::read(format!("/proc/{pid}/cmdline"));
+    if let Ok(arguments) = arguments {
+        assert!(!String::from_utf8_lossy(&arguments).contains(secret));
+        assert_eq!(
+            std::fs::read_link(format!("/proc/{pid}/cwd")).expect("a link"),
+            std::path::Path::new("/")
+        );
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("its state");
+        let session = stat
+            .rsplit(')')
+            .next()
+            .and_then(|rest| rest.split_whitespace().nth(3).map(str::to_owned));
+        assert_eq!(session, Some(pid.to_string()), "it leads its session");
+    }
+    assert!(!user.run(&["server", "logs"]).ok().contains(secret));
+
+    // It has a live run, so stopping it needs force.
+    user.run(&["server", "stop"]).fails(9, &["1 run", "--force"]);
+    user.run(&["server", "stop", "--force"]).ok();
+    assert!(user.run(&["server", "status"]).ok().contains("does not run"));
+    assert!(!user.state("local-server.json").exists());
+}
+
+#[test]
+fn starters_at_once_end_with_one_server() {
+    let user = User::new();
+    let starters: Vec<_> = (0..4)
+        .map(|_| {
+            user.command(&["runs"])
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("it runs")
+        })
+        .collect();
+    for starter in starters {
+        wait(starter).ok();
+    }
+    let log = user.run(&["server", "logs"]);
+    assert_eq!(log.ok().matches("listens on").count(), 1, "{log:?}");
+}
+
+#[test]
+fn a_stale_record_is_not_believed() {
+    let user = User::new();
+    user.run(&["runs"]).ok();
+    let before = record(&user);
+    // Killed, it leaves its record behind.
+    let pid = before["pid"].to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-9", &pid])
+            .status()
+            .expect("it runs")
+            .success()
+    );
+    eventually("the end of the server", || {
+        user.run(&["server", "status"])
+            .out
+            .contains("does not run")
+            .then_some(())
+    });
+    // Something else has its port now, and must not be shown the secret.
+    let port = u16::try_from(before["port"].as_u64().expect("a port")).expect("a port");
+    let stranger = std::net::TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+    stranger.set_nonblocking(true).expect("it can be asked");
+    user.run(&["runs"]).ok();
+    assert!(stranger.accept().is_err(), "nobody called");
+    assert_ne!(record(&user)["pid"], before["pid"]);
+}
+
+#[test]
+fn another_configuration_restarts_it_unless_it_keeps_runs() {
+    let user = User::new();
+    user.run(&["runs"]).ok();
+    let first = record(&user)["pid"].clone();
+    user.configure("[server]\nidle_exit = \"20m\"\n[server.model]\ndemo = true\n");
+    assert!(user.run(&["runs"]).err.contains("no runs"));
+    let second = record(&user)["pid"].clone();
+    assert_ne!(first, second, "it kept nothing, so it was restarted");
+
+    user.run(&["dispatch", "hello"]).ok();
+    user.configure("[server]\nidle_exit = \"30m\"\n[server.model]\ndemo = true\n");
+    let told = user.run(&["runs"]);
+    told.ok();
+    assert!(
+        told.err.contains("another configuration") && told.err.contains("server stop --force"),
+        "{told:?}"
+    );
+    assert_eq!(record(&user)["pid"], second, "it keeps a run, so it stays");
+}
+
+#[test]
+fn a_local_server_that_cannot_start_says_why() {
+    let user = User::new();
+    let state = user.path("state");
+    std::fs::write(&state, "not a directory").expect("a file");
+    user.run(&["runs"]).fails(8, &["cannot be used", "state/switchboard"]);
+    std::fs::remove_file(&state).expect("removed");
+
+    user.configure("[server.model]\nurl = \"http://127.0.0.1:1/v1\"\n");
+    user.run(&["runs"]).fails(2, &["needs a name"]);
+    user.configure("");
+}
+
+#[test]
+fn serve_refuses_to_start_without_what_it_needs() {
+    let user = User::new();
+    let serve = |args: &[&str], secret: &str| {
+        let mut command = user.command(&["serve", "--demo"]);
+        command.args(args).env("SWITCHBOARD_SECRET", secret);
+        finish(command)
+    };
+    serve(&["--listen", "127.0.0.1:0"], " , ").fails(2, &["no secret is set", "SWITCHBOARD_SECRET"]);
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    serve(&["--listen", &address], "a").fails(2, &[&address, "another program has this port", "--listen"]);
+
+    std::fs::write(user.path("file"), "").expect("a file");
+    let below = user.path("file/data").display().to_string();
+    serve(&["--listen", "127.0.0.1:0", "--data-dir", &below], "a").fails(2, &[&below, "cannot be written"]);
+    serve(&["--listen", "127.0.0.1:0", "--local"], "a").fails(2, &["takes no --url"]);
+    assert_eq!(serve(&["--listen", "nowhere"], "a").code, Some(2));
+}
+
+#[test]
+fn serve_ends_on_a_signal() {
+    let user = User::new();
+    let server = Serve::start(&user);
+    server.run(&user, &["runs"]).ok();
+    let status = Command::new("kill").args(["-TERM", &server.pid()]).status();
+    assert!(status.expect("it runs").success());
+    assert_eq!(server.end(), Some(0));
+}
