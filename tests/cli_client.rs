@@ -64,14 +64,14 @@ fn the_end_of_a_run_is_the_exit_code() {
     // One whose function its caller is to handle.
     std::fs::write(
         user.path("activity.json"),
-        body(json!({"name": "deploy", "description": "deploys", "call": {"start": true}})),
+        body(json!({"name": "deploy", "description": "deploys"})),
     )
     .expect("a file");
     let activity = server.run(&user, &["complete", "--body", "activity.json", "--json"]);
     assert_eq!(activity.code, Some(5), "{activity:?}");
     // One that waits: the time passes, then it is cancelled.
     let waiting = body(
-        json!({"name": "deploy", "description": "deploys", "call": {"start": true}, "result": {"channel": "answers-0123456789abcdef"}}),
+        json!({"name": "deploy", "description": "deploys", "result": {"channel": "answers-0123456789abcdef"}}),
     );
     std::fs::write(user.path("waiting.json"), &waiting).expect("a file");
     let id = server
@@ -92,7 +92,7 @@ fn what_is_published_reaches_who_watches_and_answers_a_call() {
     let server = Serve::start(&user);
     let answers = "answers-0123456789abcdef";
     let request = body(
-        json!({"name": "deploy", "description": "deploys", "call": {"start": true}, "result": {"channel": answers}}),
+        json!({"name": "deploy", "description": "deploys", "result": {"channel": answers}}),
     );
     let mut dispatch = server
         .command(&user, &["dispatch", "--body", "-"])
