@@ -1,7 +1,7 @@
 //! One channel, followed until its run is over: connect, decode, resume, back off.
 //!
 //! It hands over items in order, none twice and no hole unsaid, and says how the connection is. What
-//! the items add up to is [`crate::transcript`]'s matter; which lines are which is [`super::sequence`]'s.
+//! the items add up to is [`crate::transcript`]'s matter; which lines are which is `sequence`'s.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

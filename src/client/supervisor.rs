@@ -52,6 +52,9 @@ impl Supervisor {
     }
 
     /// Begins to watch a channel. A feed that the channel has already is cancelled first.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn watch(&mut self, channel: ChannelId, generation: u64) {
         let token = self.all.child_token();
         if let Some(earlier) = self.feeds.insert(channel.clone(), token.clone()) {
