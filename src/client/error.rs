@@ -16,7 +16,7 @@ const LONGEST_EXCERPT: usize = 300;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ClientError {
     /// The server answered with an error.
-    #[error("{server} refused: {error}; {}", advice(*.status, *.retry_after))]
+    #[error("{server} answered with an error: {error}; {}", advice(*.status, *.retry_after))]
     Api {
         /// The server's name.
         server: String,
@@ -143,14 +143,14 @@ impl ClientError {
     /// An answer with a status that is no success.
     pub(super) fn from_answer(endpoint: &Endpoint, status: u16, retry_after: Option<Duration>, body: &[u8]) -> Self {
         let error = match serde_json::from_slice::<ErrorBody>(body) {
-            Ok(body) => ApiError::new(
+            Ok(body) if !body.message.is_empty() => ApiError::new(
                 body.code.map_or_else(
                     || ErrorCode::from_status(status),
                     |code| ErrorCode::parse(&clean(&code)),
                 ),
                 endpoint.secret().redact(clean(&body.message)),
             ),
-            Err(_) => {
+            _ => {
                 let excerpt = clean(&String::from_utf8_lossy(body));
                 let excerpt = endpoint.secret().redact(excerpt);
                 let message = if excerpt.is_empty() {
@@ -236,7 +236,7 @@ pub(super) fn reason(error: &reqwest::Error) -> String {
     while let Some(inner) = source {
         let text = inner.to_string();
         // Each layer repeats the ones below it or says something general: the deepest ones tell most.
-        if !parts.iter().any(|part| part.contains(&text)) {
+        if !text.starts_with("client error (") && !parts.iter().any(|part| part.contains(&text)) {
             parts.push(text);
         }
         source = inner.source();
@@ -254,10 +254,12 @@ fn is_tls(error: &reqwest::Error) -> bool {
             return true;
         }
         // An I/O error keeps what it wraps to itself: `source` passes it by.
-        if let Some(io) = inner.downcast_ref::<std::io::Error>()
-            && io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
-        {
-            return true;
+        let mut wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        while let Some(inner) = wrapped {
+            if inner.is::<rustls::Error>() {
+                return true;
+            }
+            wrapped = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
         }
         source = inner.source();
     }

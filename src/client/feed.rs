@@ -1,7 +1,7 @@
 //! One channel, followed until its run is over: connect, decode, resume, back off.
 //!
 //! It hands over items in order, none twice and no hole unsaid, and says how the connection is. What
-//! the items add up to is [`crate::transcript`]'s matter; which lines are which is [`super::sequence`]'s.
+//! the items add up to is [`crate::transcript`]'s matter; which lines are which is `sequence`'s.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -17,6 +17,9 @@ use super::stream::ReceivedLine;
 pub use crate::transcript::{Connection, FeedBatch, Item};
 use crate::wire::ChannelId;
 use crate::wire::request::{LONGEST_HISTORY, SubscribeRequest};
+
+/// The longest wait that a server may ask for.
+const LONGEST_ASKED_WAIT: Duration = Duration::from_secs(300);
 
 /// How a feed behaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +61,10 @@ impl Default for FeedOptions {
 /// it is cancelled, or nobody takes the batches any more.
 ///
 /// While `batches` is full the feed waits, and with it the server.
+///
+/// On a server without ids each connection asks for the history again and [`super::align`] finds what is
+/// new in it. What the hosted service loses between its history and its live events is not seen here
+/// either; the text of the final `message` makes up for it.
 pub async fn run(
     client: Client,
     channel: ChannelId,
@@ -123,7 +130,8 @@ impl Feed {
                 ..
             } = self.options;
             let wait = backoff::wait(backoff_base, backoff_cap, jitter, attempt, backoff::random());
-            let wait = error.retry_after().map_or(wait, |asked| asked.max(wait));
+            let asked = error.retry_after().map(|asked| asked.min(LONGEST_ASKED_WAIT));
+            let wait = asked.map_or(wait, |asked| asked.max(wait));
             tracing::debug!(channel = ?self.channel, attempt, %error, "the connection was lost");
             self.tell(Connection::Reconnecting {
                 reason: error.to_string(),

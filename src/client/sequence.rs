@@ -38,11 +38,7 @@ impl Sequencer {
     /// A channel of which everything up to `resume` was read before.
     pub(super) fn new(resume: Option<u64>) -> Self {
         Self {
-            kind: if resume.is_some() {
-                ServerKind::WithIds
-            } else {
-                ServerKind::Unknown
-            },
+            kind: ServerKind::Unknown,
             last: resume,
             ended: false,
             aligner: Aligner::default(),

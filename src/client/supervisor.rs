@@ -52,6 +52,9 @@ impl Supervisor {
     }
 
     /// Begins to watch a channel. A feed that the channel has already is cancelled first.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub fn watch(&mut self, channel: ChannelId, generation: u64) {
         let token = self.all.child_token();
         if let Some(earlier) = self.feeds.insert(channel.clone(), token.clone()) {
@@ -59,14 +62,10 @@ impl Supervisor {
         }
         // Feeds that ended by themselves are forgotten here, so that the map does not grow for ever.
         self.feeds.retain(|_, token| !token.is_cancelled());
-        let task = supervise(
-            self.client.clone(),
-            channel,
-            generation,
-            self.options.clone(),
-            self.out.clone(),
-            token,
-        );
+        let (sender, receiver) = mpsc::channel(FEED_QUEUE);
+        let options = self.options.clone();
+        let feed = feed::run(self.client.clone(), channel.clone(), options, sender, token.clone());
+        let task = supervise(feed, receiver, channel, generation, self.out.clone(), token);
         tokio::spawn(task);
     }
 
@@ -92,20 +91,18 @@ impl Drop for Supervisor {
 
 /// Runs one feed, tags its batches, and reports its panic as a failure of the channel.
 async fn supervise(
-    client: Client,
+    feed: impl Future<Output = ()>,
+    mut batches: mpsc::Receiver<FeedBatch>,
     channel: ChannelId,
     generation: u64,
-    options: FeedOptions,
     out: mpsc::Sender<Arrival>,
     token: CancellationToken,
 ) {
     // Cancelled when the task is over, however it ends: the supervisor sees that the feed is gone.
     let _over = token.clone().drop_guard();
-    let (sender, mut receiver) = mpsc::channel(FEED_QUEUE);
-    let feed = feed::run(client, channel.clone(), options, sender, token.clone());
     let feed = AssertUnwindSafe(feed).catch_unwind();
     let forward = async {
-        while let Some(batch) = receiver.recv().await {
+        while let Some(batch) = batches.recv().await {
             let arrival = Arrival {
                 channel: channel.clone(),
                 generation,
@@ -149,4 +146,33 @@ fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no reason given")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_of_a_feed_is_reported_after_what_it_brought() {
+        let (out, mut arrivals) = mpsc::channel(4);
+        let (sender, batches) = mpsc::channel(4);
+        let token = CancellationToken::new();
+        let feed = async move {
+            let _ = sender.send(FeedBatch::default()).await;
+            panic!("boom");
+        };
+        let channel = super::super::mint_channel_id();
+        supervise(feed, batches, channel.clone(), 7, out, token.clone()).await;
+        let first = arrivals.recv().await.expect("what it brought");
+        assert_eq!(
+            (first.channel, first.generation, first.batch.connection),
+            (channel, 7, None)
+        );
+        let last = arrivals.recv().await.expect("the report").batch.connection;
+        assert!(
+            matches!(&last, Some(Connection::Failed { reason }) if reason.contains("boom")),
+            "{last:?}"
+        );
+        assert!(arrivals.recv().await.is_none() && token.is_cancelled());
+    }
 }
