@@ -3,7 +3,7 @@
 //! What happens inside an iteration is in `iteration`; what an answer means is in `functions`.
 
 use std::collections::VecDeque;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::try_join_all;
 use serde_json::Value;
@@ -21,6 +21,9 @@ use crate::wire::{ChannelId, CompleteRequest, ErrorCode, EventKind, MessageKind,
 
 /// What the run says when a model that ran into its longest answer is to go on.
 const GO_ON: &str = "Go on exactly where you stopped, without repeating anything.";
+
+/// A run without any limit on its time ends after this: clocks cannot count for ever.
+const LONGEST_RUN: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// One run.
 pub(super) struct Run<'a, S, A> {
@@ -105,7 +108,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             tokens: 0,
             estimated: false,
             pieces: 0,
-            deadline: Instant::now() + engine.limits.run,
+            deadline: Instant::now() + engine.limits.run.min(LONGEST_RUN),
         }
     }
 
@@ -279,8 +282,8 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     async fn wait(&self, channel: &ChannelId, call: &ToolCall) -> Result<Value, Stop> {
         let limit = self.engine.limits.wait;
         let mut listener = self.answers.listen(channel).await;
-        let expires = SystemTime::now() + limit;
-        let expires_at = expires.duration_since(UNIX_EPOCH).ok();
+        let expires = SystemTime::now().checked_add(limit);
+        let expires_at = expires.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let mut wait = Wait {
             channel: channel.as_str().to_owned(),
             function: WaitFunction {

@@ -9,8 +9,10 @@ use super::think::{Piece, ThinkSplitter};
 use super::{Arguments, FinishReason, ModelEvent, ToolCall};
 use crate::wire::surrogate::SurrogateJoiner;
 
-/// The most that is taken for one answer, in bytes of text, reasoning and arguments.
+/// The most that is kept of one answer, in bytes.
 pub(super) const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+/// What a piece of a call counts at least, so that empty ones have an end too.
+const SMALLEST_PIECE: usize = 64;
 
 /// Why a chunk ends the answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,6 +33,7 @@ pub(super) struct Assembler {
     finish: Option<FinishReason>,
     usage: Option<(u64, u64)>,
     model: String,
+    /// Bytes of calls that are kept until the end; text is handed on as it comes.
     size: usize,
 }
 
@@ -45,10 +48,6 @@ struct PartialCall {
 impl Assembler {
     /// Takes a chunk's JSON; gives what is decided by now, in order.
     pub(super) fn push(&mut self, data: &[u8]) -> Result<Vec<ModelEvent>, ChunkError> {
-        self.size += data.len();
-        if self.size > 8 * LARGEST_ANSWER {
-            return Err(ChunkError::TooLarge);
-        }
         let chunk = parse(data).ok_or(ChunkError::Garbage)?;
         if !chunk.is_object() {
             return Err(ChunkError::Garbage);
@@ -76,6 +75,9 @@ impl Assembler {
             .find_map(|name| choice.get(name).filter(|delta| delta.is_object()))
         {
             self.take_delta(delta, &mut events);
+        }
+        if self.size > LARGEST_ANSWER {
+            return Err(ChunkError::TooLarge);
         }
         if let Some(reason) = choice
             .get("finish_reason")
@@ -193,6 +195,8 @@ impl Assembler {
                 });
                 self.calls.len() - 1
             });
+        let arguments = function.get("arguments");
+        self.size += SMALLEST_PIECE + name.len() + arguments.and_then(Value::as_str).map_or(0, str::len);
         let call = &mut self.calls[at];
         if call.id.is_empty() {
             id.clone_into(&mut call.id);
@@ -201,7 +205,7 @@ impl Assembler {
         if call.name != name && call.arguments.is_empty() {
             call.name.push_str(name);
         }
-        match function.get("arguments") {
+        match arguments {
             Some(Value::String(piece)) => call.arguments.push_str(piece),
             Some(Value::Null) | None => {}
             Some(whole) => call.arguments = whole.to_string(),

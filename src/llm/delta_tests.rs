@@ -227,3 +227,12 @@ proptest! {
         prop_assert_eq!(calls(&chunks), [call("a", "f", value)]);
     }
 }
+
+#[test]
+fn calls_without_end_are_too_large() {
+    let mut assembler = Assembler::default();
+    let piece = delta(json!({"tool_calls": [{"index": 0, "function": {"arguments": "x".repeat(1024 * 1024)}}]}));
+    let piece = piece.to_string();
+    let failed = (0..20).find_map(|_| assembler.push(piece.as_bytes()).err());
+    assert_eq!(failed, Some(ChunkError::TooLarge));
+}
