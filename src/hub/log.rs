@@ -475,8 +475,16 @@ impl Log {
             }
         }
         if self.published_bytes > most_published {
-            self.published_bytes = 0;
-            for batch in std::mem::take(&mut self.batches) {
+            // The older half goes, and never the newest batch: whoever keeps up loses nothing.
+            let batches = std::mem::take(&mut self.batches);
+            let newest = batches.len() - 1;
+            for (index, batch) in batches.into_iter().enumerate() {
+                let (_, published) = bytes_of(&batch);
+                if published == 0 || index == newest || self.published_bytes <= most_published / 2 {
+                    self.batches.push_back(batch);
+                    continue;
+                }
+                self.published_bytes -= published;
                 let last = (0..batch.lines.len()).rfind(|index| !batch.is_event(*index));
                 self.published_lost = last.map_or(self.published_lost, |index| batch.lines[index].position + 1);
                 self.batches.extend(filtered(batch, &|_, event| event));

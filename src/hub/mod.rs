@@ -7,6 +7,8 @@
 
 mod committer;
 mod log;
+#[cfg(test)]
+mod log_tests;
 mod memory;
 
 use std::fmt;

@@ -19,7 +19,7 @@ use crate::hub::{AccountId, Append, Broken, ChannelKey, Hub, Start, unix_millis}
 use crate::store::RunProgress;
 use crate::wire::request::RunStatus;
 use crate::wire::surrogate::SurrogateJoiner;
-use crate::wire::{ChannelId, CompleteRequest, Event, EventKind, LineDecoder, SubscriptionLine, ascii};
+use crate::wire::{ChannelId, CompleteRequest, Event, EventKind, LineDecoder, Object, SubscriptionLine, ascii};
 
 /// What executes runs, as the server needs it.
 #[async_trait]
@@ -33,12 +33,19 @@ pub trait RunEngine: Send + Sync + 'static {
 
     /// Whether that model is the built-in demo.
     fn is_demo(&self) -> bool;
+
+    /// The bounds of a run, for `GET /v1/server`.
+    fn limits(&self) -> Object {
+        Object::new()
+    }
 }
 
 #[async_trait]
 impl RunEngine for Engine {
     async fn run(&self, request: &CompleteRequest, sink: &RunSink, answers: &HubAnswers, cancel: &CancellationToken) {
-        Engine::run(self, request, sink, answers, cancel).await;
+        if Engine::run(self, request, sink, answers, cancel).await.is_err() {
+            tracing::info!("a run was given up: nobody takes its events any more");
+        }
     }
 
     fn model_name(&self) -> String {
@@ -47,6 +54,16 @@ impl RunEngine for Engine {
 
     fn is_demo(&self) -> bool {
         Engine::is_demo(self)
+    }
+
+    fn limits(&self) -> Object {
+        let limits = Engine::limits(self);
+        Object::from_iter([
+            ("iterations".to_owned(), limits.max_iterations.into()),
+            ("calls".to_owned(), limits.max_calls.into()),
+            ("seconds".to_owned(), limits.run.as_secs().into()),
+            ("waitSeconds".to_owned(), limits.wait.as_secs().into()),
+        ])
     }
 }
 

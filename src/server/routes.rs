@@ -292,10 +292,12 @@ async fn server_info(State(app): State<Arc<App>>, _caller: Caller, headers: Head
             seconds: options.retention.as_secs(),
             events: options.retention_events as u64,
         },
-        limits: Object::from_iter([
-            ("bodyBytes".to_owned(), options.body_limit.into()),
-            ("runsInFlight".to_owned(), options.runs_in_flight.into()),
-        ]),
+        limits: {
+            let mut limits = app.engine.limits();
+            limits.insert("bodyBytes".to_owned(), options.body_limit.into());
+            limits.insert("runsInFlight".to_owned(), options.runs_in_flight.into());
+            limits
+        },
         live_runs: app.hub.counts().await.live_runs as u64,
         config_digest: options.config_digest.clone(),
     };

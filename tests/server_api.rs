@@ -1,0 +1,573 @@
+//! The server over real sockets on port 0, with a scripted engine behind it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use switchboard::engine::{AnswerListener, Answers, EventSink};
+use switchboard::server::{Account, HubAnswers, RunEngine, RunSink, ServerOptions, serve};
+use switchboard::wire::event::{Abort, RunEnd, RunResult, Wait, WaitFunction};
+use switchboard::wire::{ChannelId, CompleteRequest, Event, EventKind, Object};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+const CHANNEL: &str = "channel-0123456789abcdef";
+const ANSWERS: &str = "answers-0123456789abcdef";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a run does is said by its last message: `tokens N`, `wait`, `hang`, `panic` or `fail`.
+struct Script;
+
+fn result(reason: &str) -> Event {
+    let result = RunResult {
+        text: "done".into(),
+        end: RunEnd {
+            reason: reason.into(),
+            extra: Object::new(),
+        },
+        ..RunResult::default()
+    };
+    EventKind::Result(Box::new(result)).into()
+}
+
+#[async_trait]
+impl RunEngine for Script {
+    async fn run(&self, request: &CompleteRequest, sink: &RunSink, answers: &HubAnswers, cancel: &CancellationToken) {
+        let text = request.messages.last().map_or("", |message| &message.text);
+        if let Some(count) = text.strip_prefix("tokens ") {
+            for number in 0..count.parse().expect("a number") {
+                let emitted = sink.emit(Event::token(format!("tok{number} "))).await;
+                if emitted.is_err() || cancel.is_cancelled() {
+                    return;
+                }
+            }
+        } else if text == "wait" {
+            let channel = ChannelId::parse(ANSWERS).expect("a channel");
+            let mut listener = answers.listen(&channel).await;
+            let mut wait = Wait {
+                channel: ANSWERS.into(),
+                function: WaitFunction {
+                    name: "approve".into(),
+                    args: json!({}),
+                    extra: Object::new(),
+                },
+                expires_at: None,
+                message: None,
+                from: None,
+                extra: Object::new(),
+            };
+            let _ = sink.emit(EventKind::WaitBegin(Box::new(wait.clone())).into()).await;
+            wait.message = listener.next().await;
+            let _ = sink.emit(EventKind::WaitEnd(Box::new(wait)).into()).await;
+        } else if text == "hang" {
+            cancel.cancelled().await;
+            let _ = sink.emit(EventKind::Abort(Box::new(Abort::default())).into()).await;
+            let _ = sink.emit(result("abort")).await;
+            return;
+        } else if text == "panic" {
+            panic!("as asked");
+        }
+        let _ = sink.emit(result("stop")).await;
+    }
+
+    fn model_name(&self) -> String {
+        "script".into()
+    }
+
+    fn is_demo(&self) -> bool {
+        true
+    }
+}
+
+struct Server {
+    address: std::net::SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+async fn server(change: impl FnOnce(&mut ServerOptions)) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let account = |name: &str| Account {
+        name: name.into(),
+        secret: format!("secret-{name}"),
+    };
+    let mut options = ServerOptions {
+        accounts: vec![account("one"), account("two")],
+        ..ServerOptions::default()
+    };
+    change(&mut options);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let task = tokio::spawn(async move {
+        serve(listener, options, Arc::new(Script), stopped)
+            .await
+            .expect("served");
+    });
+    Server { address, stop, task }
+}
+
+/// A connection with what has been read of it.
+struct Answer {
+    stream: TcpStream,
+    seen: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads until the text has come, or the connection ends; gives everything read so far.
+    async fn until(&mut self, text: &str) -> String {
+        let reading = async {
+            let mut buffer = [0; 16 * 1024];
+            while !String::from_utf8_lossy(&self.seen).contains(text) {
+                match self.stream.read(&mut buffer).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(count) => self.seen.extend_from_slice(&buffer[..count]),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.unwrap_or_else(|_| {
+            panic!("{text:?} never came, only {:?}", String::from_utf8_lossy(&self.seen));
+        });
+        String::from_utf8_lossy(&self.seen).into_owned()
+    }
+
+    async fn end(&mut self) -> String {
+        self.until("\u{0}never\u{0}").await
+    }
+}
+
+impl Server {
+    async fn raw(&self, request: &[u8]) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.expect("a connection");
+        // A server that refuses may close before everything is written.
+        let _ = stream.write_all(request).await;
+        Answer {
+            stream,
+            seen: Vec::new(),
+        }
+    }
+
+    async fn ask(&self, method: &str, path: &str, secret: &str, headers: &str, body: &str) -> Answer {
+        let length = body.len();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {secret}\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+        );
+        self.raw(request.as_bytes()).await
+    }
+
+    /// Status and JSON body of an answer that ends.
+    async fn json(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        parsed(&self.ask(method, path, "secret-one", "", &body).await.end().await)
+    }
+
+    async fn subscribe(&self, secret: &str, channel: &str, body: Value) -> Answer {
+        let path = format!("/v1/channel/{channel}/subscribe");
+        let mut answer = self.ask("POST", &path, secret, "", &body.to_string()).await;
+        answer.until("\r\n\r\n").await;
+        answer
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.task)
+            .await
+            .expect("it stops")
+            .expect("no panic");
+    }
+}
+
+fn parsed(answer: &str) -> (u16, Value) {
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let (_, body) = answer
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no head: {answer:?}"));
+    let body = serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {answer:?}"));
+    (status.expect("a status"), body)
+}
+
+/// The JSON lines of a chunked answer, cut where the chunks were.
+fn lines(answer: &str) -> Vec<Value> {
+    let (_, mut rest) = answer.split_once("\r\n\r\n").expect("a head");
+    let mut text = String::new();
+    while let Some((length, after)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).unwrap_or(0);
+        if length == 0 || after.len() < length {
+            break;
+        }
+        text.push_str(&after[..length]);
+        rest = after[length..].trim_start_matches("\r\n");
+    }
+    let complete = text.rfind('\n').map_or("", |end| &text[..end]);
+    complete
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a JSON line"))
+        .collect()
+}
+
+fn prompt(text: &str) -> Value {
+    json!({"messages": [{"type": "user", "text": text}]})
+}
+
+fn prompt_on(channel: &str, text: &str) -> Value {
+    json!({"messages": [{"type": "user", "text": text}], "channelId": channel})
+}
+
+#[tokio::test]
+async fn every_refusal_is_our_json() {
+    let server = server(|options| options.body_limit = 100_000).await;
+    let channel = format!("/v1/channel/{CHANNEL}");
+    let user = prompt("x");
+    let table = [
+        ("GET", "/nowhere".to_owned(), Value::Null, 404, "NOT_FOUND", "/nowhere"),
+        (
+            "GET",
+            "/v1/nowhere".to_owned(),
+            Value::Null,
+            404,
+            "NOT_FOUND",
+            "/v1/nowhere",
+        ),
+        (
+            "GET",
+            "/v1/conversation/dispatch".to_owned(),
+            Value::Null,
+            405,
+            "METHOD_NOT_ALLOWED",
+            "GET",
+        ),
+        (
+            "POST",
+            "/v1/server/stop".to_owned(),
+            json!({}),
+            404,
+            "NOT_FOUND",
+            "stop",
+        ),
+        (
+            "POST",
+            "/v1/conversation/dispatch".to_owned(),
+            json!([]),
+            400,
+            "BAD_REQUEST",
+            "body",
+        ),
+        (
+            "POST",
+            "/v1/conversation/dispatch".to_owned(),
+            json!({}),
+            400,
+            "BAD_REQUEST",
+            "messages",
+        ),
+        (
+            "POST",
+            "/api/v1/conversation/complete".to_owned(),
+            json!({"botId": "b"}),
+            501,
+            "NOT_IMPLEMENTED",
+            "botId",
+        ),
+        (
+            "POST",
+            "/v1/channel/short/publish".to_owned(),
+            json!({"message": 1}),
+            400,
+            "BAD_REQUEST",
+            "16",
+        ),
+        (
+            "POST",
+            format!("{channel}/publish"),
+            json!({"message": null}),
+            400,
+            "BAD_REQUEST",
+            "null",
+        ),
+        (
+            "POST",
+            format!("{channel}/publish"),
+            json!({}),
+            400,
+            "BAD_REQUEST",
+            "message",
+        ),
+        (
+            "POST",
+            format!("{channel}/subscribe"),
+            json!({"historyLength": 10001}),
+            400,
+            "BAD_REQUEST",
+            "historyLength",
+        ),
+        (
+            "POST",
+            format!("{channel}/cancel"),
+            Value::Null,
+            404,
+            "NOT_FOUND",
+            "run",
+        ),
+        (
+            "POST",
+            format!("{channel}/publish"),
+            json!({"message": "x".repeat(200_000)}),
+            413,
+            "CONTENT_TOO_LARGE",
+            "100000",
+        ),
+    ];
+    for (method, path, body, status, code, named) in table {
+        let (was, answer) = server.json(method, &path, body).await;
+        assert_eq!((was, answer["code"].as_str()), (status, Some(code)), "{path}: {answer}");
+        assert!(
+            answer["message"].as_str().is_some_and(|text| text.contains(named)),
+            "{path}: {answer}"
+        );
+    }
+    let headers = [
+        ("accept: text/html\r\n", 400),
+        ("accept: application/json;q=0\r\n", 400),
+        ("accept: text/html, */*;q=0.1\r\n", 200),
+    ];
+    for (header, status) in headers {
+        let mut answer = server
+            .ask(
+                "POST",
+                "/v1/conversation/complete",
+                "secret-one",
+                header,
+                &user.to_string(),
+            )
+            .await;
+        assert_eq!(parsed(&answer.end().await).0, status, "{header}");
+    }
+    let mut answer = server.ask("GET", "/v1/run/list", "wrong", "", "").await;
+    assert_eq!(parsed(&answer.end().await).1["code"], "NOT_AUTHENTICATED");
+    let big = format!("x-big: {}\r\n", "x".repeat(40_000));
+    let mut answer = server.ask("GET", "/v1/run/list", "secret-one", &big, "").await;
+    assert_eq!(parsed(&answer.end().await).0, 431);
+    let request = "POST /v1/conversation/dispatch HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: bearer secret-one\r\n\
+                   content-type: text/plain\r\ncontent-length: 2\r\n\r\n{}";
+    let (status, answer) = parsed(&server.raw(request.as_bytes()).await.end().await);
+    assert!(
+        status == 400
+            && answer["message"]
+                .as_str()
+                .is_some_and(|text| text.contains("Content-Type"))
+    );
+    let (status, answer) = parsed(&server.raw(b"GET /v1/health HTTP/1.0\r\n\r\n").await.end().await);
+    assert_eq!((status, answer), (200, json!({"status": "ok"})));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_dispatch_is_repeatable_and_a_channel_holds_one_run() {
+    let server = server(|_| {}).await;
+    let body = prompt_on(CHANNEL, "tokens 3");
+    for path in ["/v1", "/api/v1", "/v1"] {
+        let (status, answer) = server
+            .json("POST", &format!("{path}/conversation/dispatch"), body.clone())
+            .await;
+        assert_eq!((status, answer), (200, json!({"channelId": CHANNEL})));
+    }
+    let other = prompt_on(CHANNEL, "tokens 4");
+    let (status, answer) = server.json("POST", "/v1/conversation/dispatch", other).await;
+    assert_eq!((status, &answer["code"]), (409, &json!("CONFLICT")));
+
+    let mut answer = server
+        .subscribe("secret-one", CHANNEL, json!({"historyLength": 100}))
+        .await;
+    let lines = lines(&answer.until("\"result\"").await);
+    let ids: Vec<u64> = lines.iter().filter_map(|line| line["id"].as_u64()).collect();
+    assert_eq!(ids, [0, 1, 2, 3, 4], "the prompt, three tokens and the result, once");
+    assert_eq!(lines[0]["data"]["data"]["text"], "tokens 3");
+    let mut resumed = server.subscribe("secret-one", CHANNEL, json!({"after": 3})).await;
+    assert!(resumed.until("\"result\"").await.contains("\"id\":4"));
+
+    let (_, list) = server.json("GET", "/v1/run/list", Value::Null).await;
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(1));
+    assert_eq!(list["items"][0]["status"], "ended");
+    assert_eq!(list["items"][0]["title"], "tokens 3");
+    let (_, info) = server.json("GET", "/api/v1/server", Value::Null).await;
+    assert_eq!((&info["model"], &info["liveRuns"]), (&json!("script"), &json!(0)));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn accounts_know_nothing_of_each_other() {
+    let server = server(|_| {}).await;
+    server
+        .json("POST", "/v1/conversation/dispatch", prompt_on(CHANNEL, "tokens 1"))
+        .await;
+    let mut theirs = server
+        .subscribe("secret-two", CHANNEL, json!({"historyLength": 10}))
+        .await;
+    let mut own = server
+        .subscribe("secret-one", CHANNEL, json!({"historyLength": 10}))
+        .await;
+    own.until("\"result\"").await;
+    let path = format!("/v1/channel/{CHANNEL}/publish");
+    let body = json!({"message": "f\u{fc}r beide"}).to_string();
+    server.ask("POST", &path, "secret-two", "", &body).await.end().await;
+    let seen = theirs.until("beide").await;
+    assert!(!seen.contains("result") && seen.contains("f\\u00fcr"), "{seen}");
+    let mut list = server.ask("GET", "/v1/run/list", "secret-two", "", "").await;
+    assert_eq!(parsed(&list.end().await).1, json!({"items": []}));
+    let body = prompt_on(CHANNEL, "tokens 2").to_string();
+    let mut answer = server
+        .ask("POST", "/v1/conversation/dispatch", "secret-two", "", &body)
+        .await;
+    assert_eq!(parsed(&answer.end().await).0, 200);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_run_waits_for_what_is_published_and_can_be_cancelled() {
+    let server = server(|_| {}).await;
+    server
+        .json("POST", "/v1/conversation/dispatch", prompt_on(CHANNEL, "wait"))
+        .await;
+    let mut run = server
+        .subscribe("secret-one", CHANNEL, json!({"historyLength": 10}))
+        .await;
+    run.until("waitForChannelMessageBegin").await;
+    let (_, list) = server.json("GET", "/v1/run/list", Value::Null).await;
+    assert_eq!(
+        (&list["items"][0]["status"], &list["items"][0]["waiting"]),
+        (&json!("waiting"), &json!(["approve"]))
+    );
+    let path = format!("/v1/channel/{ANSWERS}/publish");
+    let (status, answer) = server.json("POST", &path, json!({"message": {"data": 42}})).await;
+    assert_eq!((status, answer), (200, json!({"id": ANSWERS})));
+    assert!(run.until("\"result\"").await.contains("\"message\":{\"data\":42}"));
+
+    let channel = "another-0123456789abcdef";
+    server
+        .json("POST", "/v1/conversation/dispatch", prompt_on(channel, "hang"))
+        .await;
+    let mut run = server
+        .subscribe("secret-one", channel, json!({"historyLength": 10}))
+        .await;
+    let path = format!("/v1/channel/{channel}/cancel");
+    assert_eq!(server.json("POST", &path, Value::Null).await.0, 200);
+    assert!(run.until("\"result\"").await.contains("\"abort\""));
+    assert_eq!(
+        server.json("POST", &path, Value::Null).await.0,
+        200,
+        "a second time changes nothing"
+    );
+    server.end().await;
+}
+
+#[tokio::test]
+async fn complete_answers_in_three_forms_and_a_run_that_panics_still_ends() {
+    let server = server(|_| {}).await;
+    let (status, answer) = server
+        .json("POST", "/v1/conversation/complete", prompt("tokens 2"))
+        .await;
+    assert_eq!(status, 200);
+    assert_eq!(
+        answer,
+        json!({"text": "done", "usage": {"token": 0}, "end": {"reason": "stop"}})
+    );
+    let body = prompt("tokens 2").to_string();
+    let jsonl = "accept: application/jsonl\r\n";
+    let mut answer = server
+        .ask("POST", "/v1/conversation/complete", "secret-one", jsonl, &body)
+        .await;
+    let types: Vec<Value> = lines(&answer.end().await)
+        .iter()
+        .map(|line| line["type"].clone())
+        .collect();
+    assert_eq!(types, ["token", "token", "result"]);
+    let sse = "accept: text/event-stream\r\n";
+    let mut answer = server
+        .ask("POST", "/v1/conversation/complete", "secret-one", sse, &body)
+        .await;
+    assert!(
+        answer
+            .end()
+            .await
+            .contains("event: token\ndata: {\"token\":\"tok0 \"}\n\n")
+    );
+    let (status, answer) = server.json("POST", "/v1/conversation/complete", prompt("panic")).await;
+    assert_eq!((status, &answer["code"]), (500, &json!("INTERNAL_SERVER_ERROR")));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn silence_has_a_heartbeat_and_half_a_head_is_closed() {
+    let server = server(|options| {
+        options.heartbeat = Duration::from_millis(50);
+        options.header_timeout = Duration::from_millis(200);
+    })
+    .await;
+    let mut quiet = server.subscribe("secret-one", CHANNEL, json!({})).await;
+    quiet.until("1\r\n \r\n1\r\n \r\n").await;
+    let mut half = server.raw(b"POST /v1/conversation/dispatch HTTP/1.1\r\nhost:").await;
+    half.end().await;
+    server.end().await;
+}
+
+#[tokio::test]
+async fn from_history_to_live_nothing_is_lost_or_doubled() {
+    let server = server(|_| {}).await;
+    server
+        .json("POST", "/v1/conversation/dispatch", prompt_on(CHANNEL, "tokens 4000"))
+        .await;
+    let mut readers = Vec::new();
+    for _ in 0..8 {
+        readers.push(
+            server
+                .subscribe("secret-one", CHANNEL, json!({"historyLength": 10000}))
+                .await,
+        );
+    }
+    for mut reader in readers {
+        let lines = lines(&reader.until("\"result\"").await);
+        let ids: Vec<u64> = lines.iter().filter_map(|line| line["id"].as_u64()).collect();
+        assert_eq!(ids, (0..4002).collect::<Vec<u64>>());
+    }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn it_stops_when_asked_and_streams_end_at_a_line() {
+    let server = server(|options| options.allow_stop = true).await;
+    server
+        .json("POST", "/v1/conversation/dispatch", prompt_on(CHANNEL, "hang"))
+        .await;
+    let mut reader = server
+        .subscribe("secret-one", CHANNEL, json!({"historyLength": 10}))
+        .await;
+    let (status, answer) = server.json("POST", "/v1/server/stop", json!({"force": false})).await;
+    assert_eq!((status, &answer["code"]), (409, &json!("CONFLICT")));
+    assert_eq!(
+        server.json("POST", "/v1/server/stop", json!({"force": true})).await,
+        (200, json!({}))
+    );
+    let seen = reader.end().await;
+    assert!(seen.contains("\"abort\"") && seen.ends_with("0\r\n\r\n"), "{seen}");
+    tokio::time::timeout(PATIENCE, server.task)
+        .await
+        .expect("it stops")
+        .expect("no panic");
+}
+
+#[tokio::test]
+async fn it_leaves_when_nothing_is_to_be_done() {
+    let server = server(|options| options.idle_exit = Some(Duration::from_millis(100))).await;
+    tokio::time::timeout(PATIENCE, server.task)
+        .await
+        .expect("it leaves")
+        .expect("no panic");
+}
