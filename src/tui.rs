@@ -84,10 +84,12 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     drop(arrivals);
     let unsent = executor.finish(replies, PATIENCE).await;
     if unsent > 0 && ending == Ending::Quit {
-        let (prompts, are) = if unsent == 1 { ("1 prompt", "is") } else { (&*format!("{unsent} prompts"), "are") };
-        eprintln!(
-            "switchboard: {prompts} could not be sent, because no server was found, and {are} in the compose box at the next start."
-        );
+        let (prompts, they) = if unsent == 1 {
+            ("1 prompt", "It is")
+        } else {
+            ("some prompts", "They are")
+        };
+        eprintln!("switchboard: no server took {prompts}. {they} in the compose box at the next start.");
     }
     match ending {
         Ending::Quit | Ending::TerminalGone => Ok(()),
@@ -105,7 +107,10 @@ fn with_feeds(connect: Connect, arrivals: mpsc::Sender<crate::client::supervisor
         Box::pin(async move {
             let (client, info) = connect().await?;
             let supervisor = Supervisor::new(client.clone(), FeedOptions::default(), arrivals);
-            Ok(Connected { service: Box::new(ClientService::new(client, supervisor)), info })
+            Ok(Connected {
+                service: Box::new(ClientService::new(client, supervisor)),
+                info,
+            })
         })
     })
 }

@@ -53,7 +53,10 @@ pub fn load(path: &Path) -> Loaded {
         "What was watched before is lost: {} cannot be read ({reason}); {moved}. Watch channels again with their ids",
         path.display()
     );
-    Loaded { state: SavedState::default(), warning: Some(warning) }
+    Loaded {
+        state: SavedState::default(),
+        warning: Some(warning),
+    }
 }
 
 fn parse(bytes: &[u8]) -> Result<SavedState, String> {
@@ -62,12 +65,17 @@ fn parse(bytes: &[u8]) -> Result<SavedState, String> {
         version: u32,
     }
     // The reasons hold places and types, no values: a line of this file may hold a secret.
-    let place = |error: serde_json::Error| format!("line {}, column {} is not as expected", error.line(), error.column());
+    let place =
+        |error: serde_json::Error| format!("line {}, column {} is not as expected", error.line(), error.column());
     let Version { version } = serde_json::from_slice(bytes).map_err(place)?;
     if version != VERSION {
-        return Err(format!("it has the format {version}, this program reads format {VERSION}"));
+        return Err(format!(
+            "it has the format {version}, this program reads format {VERSION}"
+        ));
     }
-    serde_json::from_slice::<File>(bytes).map(|file| file.state).map_err(place)
+    serde_json::from_slice::<File>(bytes)
+        .map(|file| file.state)
+        .map_err(place)
 }
 
 /// Replaces the file with this state.
@@ -77,9 +85,15 @@ fn parse(bytes: &[u8]) -> Result<SavedState, String> {
 pub fn store(path: &Path, state: &SavedState) -> io::Result<()> {
     // A file that is a link (to where settings are kept) stays one.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     create_private(directory)?;
-    let mut bytes = serde_json::to_vec_pretty(&File { version: VERSION, state: state.clone() })?;
+    let mut bytes = serde_json::to_vec_pretty(&File {
+        version: VERSION,
+        state: state.clone(),
+    })?;
     bytes.push(b'\n');
     // Temporary files are made with the mode 0600.
     let mut file = tempfile::Builder::new().prefix(".state-").tempfile_in(directory)?;
@@ -115,7 +129,9 @@ impl Saver {
         let task = tokio::spawn(async move {
             let mut failing = false;
             while states.changed().await.is_ok() {
-                let Some(state) = states.borrow_and_update().clone() else { continue };
+                let Some(state) = states.borrow_and_update().clone() else {
+                    continue;
+                };
                 let target = path.clone();
                 let stored = match tokio::task::spawn_blocking(move || store(&target, &state)).await {
                     Ok(stored) => stored,
@@ -165,8 +181,16 @@ mod tests {
 
     fn state(draft: &str) -> SavedState {
         let id = ChannelId::from_random([7; 18]);
-        let channel = SavedChannel { id: id.clone(), title: "a title".into(), added_at: 5 };
-        SavedState { channels: vec![channel], selected: Some(id), draft: draft.into() }
+        let channel = SavedChannel {
+            id: id.clone(),
+            title: "a title".into(),
+            added_at: 5,
+        };
+        SavedState {
+            channels: vec![channel],
+            selected: Some(id),
+            draft: draft.into(),
+        }
     }
 
     #[test]
@@ -175,11 +199,19 @@ mod tests {
         let path = root.path().join("deep/er/state.json");
         assert_eq!(load(&path), Loaded::default(), "nothing there is nothing to say");
         store(&path, &state("a draft")).expect("written");
-        assert_eq!(load(&path), Loaded { state: state("a draft"), warning: None });
+        assert_eq!(
+            load(&path),
+            Loaded {
+                state: state("a draft"),
+                warning: None
+            }
+        );
         let mode = |path: &Path| fs::metadata(path).expect("it exists").permissions().mode() & 0o777;
         assert_eq!(mode(&path), 0o600);
         assert_eq!(mode(path.parent().expect("it has one")), 0o700);
-        let files = fs::read_dir(path.parent().expect("it has one")).expect("readable").count();
+        let files = fs::read_dir(path.parent().expect("it has one"))
+            .expect("readable")
+            .count();
         assert_eq!(files, 1, "no temporary file is left");
     }
 
@@ -196,11 +228,17 @@ mod tests {
             fs::write(&path, content).expect("written");
             let loaded = load(&path);
             let warning = loaded.warning.expect("said so");
-            assert!(warning.contains(expected) && warning.contains("state.json.broken"), "{warning}");
+            assert!(
+                warning.contains(expected) && warning.contains("state.json.broken"),
+                "{warning}"
+            );
             assert!(!warning.contains("secret") && !warning.contains("short"), "{warning}");
             assert_eq!(loaded.state, SavedState::default());
             assert!(!path.exists());
-            assert_eq!(fs::read_to_string(root.path().join("state.json.broken")).expect("kept"), content);
+            assert_eq!(
+                fs::read_to_string(root.path().join("state.json.broken")).expect("kept"),
+                content
+            );
         }
     }
 
@@ -237,8 +275,13 @@ mod tests {
         let (replies, mut told) = mpsc::channel(4);
         let saver = Saver::start(path, replies);
         saver.save(state("one"));
-        let Some(Reply::Msg(Msg::SaveFailed(message))) = told.recv().await else { panic!("not told") };
-        assert!(message.contains("state.json") && message.contains("Make it writable"), "{message}");
+        let Some(Reply::Msg(Msg::SaveFailed(message))) = told.recv().await else {
+            panic!("not told")
+        };
+        assert!(
+            message.contains("state.json") && message.contains("Make it writable"),
+            "{message}"
+        );
         saver.save(state("two"));
         saver.finish().await;
         assert!(told.recv().await.is_none(), "told once");

@@ -62,12 +62,24 @@ impl Service for ClientService {
 
     fn dispatch(&self, body: DispatchRequest) -> Answer<()> {
         let client = self.client.clone();
-        Box::pin(async move { client.dispatch(&body).await.map(drop).map_err(|error| error.to_string()) })
+        Box::pin(async move {
+            client
+                .dispatch(&body)
+                .await
+                .map(drop)
+                .map_err(|error| error.to_string())
+        })
     }
 
     fn publish(&self, channel: ChannelId, message: Value) -> Answer<()> {
         let client = self.client.clone();
-        Box::pin(async move { client.publish(&channel, &message).await.map(drop).map_err(|error| error.to_string()) })
+        Box::pin(async move {
+            client
+                .publish(&channel, &message)
+                .await
+                .map(drop)
+                .map_err(|error| error.to_string())
+        })
     }
 
     fn cancel(&self, channel: ChannelId) -> Answer<()> {
@@ -77,6 +89,12 @@ impl Service for ClientService {
 
     fn runs(&self) -> Answer<Vec<RunSummary>> {
         let client = self.client.clone();
-        Box::pin(async move { client.runs().await.map(|list| list.items).map_err(|error| error.to_string()) })
+        Box::pin(async move {
+            client
+                .runs()
+                .await
+                .map(|list| list.items)
+                .map_err(|error| error.to_string())
+        })
     }
 }

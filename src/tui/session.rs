@@ -57,13 +57,19 @@ impl Clock {
     /// The system's time.
     #[must_use]
     pub fn system() -> Self {
-        Self { start: Instant::now(), fixed_unix_ms: None }
+        Self {
+            start: Instant::now(),
+            fixed_unix_ms: None,
+        }
     }
 
     /// A wall clock that shows this Unix time, in milliseconds, at the start.
     #[must_use]
     pub fn starting_at(unix_ms: u64) -> Self {
-        Self { start: Instant::now(), fixed_unix_ms: Some(unix_ms) }
+        Self {
+            start: Instant::now(),
+            fixed_unix_ms: Some(unix_ms),
+        }
     }
 
     /// The time now.
@@ -263,7 +269,10 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
 
     fn take_reply(&mut self, reply: Reply) {
         let message = match reply {
-            Reply::Msg(message) => message,
+            Reply::Msg(message) => {
+                self.session.executor.note(&message);
+                message
+            }
             Reply::Connected(connected) => self.session.executor.connected(connected),
         };
         self.dispatch(message);
@@ -273,8 +282,17 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
     fn take_arrivals(&mut self, first: Arrival) {
         let started = std::time::Instant::now();
         let mut next = Some(first);
-        while let Some(Arrival { channel, generation, batch }) = next {
-            self.dispatch(Msg::Feed { channel, generation, batch });
+        while let Some(Arrival {
+            channel,
+            generation,
+            batch,
+        }) = next
+        {
+            self.dispatch(Msg::Feed {
+                channel,
+                generation,
+                batch,
+            });
             if self.ending.is_some() || started.elapsed() >= DRAIN_BUDGET {
                 return;
             }
