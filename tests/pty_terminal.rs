@@ -13,7 +13,7 @@ use crossterm::event::{Event, KeyCode};
 use pty::Pty;
 use ratatui::Frame;
 use rustix::process::Signal;
-use switchboard::app::{App, Msg, SavedState};
+use switchboard::app::{Action, App, Msg, SavedState};
 use switchboard::term::{Screen as _, TerminalInput, TerminalScreen, panic};
 use switchboard::tui::executor::Executor;
 use switchboard::tui::session::{Clock, Ending, Session, View, run_loop};
@@ -30,13 +30,14 @@ impl View for Probe {
     fn handle(&mut self, _: &App, event: Event) -> Vec<Msg> {
         match event {
             Event::Key(key) => match key.code {
-                KeyCode::Char('t') => {
+                KeyCode::Char('T') => {
                     tokio::spawn(async { panic!("a task has a fault") });
                 }
-                KeyCode::Char('b') => {
+                KeyCode::Char('B') => {
                     tokio::task::spawn_blocking(|| panic!("a thread has a fault"));
                 }
-                KeyCode::Char('l') => panic!("the loop has a fault"),
+                KeyCode::Char('L') => panic!("the loop has a fault"),
+                KeyCode::Char('Z') => return vec![Msg::Action(Action::Suspend)],
                 KeyCode::Char('q') => return vec![Msg::Shutdown],
                 KeyCode::Char(c) => self.pressed.push(c),
                 _ => {}
@@ -154,9 +155,9 @@ fn another_size_is_drawn_and_frames_erase_nothing() {
 #[test]
 fn a_panic_anywhere_gives_the_terminal_back_before_its_report() {
     for (key, report, code) in [
-        ("t", "a task has a fault", 3),
-        ("b", "a thread has a fault", 3),
-        ("l", "the loop has a fault", 101),
+        ("T", "a task has a fault", 3),
+        ("B", "a thread has a fault", 3),
+        ("L", "the loop has a fault", 101),
     ] {
         let home = tempfile::tempdir().expect("a directory");
         let mut pty = start(home.path());
@@ -241,17 +242,7 @@ fn a_shell_can_continue_the_stopped_program() {
     pty.wait_for("ready>");
     pty.send(&format!("'{program}' probe --exact --nocapture --test-threads=1\n"));
     pty.wait_for("probe 100x24 pressed .");
-    // From outside, as `kill -TSTP` does; the key goes the same way through `Effect::Suspend`.
-    let out = std::process::Command::new("pgrep")
-        .args(["-f", &format!("^{program} probe")])
-        .output();
-    let Ok(out) = out else { return pty.send("q") };
-    let pids = String::from_utf8_lossy(&out.stdout);
-    let pid = pids.lines().filter_map(|line| line.trim().parse().ok()).next_back();
-    let Some(pid) = pid.and_then(rustix::process::Pid::from_raw) else {
-        return pty.send("q");
-    };
-    rustix::process::kill_process(pid, Signal::TSTP).expect("the signal is sent");
+    pty.send("Z");
     pty.wait_until("the shell", |screen| !screen.alternate_screen());
     pty.send("fg\n");
     pty.wait_for("probe 100x24 pressed");
