@@ -7,6 +7,8 @@ pub mod executor;
 pub mod saved;
 pub mod service;
 pub mod session;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
