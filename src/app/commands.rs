@@ -139,7 +139,10 @@ fn no_channel(app: &mut App) {
 
 fn step(app: &mut App, by: isize) {
     let at = app.selected_index().unwrap_or(0);
-    select_at(app, at.saturating_add_signed(by).min(app.channels.len().saturating_sub(1)));
+    select_at(
+        app,
+        at.saturating_add_signed(by).min(app.channels.len().saturating_sub(1)),
+    );
 }
 
 fn select_at(app: &mut App, index: usize) {

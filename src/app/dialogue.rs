@@ -194,7 +194,9 @@ pub(super) fn call_changed(app: &mut App, id: &ChannelId) {
 pub fn envelope(value: Value) -> Value {
     let is_answer = value.as_object().is_some_and(|object| {
         (object.contains_key("data") != object.contains_key("error"))
-            && object.keys().all(|key| matches!(key.as_str(), "data" | "error" | "from"))
+            && object
+                .keys()
+                .all(|key| matches!(key.as_str(), "data" | "error" | "from"))
     });
     if is_answer { value } else { json!({ "data": value }) }
 }

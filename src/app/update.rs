@@ -150,7 +150,9 @@ pub(super) fn watch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
 
 /// Takes a channel out of the list; its neighbour is selected.
 pub(super) fn unwatch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
-    let Some(index) = app.channels.get_index_of(id) else { return };
+    let Some(index) = app.channels.get_index_of(id) else {
+        return;
+    };
     app.channels.shift_remove(id);
     effects.push(Effect::Unwatch { channel: id.clone() });
     if app.selected.as_ref() == Some(id) {
