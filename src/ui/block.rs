@@ -36,7 +36,9 @@ pub(super) enum Right {
     Nothing,
     Text(String),
     /// A call waits; its time runs.
-    Waiting { asked_at: Option<u64> },
+    Waiting {
+        asked_at: Option<u64>,
+    },
 }
 
 /// One line that the program writes around a block's text.
@@ -50,7 +52,12 @@ pub(super) struct Line {
 
 impl Line {
     fn new(text: impl Into<String>, tone: Tone) -> Self {
-        Self { text: text.into(), tone, indent: 0, right: Right::Nothing }
+        Self {
+            text: text.into(),
+            tone,
+            indent: 0,
+            right: Right::Nothing,
+        }
     }
 
     fn blank() -> Self {
@@ -125,7 +132,12 @@ impl BlockView {
     /// Brings the rows up to date. Cheap when nothing changed; when the text only grew, the work is that of
     /// the new part.
     pub fn update(&mut self, block: &Block, width: u16, folded: bool, gap: bool, options: UiOptions) {
-        let key = Key { revision: block.revision, width, folded, gap };
+        let key = Key {
+            revision: block.revision,
+            width,
+            folded,
+            gap,
+        };
         if self.key == Some(key) {
             return;
         }
@@ -143,7 +155,10 @@ impl BlockView {
             self.head.push(Line::blank());
         }
         if block.superseded && folded {
-            let text = format!("> {}, superseded: the server restarted and wrote it anew", kind_word(&block.kind));
+            let text = format!(
+                "> {}, superseded: the server restarted and wrote it anew",
+                kind_word(&block.kind)
+            );
             self.head.push(Line::new(text, Tone::Dim));
             return;
         }
@@ -154,11 +169,24 @@ impl BlockView {
     }
 
     fn fill(&mut self, block: &Block, folded: bool, options: UiOptions) {
-        let Some(Key { revision, width, .. }) = self.key else { return };
+        let Some(Key { revision, width, .. }) = self.key else {
+            return;
+        };
         match &block.kind {
             BlockKind::Prompt { role, text } => {
-                let who = if role == "user" { "you".into() } else { sanitise_line(role) };
-                let mut line = Line::new(if folded { fold_line(&who, text) } else { who.into_owned() }, Tone::Bold);
+                let who = if role == "user" {
+                    "you".into()
+                } else {
+                    sanitise_line(role)
+                };
+                let mut line = Line::new(
+                    if folded {
+                        fold_line(&who, text)
+                    } else {
+                        who.into_owned()
+                    },
+                    Tone::Bold,
+                );
                 if let Some(at) = block.at {
                     line.right = Right::Text(time(at, options));
                 }
@@ -175,16 +203,29 @@ impl BlockView {
                     self.streaming = *streaming;
                 }
             }
-            BlockKind::Reasoning { text, tokens, streaming } => {
+            BlockKind::Reasoning {
+                text,
+                tokens,
+                streaming,
+            } => {
                 let glyph = if folded { ">" } else { "v" };
                 let verb = if *streaming { "thinking" } else { "thought" };
-                self.head.push(Line::new(format!("{glyph} {verb}, {}", count(*tokens, "token")), Tone::Dim));
+                self.head.push(Line::new(
+                    format!("{glyph} {verb}, {}", count(*tokens, "token")),
+                    Tone::Dim,
+                ));
                 if !folded {
                     self.set_body(text, Format::Plain, 2, Tone::Dim);
                     self.streaming = *streaming;
                 }
             }
-            BlockKind::Call { function, arguments, state, asked_at, answered_at } => {
+            BlockKind::Call {
+                function,
+                arguments,
+                state,
+                asked_at,
+                answered_at,
+            } => {
                 self.call_head(function, arguments, state, *asked_at, *answered_at, folded);
                 let mut text = String::new();
                 if !folded && !is_nothing(arguments) {
@@ -208,7 +249,8 @@ impl BlockView {
             }
             BlockKind::Operation { label, done } => {
                 let glyph = if *done { "+" } else { "." };
-                self.head.push(Line::new(format!("{glyph} {}", sanitise_line(label)), Tone::Dim));
+                self.head
+                    .push(Line::new(format!("{glyph} {}", sanitise_line(label)), Tone::Dim));
             }
             BlockKind::Abort { reason } => {
                 self.set_body(&format!("given up: {reason}"), Format::Plain, 0, Tone::Warning);
@@ -225,7 +267,10 @@ impl BlockView {
             }
             BlockKind::Gap { missing } => {
                 let text = match missing {
-                    Some(missing) => format!("~ {} missing here: the server no longer had them", count(*missing, "event")),
+                    Some(missing) => format!(
+                        "~ {} missing here: the server no longer had them",
+                        count(*missing, "event")
+                    ),
                     None => "~ events may be missing here".to_owned(),
                 };
                 self.set_body(&text, Format::Plain, 0, Tone::Warning);
@@ -239,7 +284,10 @@ impl BlockView {
                 }
             }
             BlockKind::Trimmed { blocks } => {
-                let text = format!("~ {} left out above, to bound the memory", count(*blocks, "earlier part"));
+                let text = format!(
+                    "~ {} left out above, to bound the memory",
+                    count(*blocks, "earlier part")
+                );
                 self.set_body(&text, Format::Plain, 0, Tone::Dim);
             }
             BlockKind::Note { text } => self.set_body(text, Format::Plain, 0, Tone::Dim),
@@ -248,7 +296,9 @@ impl BlockView {
     }
 
     fn set_body(&mut self, text: &str, format: Format, indent: u16, tone: Tone) {
-        let Some(Key { revision, width, .. }) = self.key else { return };
+        let Some(Key { revision, width, .. }) = self.key else {
+            return;
+        };
         if self.format != format {
             self.body = BlockRows::new(format);
             self.format = format;
@@ -276,9 +326,10 @@ impl BlockView {
         let (right, tone) = match state {
             CallState::Requested => (Right::Text("asked".to_owned()), Tone::Bold),
             CallState::Waiting { .. } => (Right::Waiting { asked_at }, Tone::Warning),
-            CallState::Answered { from: Some(from), .. } => {
-                (Right::Text(format!("answered by {}{took}", sanitise_line(from))), Tone::Bold)
-            }
+            CallState::Answered { from: Some(from), .. } => (
+                Right::Text(format!("answered by {}{took}", sanitise_line(from))),
+                Tone::Bold,
+            ),
             CallState::Answered { from: None, .. } => (Right::Text(format!("answered{took}")), Tone::Bold),
             CallState::Abandoned => (Right::Text("given up".to_owned()), Tone::Dim),
         };
@@ -292,13 +343,21 @@ impl BlockView {
             let name: String = function.chars().take(LONGEST_LINE).collect();
             sanitise_line(&name).into_owned()
         };
-        self.head.push(Line { text, tone, indent: 0, right });
+        self.head.push(Line {
+            text,
+            tone,
+            indent: 0,
+            right,
+        });
         if let CallState::Waiting { channel, .. } = state {
             let text = match crate::wire::ChannelId::parse(channel) {
                 Ok(_) => "waits for your answer: press a".to_owned(),
                 Err(error) => format!("cannot be answered: {error}"),
             };
-            self.foot.push(Line { indent: 2, ..Line::new(text, Tone::Warning) });
+            self.foot.push(Line {
+                indent: 2,
+                ..Line::new(text, Tone::Warning)
+            });
         }
     }
 }
@@ -341,7 +400,11 @@ fn end_words(reason: &str) -> (String, Tone) {
 }
 
 fn fold_line(who: &str, text: &str) -> String {
-    let first = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let first = text
+        .lines()
+        .map(str::trim)
+        .find(|line| !line.is_empty())
+        .unwrap_or_default();
     let first: String = first.chars().take(LONGEST_LINE).collect();
     format!("> {who}: {}", sanitise_line(&first))
 }

@@ -57,7 +57,9 @@ impl Canvas<'_> {
         let mut limit = area.right().saturating_sub(1);
         if !right.is_empty() && width(right) + 8 < usize::from(area.width) {
             let text = format!(" {right} ");
-            limit = self.put_right(area.left(), limit, area.top(), &text, style).saturating_sub(1);
+            limit = self
+                .put_right(area.left(), limit, area.top(), &text, style)
+                .saturating_sub(1);
         }
         let start = area.left() + 1;
         let text = format!(" {title} ");

@@ -62,11 +62,20 @@ mod tests {
 
     #[test]
     fn numbers_and_times() {
-        assert_eq!(["0", "999", "1,204", "999,999", "1.2M"], [0, 999, 1_204, 999_999, 1_234_567].map(number));
+        assert_eq!(
+            ["0", "999", "1,204", "999,999", "1.2M"],
+            [0, 999, 1_204, 999_999, 1_234_567].map(number)
+        );
         assert_eq!([count(1, "token"), count(2_000, "token")], ["1 token", "2,000 tokens"]);
-        assert_eq!(["00:00", "00:42", "59:59", "1:00", "26:03"], [0, 42_900, 3_599_000, 3_600_000, 93_780_000].map(duration));
+        assert_eq!(
+            ["00:00", "00:42", "59:59", "1:00", "26:03"],
+            [0, 42_900, 3_599_000, 3_600_000, 93_780_000].map(duration)
+        );
         assert_eq!(["0.4s", "00:10"], [432, 10_000].map(short_duration));
-        let options = UiOptions { utc_offset_seconds: -3_600, ..UiOptions::default() };
+        let options = UiOptions {
+            utc_offset_seconds: -3_600,
+            ..UiOptions::default()
+        };
         assert_eq!(time(1_000, options), "23:00:01");
     }
 }

@@ -43,7 +43,9 @@ pub(super) fn areas(app: &App, screen: Rect, bottom_rows: u16, hint_rows: u16) -
     let spare = screen.height.saturating_sub(1 + 1 + 3 + 1 + hint_rows);
     let bottom_rows = bottom_rows.clamp(1, spare.max(1));
     let body_rows = screen.height.saturating_sub(1 + 1 + 1 + bottom_rows + hint_rows);
-    let row = |x: u16, y: u16, width: u16, height: u16| Rect::new(screen.x + x, screen.y + y, width, height).intersection(screen);
+    let row = |x: u16, y: u16, width: u16, height: u16| {
+        Rect::new(screen.x + x, screen.y + y, width, height).intersection(screen)
+    };
     let pane = |x: u16, width: u16| (row(x, 1, width, 1), row(x, 2, width, body_rows));
     let (list, transcript, divider) = if is_wide(screen.width) {
         let list = (screen.width / 3).min(WIDEST_LIST);
