@@ -209,7 +209,7 @@ impl<T> Aligner<T> {
     }
 
     fn remember(&mut self, fingerprint: Fingerprint) {
-        if self.seen.is_empty() {
+        if self.seen.is_empty() && self.forgotten == 0 {
             self.head = Some(fingerprint).filter(|fingerprint| fingerprint.is_rare());
         } else if self.head == Some(fingerprint) {
             self.head = None;
@@ -241,5 +241,118 @@ impl<T> Comparison<T> {
             let candidates = self.closed.map_or(0, |(_, candidates)| candidates);
             self.closed = Some((start, candidates + 1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The true log: a head that stands nowhere else, tokens of a small alphabet, marks in between.
+    fn log(tokens: &[u8], alphabet: u8) -> Vec<Fingerprint> {
+        let mut log = vec![Fingerprint::new(1000, true)];
+        for (at, token) in tokens.iter().enumerate() {
+            log.push(match token {
+                250.. => Fingerprint::new(2000 + 2 * at as u64, true),
+                _ => Fingerprint::new(u64::from(token % alphabet) * 2, false),
+            });
+        }
+        log.push(Fingerprint::new(9000, true));
+        log
+    }
+
+    /// One connection reads `log[from..to]`. Positions of the log come out; `None` is a gap.
+    fn read(aligner: &mut Aligner<usize>, log: &[Fingerprint], from: usize, to: usize, out: &mut Vec<Option<usize>>) {
+        aligner.begin_replay();
+        for (at, fingerprint) in log.iter().enumerate().take(to).skip(from) {
+            aligner.take(*fingerprint, at, |aligned| {
+                out.push(match aligned {
+                    Aligned::Gap => None,
+                    Aligned::New(at) => Some(at),
+                });
+            });
+        }
+    }
+
+    fn check(out: &[Option<usize>], length: usize) -> Result<(), TestCaseError> {
+        let mut next = 0;
+        let mut gap = false;
+        for position in out {
+            match position {
+                None => gap = true,
+                Some(at) => {
+                    prop_assert!(*at >= next, "position {at} came twice: {out:?}");
+                    prop_assert!(*at == next || gap, "a silent hole before {at}: {out:?}");
+                    next = at + 1;
+                    gap = false;
+                }
+            }
+        }
+        prop_assert_eq!(next, length, "the end is missing: {:?}", out);
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn whole_replays_align_by_position(
+            tokens in proptest::collection::vec(any::<u8>(), 0..60),
+            alphabet in 1u8..3,
+            ends in proptest::collection::vec(0usize..62, 0..6),
+        ) {
+            let log = log(&tokens, alphabet);
+            let mut aligner = Aligner::default();
+            let mut out = Vec::new();
+            for end in ends.into_iter().chain([log.len()]) {
+                read(&mut aligner, &log, 0, end.min(log.len()), &mut out);
+            }
+            let expected: Vec<_> = (0..log.len()).map(Some).collect();
+            prop_assert_eq!(out, expected);
+        }
+
+        #[test]
+        fn trimmed_replays_repeat_nothing_and_hide_no_hole(
+            tokens in proptest::collection::vec(any::<u8>(), 0..80),
+            alphabet in 1u8..3,
+            history in 1usize..90,
+            steps in proptest::collection::vec((0usize..20, 0usize..20), 0..8),
+        ) {
+            let log = log(&tokens, alphabet);
+            let mut aligner = Aligner::default();
+            let mut out = Vec::new();
+            let mut length = 0;
+            // Before each connection the log grows, its history is trimmed; then it grows live.
+            for (at, (away, live)) in steps.into_iter().chain([(0, log.len())]).enumerate() {
+                length = (length + away).min(log.len());
+                let from = if at == 0 { 0 } else { length.saturating_sub(history) };
+                length = (length + live).min(log.len());
+                read(&mut aligner, &log, from, length, &mut out);
+            }
+            check(&out, log.len())?;
+        }
+    }
+
+    #[test]
+    fn a_run_longer_than_the_window_aligns_by_its_head() {
+        let mut log: Vec<Fingerprint> = vec![Fingerprint::new(1000, true)];
+        log.extend((0..WINDOW as u64 + 500).map(|at| Fingerprint::new(at % 7 * 2, false)));
+        let mut aligner = Aligner::default();
+        let mut out = Vec::new();
+        read(&mut aligner, &log, 0, log.len() - 10, &mut out);
+        read(&mut aligner, &log, 0, log.len(), &mut out);
+        assert!(out.iter().copied().eq((0..log.len()).map(Some)));
+    }
+
+    #[test]
+    fn another_run_on_the_channel_is_shown_after_a_gap() {
+        let mut aligner = Aligner::default();
+        let mut out = Vec::new();
+        let first: Vec<_> = (0..5).map(|at| Fingerprint::new(100 + 2 * at, true)).collect();
+        let second: Vec<_> = (0..5).map(|at| Fingerprint::new(200 + 2 * at, true)).collect();
+        read(&mut aligner, &first, 0, 5, &mut out);
+        read(&mut aligner, &second, 0, 3, &mut out);
+        read(&mut aligner, &second, 0, 5, &mut out);
+        let expected: Vec<_> = (0..5).map(Some).chain([None]).chain((0..5).map(Some)).collect();
+        assert_eq!(out, expected);
     }
 }

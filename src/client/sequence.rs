@@ -29,8 +29,6 @@ pub(super) struct Sequencer {
     kind: ServerKind,
     /// The last id that was read.
     last: Option<u64>,
-    /// A `gap` line came whose events no id has accounted for yet: how many it spoke of.
-    announced: Option<u64>,
     ended: bool,
     aligner: Aligner<Item>,
     hasher: RandomState,
@@ -46,7 +44,6 @@ impl Sequencer {
                 ServerKind::Unknown
             },
             last: resume,
-            announced: None,
             ended: false,
             aligner: Aligner::default(),
             hasher: RandomState::new(),
@@ -65,7 +62,6 @@ impl Sequencer {
 
     /// A new connection begins: what comes next is a replay, then live.
     pub(super) fn connected(&mut self) {
-        self.announced = None;
         self.aligner.begin_replay();
     }
 
@@ -96,13 +92,11 @@ impl Sequencer {
                 None => items.push(published(message, raw)),
             },
             Ok(SubscriptionLine::Gap { missing }) => {
-                // On a server with ids the next id tells exactly; the line is a promise of that.
+                // On a server with ids the next id tells exactly, and comes for sure.
                 if self.kind == ServerKind::WithoutIds {
                     items.push(Item::Gap {
                         missing: Some(missing).filter(|missing| *missing > 0),
                     });
-                } else {
-                    self.announced = Some(missing);
                 }
             }
             Ok(SubscriptionLine::Reset) => {
@@ -110,7 +104,6 @@ impl Sequencer {
                     items.push(Item::Reset);
                 }
                 self.last = None;
-                self.announced = None;
                 self.ended = false;
                 self.aligner = Aligner::default();
             }
@@ -127,7 +120,6 @@ impl Sequencer {
         if id < expected {
             return;
         }
-        self.announced = None;
         if id > expected {
             items.push(Item::Gap {
                 missing: Some(id - expected),
@@ -183,5 +175,108 @@ fn published(message: MessageLine, raw: Bytes) -> Item {
     Item::Published {
         message: Bytes::from(text.into_boxed_bytes()),
         raw,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(sequencer: &mut Sequencer, lines: &[&str]) -> Vec<String> {
+        let mut items = Vec::new();
+        for line in lines {
+            let raw = Bytes::copy_from_slice(line.as_bytes());
+            let line = SubscriptionLine::parse(&raw);
+            let received = ReceivedLine { raw, line };
+            if sequencer.needs_server_kind(&received) {
+                sequencer.server_has_ids(true);
+            }
+            sequencer.take(received, &mut items);
+        }
+        items
+            .into_iter()
+            .map(|item| match item {
+                Item::Event { id, event, .. } => format!("{} {}", id.map_or(-1, |id| id as i64), event.kind.name()),
+                Item::Published { message, .. } => format!("published {}", String::from_utf8_lossy(&message)),
+                Item::Gap { missing } => format!("gap {missing:?}"),
+                Item::Reset => "reset".to_owned(),
+                Item::BadLine { .. } => "bad".to_owned(),
+            })
+            .collect()
+    }
+
+    fn event(id: u64) -> String {
+        format!(r#"{{"type":"message","id":{id},"data":{{"type":"token","data":{{"token":"a"}}}}}}"#)
+    }
+
+    #[test]
+    fn ids_decide_what_is_new_what_is_missing_and_what_is_published() {
+        let mut sequencer = Sequencer::new(None);
+        let result = r#"{"type":"message","data":{"type":"result","data":{}}}"#;
+        let shown = run(&mut sequencer, &[result, &event(2), &event(2), &event(3)]);
+        assert_eq!(
+            shown,
+            [
+                r#"published {"type":"result","data":{}}"#,
+                "gap Some(2)",
+                "2 token",
+                "3 token"
+            ]
+        );
+        assert!(!sequencer.ended() && sequencer.resume_after() == Some(3));
+
+        sequencer.connected();
+        let gap = r#"{"type":"gap","data":{"missing":4}}"#;
+        let odd = r#"{"type":"message","id":9,"data":7}"#;
+        let shown = run(&mut sequencer, &[gap, &event(8), odd, r#"{"type":"nop"}"#, "{", result]);
+        assert_eq!(
+            shown,
+            [
+                "gap Some(4)",
+                "8 token",
+                "bad",
+                "bad",
+                r#"published {"type":"result","data":{}}"#
+            ]
+        );
+
+        sequencer.connected();
+        let reset = r#"{"type":"reset","data":{}}"#;
+        let end = r#"{"type":"message","id":1,"data":{"type":"result","data":{}}}"#;
+        assert_eq!(
+            run(&mut sequencer, &[reset, &event(0), end]),
+            ["reset", "0 token", "1 result"]
+        );
+        assert!(sequencer.ended());
+    }
+
+    #[test]
+    fn what_was_read_before_is_not_read_again() {
+        let mut sequencer = Sequencer::new(Some(4));
+        assert_eq!(sequencer.resume_after(), Some(4));
+        assert_eq!(
+            run(&mut sequencer, &[&event(4), &event(5), &event(7)]),
+            ["5 token", "gap Some(1)", "7 token"]
+        );
+    }
+
+    #[test]
+    fn a_server_without_ids_replays_and_nothing_comes_twice() {
+        let mut sequencer = Sequencer::new(None);
+        sequencer.server_has_ids(false);
+        let begin = r#"{"type":"message","data":{"type":"completeBegin","data":{"iteration":0}}}"#;
+        let token = r#"{"type":"message","data":{"type":"token","data":{"token":"a"}}}"#;
+        let result = r#"{"type":"message","data":{"type":"result","data":{}}}"#;
+        let note = r#"{"type":"message","data":"hello"}"#;
+        assert_eq!(
+            run(&mut sequencer, &[begin, note, token, token]),
+            ["-1 completeBegin", r#"published "hello""#, "-1 token", "-1 token"]
+        );
+        sequencer.connected();
+        assert_eq!(
+            run(&mut sequencer, &[begin, token, token, token, result]),
+            ["-1 token", "-1 result"]
+        );
+        assert!(sequencer.ended());
     }
 }

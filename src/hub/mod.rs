@@ -1,1 +1,196 @@
-//! (under construction)
+//! The channel log: what is appended to a channel, and who reads it from where.
+//!
+//! A channel is an append-only list of lines that are encoded once and shared; a reader is a position
+//! in it and a wake-up. History and live are one read, with no seam. The [`Hub`] trait is narrow on
+//! purpose: another implementation may keep the log elsewhere (a stream per channel, a fence against
+//! two writers). It knows no HTTP and no engine, and never looks into an event.
+
+mod committer;
+mod log;
+mod memory;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+
+use crate::store::{RunProgress, RunRecord};
+use crate::wire::ChannelId;
+
+pub(crate) use committer::unix_millis;
+pub use log::{Log, Overrun, ReaderId, Step};
+pub use memory::MemoryHub;
+
+/// The name of an account. Channels of different accounts have nothing in common.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(Arc<str>);
+
+impl AccountId {
+    /// An account by its name.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A channel of an account.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelKey {
+    /// The account.
+    pub account: AccountId,
+    /// The channel's name within it.
+    pub channel: ChannelId,
+}
+
+/// The bounds of a hub.
+#[derive(Debug, Clone, Copy)]
+pub struct HubOptions {
+    /// How long a channel's events are kept after the last one.
+    pub retention: Duration,
+    /// How many events are kept of a channel.
+    pub events: usize,
+    /// How many bytes are kept of a channel, and as many again for published messages that a slow
+    /// reader has not taken.
+    pub bytes: usize,
+    /// The shortest time between two wake-ups of one channel's readers. An idle channel wakes at once.
+    pub flush: Duration,
+    /// How many appends wait for the committer before who appends has to wait.
+    pub queue: usize,
+}
+
+impl Default for HubOptions {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_secs(3600),
+            events: 10_000,
+            bytes: 64 * 1024 * 1024,
+            flush: Duration::from_millis(3),
+            queue: 4096,
+        }
+    }
+}
+
+/// Where a reader begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the newest so many retained events, then live; 0: live only.
+    Newest(u64),
+    /// After the event of this id. Such a reader is told of a `gap` and of a `reset`.
+    After(u64),
+}
+
+/// Set when an append that nobody waits for could not be committed: whoever appends gives up.
+#[derive(Debug, Clone, Default)]
+pub struct Broken(Arc<AtomicBool>);
+
+impl Broken {
+    /// Whether an append was lost.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// Events for one channel, with where their run stands after them; committed together.
+#[derive(Debug)]
+pub struct Append {
+    /// The channel.
+    pub key: ChannelKey,
+    /// The events, each as ASCII JSON without line breaks.
+    pub events: Vec<Bytes>,
+    /// Where the run stands with them, if that changed.
+    pub progress: Option<RunProgress>,
+    /// Set if they could not be committed.
+    pub broken: Broken,
+}
+
+/// Why a hub did not take something.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HubError {
+    /// The hub has stopped.
+    #[error("the server is stopping")]
+    Stopped,
+    /// The channel holds another run, or retained events.
+    #[error("this channel already holds another run: use a new channel id, or leave `channelId` out")]
+    Occupied,
+    /// The store refused the commit.
+    #[error("the run could not be stored: {0}")]
+    Store(String),
+}
+
+/// What a hub holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Channels with a run or retained events.
+    pub retained: usize,
+    /// Runs that have not ended.
+    pub live_runs: usize,
+}
+
+/// Whether a run was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begun {
+    /// It was taken, and is to be started.
+    New,
+    /// The channel holds the run of the same request already: nothing is to be started.
+    Already,
+}
+
+/// Channels that are appended to and read.
+#[async_trait]
+pub trait Hub: Send + Sync + 'static {
+    /// Takes a run and the first events of its channel; returns when both are durable.
+    ///
+    /// # Errors
+    /// [`HubError::Occupied`] when the channel holds another run or events; otherwise when it was not stored.
+    async fn begin(&self, run: RunRecord, events: Vec<Bytes>) -> Result<Begun, HubError>;
+
+    /// Queues events for the next commit, in the order of the calls; waits only while the queue is
+    /// full. Readers see them once they are durable.
+    ///
+    /// # Errors
+    /// When the hub has stopped.
+    async fn append(&self, append: Append) -> Result<(), HubError>;
+
+    /// Hands a message (ASCII JSON without line breaks) to the readers that exist now. It is kept for
+    /// them alone.
+    ///
+    /// # Errors
+    /// When the hub has stopped.
+    async fn publish(&self, key: &ChannelKey, message: &[u8]) -> Result<(), HubError>;
+
+    /// Begins to read a channel. The items are whole lines, many in one item; heartbeats are not its
+    /// business. It ends when the hub stops, or when lines were lost that the reader cannot be told of.
+    async fn open(&self, key: &ChannelKey, start: Start) -> BoxStream<'static, Bytes>;
+
+    /// The run of a channel, as far as it is committed.
+    async fn run(&self, key: &ChannelKey) -> Option<RunRecord>;
+
+    /// The retained runs of an account, newest first.
+    async fn runs(&self, account: &AccountId) -> Vec<RunRecord>;
+
+    /// How many channels retain something, and how many runs have not ended, of all accounts.
+    async fn counts(&self) -> Counts;
+
+    /// Ends every reader and takes nothing more; returns when what was queued is committed.
+    async fn stop(&self);
+}

@@ -1,1 +1,130 @@
-//! (under construction)
+//! What outlives a process: runs, their requests and their events.
+//!
+//! The [`Store`] trait is what the committer of `hub` writes to and what the server reads at a start.
+//! It is cut for SQLite: one transaction for everything that is pending, one row for a channel's whole
+//! batch of events, never one for an event. It does not know what events mean, and wakes nobody.
+
+mod memory;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::hub::ChannelKey;
+use crate::wire::request::RunStatus;
+
+pub use memory::MemoryStore;
+
+/// A run as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRecord {
+    /// The account and channel that the run belongs to; a channel holds one run.
+    pub key: ChannelKey,
+    /// The body of the request, as JSON: enough to run it again after a restart.
+    pub request: Bytes,
+    /// A digest of the request, to tell a repeated dispatch from another one.
+    pub digest: [u8; 32],
+    /// A title for lists, from the prompt.
+    pub title: String,
+    /// The model's name.
+    pub model: String,
+    /// When it was dispatched, Unix time in milliseconds.
+    pub created_at: u64,
+    /// Where it stands.
+    pub progress: RunProgress,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunProgress {
+    /// Queued, running, waiting, ended or failed.
+    pub status: RunStatus,
+    /// The functions that it waits for, while it is waiting.
+    pub waiting: Vec<String>,
+    /// When it ended, Unix time in milliseconds.
+    pub ended_at: Option<u64>,
+    /// How it ended.
+    pub end_reason: Option<String>,
+}
+
+impl RunProgress {
+    /// A run that was accepted and has not begun.
+    #[must_use]
+    pub fn queued() -> Self {
+        Self {
+            status: RunStatus::Queued,
+            waiting: Vec::new(),
+            ended_at: None,
+            end_reason: None,
+        }
+    }
+
+    /// Whether the run is over.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.status, RunStatus::Ended | RunStatus::Failed)
+    }
+}
+
+/// One channel's new events of one commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventBatch {
+    /// The channel.
+    pub key: ChannelKey,
+    /// The id of the first event; the others follow without holes.
+    pub first_id: u64,
+    /// When they were committed, Unix time in milliseconds.
+    pub created_at: u64,
+    /// The events as ASCII JSON, in order, without line breaks.
+    pub events: Vec<Bytes>,
+}
+
+/// Everything that one commit changes, applied whole or not at all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Transaction {
+    /// Runs that are accepted.
+    pub queued: Vec<RunRecord>,
+    /// New events.
+    pub events: Vec<EventBatch>,
+    /// Runs that stand elsewhere now; the newest for each run.
+    pub progress: Vec<(ChannelKey, RunProgress)>,
+    /// Channels whose retention is over: their runs and events go.
+    pub expired: Vec<ChannelKey>,
+}
+
+impl Transaction {
+    /// Whether it changes nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queued.is_empty() && self.events.is_empty() && self.progress.is_empty() && self.expired.is_empty()
+    }
+}
+
+/// What a store holds when a server starts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Every run, in the order of their dispatch.
+    pub runs: Vec<RunRecord>,
+    /// Every retained batch, each channel's in order.
+    pub events: Vec<EventBatch>,
+}
+
+/// Why a store could not do what it was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct StoreError(pub String);
+
+/// Keeps runs and events. What `commit` returned for is durable to the degree that the store promises.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Applies a transaction whole, or not at all. Called by one task at a time.
+    ///
+    /// # Errors
+    /// When nothing of it was applied.
+    async fn commit(&self, transaction: &Transaction) -> Result<(), StoreError>;
+
+    /// What was kept; asked once, before the first commit.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    async fn recover(&self) -> Result<Recovered, StoreError>;
+}

@@ -1,0 +1,245 @@
+//! The arguments of the command line, as clap reads them. What they do is said elsewhere.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::exit::EXIT_CODES;
+use crate::config::ColorChoice;
+
+/// A terminal, a headless client and a server for AI runs that go on in the background.
+///
+/// Without a command: the terminal program. Commands talk to the server that the flags name, else the
+/// environment (SWITCHBOARD_URL with SWITCHBOARD_TOKEN, or one of CHATBOTKIT_API_SECRET,
+/// CHATBOTKIT_API_TOKEN, CHATBOTKIT_API_KEY for the hosted service), else the configuration's profile,
+/// else a server of your own on this machine, which is started when it is needed.
+#[derive(Debug, Parser)]
+#[command(name = "switchboard", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Which configuration and which server.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Draw with ASCII characters alone
+    #[arg(long)]
+    pub ascii: bool,
+    /// When to use colours [default: auto]
+    #[arg(long, value_name = "WHEN", value_parser = color)]
+    pub color: Option<ColorChoice>,
+    /// What to do; without it the terminal program.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub struct CommonArgs {
+    /// The configuration file
+    #[arg(long, global = true, env = "SWITCHBOARD_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Talk to the server at this address; its token is in SWITCHBOARD_TOKEN
+    #[arg(long, global = true, value_name = "URL")]
+    pub url: Option<String>,
+    /// Talk to the server of this profile of the configuration
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Talk to the local server, whatever the environment and the configuration say
+    #[arg(long, global = true)]
+    pub local: bool,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a run in the background and print the id of its channel
+    Dispatch(DispatchArgs),
+    /// Show a run from its beginning and follow it to its end
+    #[command(after_help = EXIT_CODES)]
+    Watch(WatchArgs),
+    /// Run a prompt and print its answer as it comes
+    #[command(after_help = EXIT_CODES)]
+    Complete(CompleteArgs),
+    /// Publish a JSON message on a channel, such as the answer to a function call
+    Publish(PublishArgs),
+    /// Stop the run of a channel
+    Cancel(CancelArgs),
+    /// List the runs of the server
+    Runs(RunsArgs),
+    /// Serve the API to others
+    Serve(ServeArgs),
+    /// Look at, or stop, the local server
+    Server {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ServerCommand,
+    },
+    /// Look at the configuration
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Print a shell's completion script
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// The local server's own process; started by the other commands.
+    #[command(hide = true)]
+    LocalServer,
+}
+
+/// What a run is asked for.
+#[derive(Debug, Args)]
+pub struct RequestArgs {
+    /// The prompt; `-` reads it from standard input
+    #[arg(required_unless_present = "body", conflicts_with = "body")]
+    pub prompt: Option<String>,
+    /// The model to use; the server's own without it
+    #[arg(long, conflicts_with = "body")]
+    pub model: Option<String>,
+    /// Who the model is and what it should do
+    #[arg(long, value_name = "TEXT", conflicts_with = "body")]
+    pub backstory: Option<String>,
+    /// The whole request as JSON (messages, functions, limits, …) from a file; `-` reads standard input
+    #[arg(long, value_name = "FILE")]
+    pub body: Option<String>,
+}
+
+/// `dispatch`.
+#[derive(Debug, Args)]
+pub struct DispatchArgs {
+    /// What is asked for.
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// The channel's id, of at least 16 characters; a new one is made without it
+    #[arg(long, value_name = "ID")]
+    pub channel: Option<String>,
+}
+
+/// `watch`.
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// The channel's id
+    pub channel: String,
+    /// Print the events as JSON lines, as they came. A published message is
+    /// `{"type":"published","data":…}`; `gap` and `reset` lines say that events are missing
+    #[arg(long)]
+    pub json: bool,
+    /// Leave after this time, such as 30s or 5m, with exit code 7
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub timeout: Option<Duration>,
+    /// Stay when the run has ended, for what is published
+    #[arg(long)]
+    pub stay: bool,
+}
+
+/// `complete`.
+#[derive(Debug, Args)]
+pub struct CompleteArgs {
+    /// What is asked for.
+    #[command(flatten)]
+    pub request: RequestArgs,
+    /// Print the events as JSON lines, as they came
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `publish`.
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// The channel's id
+    pub channel: String,
+    /// The message as JSON, such as '{"data": 42}'; `-` reads it from standard input
+    pub message: String,
+}
+
+/// `cancel`.
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// The channel's id
+    pub channel: String,
+}
+
+/// `runs`.
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// Print JSON lines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `serve`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ServeArgs {
+    /// Where to listen [default: 127.0.0.1:7280]
+    #[arg(long, env = "SWITCHBOARD_LISTEN", value_name = "ADDRESS:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// A directory that is this server's alone; runs are kept in memory and end with the server
+    #[arg(long, env = "SWITCHBOARD_DATA_DIR", value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// The model to use.
+    #[command(flatten)]
+    pub model: ModelArgs,
+}
+
+/// Which model a server uses.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ModelArgs {
+    /// A model's endpoint that speaks OpenAI's protocol; its key is in SWITCHBOARD_MODEL_KEY
+    #[arg(long, env = "SWITCHBOARD_MODEL_URL", value_name = "URL")]
+    pub model_url: Option<String>,
+    /// The model's name there
+    #[arg(long = "model", env = "SWITCHBOARD_MODEL", value_name = "NAME")]
+    pub model_name: Option<String>,
+    /// Use the built-in demo model and ask no endpoint
+    #[arg(long, conflicts_with_all = ["model_url", "model_name"])]
+    pub demo: bool,
+}
+
+/// `server`.
+#[derive(Debug, Subcommand)]
+pub enum ServerCommand {
+    /// Say whether it runs, and how
+    Status,
+    /// Stop it
+    Stop {
+        /// Also with runs that go on, and when it does not answer
+        #[arg(long)]
+        force: bool,
+    },
+    /// Print its log
+    Logs,
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Print the place of the configuration file
+    Path,
+    /// Read the configuration and say what is wrong with it
+    Check,
+}
+
+fn color(text: &str) -> Result<ColorChoice, String> {
+    match text {
+        "auto" => Ok(ColorChoice::Auto),
+        "always" => Ok(ColorChoice::Always),
+        "never" => Ok(ColorChoice::Never),
+        other => Err(format!("`{other}` is not one of auto, always, never")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,137 @@
+//! What every command begins with: the configuration, the choice of the server, and a client for it.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::args::{CommonArgs, ModelArgs};
+use super::exit::{Exit, Failure};
+use super::model::ModelChoice;
+use crate::client::{Client, Endpoint, Timeouts};
+use crate::config::{self, Loaded, Places, Remote, ServerChoice, ServerFlags, choose_server};
+use crate::local::{self, Files, LocalOptions};
+
+/// How long the start of the local server may take.
+const START_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The configuration and the flags of this call.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The flags.
+    pub common: CommonArgs,
+    /// The configuration.
+    pub loaded: Loaded,
+    /// The platform's places.
+    pub places: Places,
+}
+
+impl Context {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// When it is refused, or flags exclude each other.
+    pub fn load(common: CommonArgs) -> Result<Self, Failure> {
+        let servers = [common.url.is_some(), common.profile.is_some(), common.local];
+        if servers.into_iter().filter(|given| *given).count() > 1 {
+            return Err(Failure::usage(
+                "--url, --profile and --local exclude each other; give one of them",
+            ));
+        }
+        let places = Places::find()?;
+        let loaded = config::load(common.config.as_deref(), &places)?;
+        Ok(Self { common, loaded, places })
+    }
+
+    /// Which server this call talks to.
+    ///
+    /// # Errors
+    /// When the flags, the environment or the profile name one that cannot be used.
+    pub fn server(&self) -> Result<ServerChoice, Failure> {
+        let flags = ServerFlags {
+            url: self.common.url.clone(),
+            profile: self.common.profile.clone(),
+            local: self.common.local,
+        };
+        Ok(choose_server(&flags, env, &self.loaded.config)?)
+    }
+
+    /// A client of the server; the local server is started if it is needed. What the user should know
+    /// about it goes to standard error.
+    ///
+    /// # Errors
+    /// When no server can be chosen, or the local one cannot be started.
+    pub async fn client(&self) -> Result<Client, Failure> {
+        let (endpoint, notice) = self.connect(&self.server()?).await?;
+        if let Some(notice) = notice {
+            eprintln!("switchboard: {notice}");
+        }
+        Ok(Client::new(endpoint, Timeouts::default())?)
+    }
+
+    /// Where the chosen server is, the local one started if it is needed; and what the user should know.
+    ///
+    /// # Errors
+    /// When its token is missing, or the local server cannot be started.
+    pub async fn connect(&self, choice: &ServerChoice) -> Result<(Endpoint, Option<String>), Failure> {
+        match choice {
+            ServerChoice::Remote(remote) => Ok((endpoint(remote)?, None)),
+            ServerChoice::Local => {
+                let ensured = local::ensure(&self.local_options()?).await?;
+                Ok((ensured.endpoint, ensured.notice))
+            }
+        }
+    }
+
+    /// Where the local server's files are.
+    #[must_use]
+    pub fn local_files(&self) -> Files {
+        Files::in_dir(self.places.state_dir())
+    }
+
+    /// The model that the configuration and the environment name, without flags.
+    ///
+    /// # Errors
+    /// When what they name cannot be used.
+    pub fn local_model(&self) -> Result<ModelChoice, Failure> {
+        let args = ModelArgs {
+            model_url: env("SWITCHBOARD_MODEL_URL"),
+            model_name: env("SWITCHBOARD_MODEL"),
+            demo: false,
+        };
+        ModelChoice::resolve(&args, env, &self.loaded.config.server.model)
+    }
+
+    fn local_options(&self) -> Result<LocalOptions, Failure> {
+        let program = std::env::current_exe()
+            .map_err(|error| Failure::new(Exit::Other, format!("this program's own file cannot be found: {error}")))?;
+        let mut command = vec![program.into_os_string()];
+        if self.loaded.found {
+            // The server works in `/`, where a relative path would name another file.
+            let path = std::path::absolute(&self.loaded.path).unwrap_or_else(|_| self.loaded.path.clone());
+            command.extend([OsString::from("--config"), path.into_os_string()]);
+        }
+        command.push("local-server".into());
+        Ok(LocalOptions {
+            files: self.local_files(),
+            command,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            digest: self.local_model()?.digest(&self.loaded.config.server),
+            deadline: START_DEADLINE,
+        })
+    }
+}
+
+/// An environment variable; one that is empty or no text counts as not set.
+pub(super) fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.trim().is_empty())
+}
+
+fn endpoint(remote: &Remote) -> Result<Endpoint, Failure> {
+    let token = remote.token.as_ref().ok_or_else(|| {
+        Failure::usage(format!(
+            "no token is known for {} ({}); set {}",
+            remote.name, remote.url, remote.hint
+        ))
+    })?;
+    Endpoint::custom(remote.name.as_str(), &remote.url, token.expose())
+        .map_err(|error| Failure::usage(format!("{error} (it comes from {})", remote.hint)))
+}

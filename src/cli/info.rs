@@ -1,0 +1,109 @@
+//! The commands about the program itself: the local server's state, the configuration, completions, the
+//! manual page.
+
+use clap::CommandFactory as _;
+
+use super::args::{Cli, CommonArgs, ConfigCommand, ServerCommand};
+use super::context::Context;
+use super::exit::{EXIT_CODES, Exit, Failure};
+use super::output::Output;
+use crate::config::{self, Places};
+use crate::local;
+
+/// The most of the local server's log that is printed, in bytes.
+const LONGEST_LOG: u64 = 1024 * 1024;
+
+/// Looks at the local server, or stops it.
+pub(super) async fn server(context: &Context, command: &ServerCommand) -> Result<Exit, Failure> {
+    let files = context.local_files();
+    let mut out = Output::new();
+    match command {
+        ServerCommand::Status => match local::status(&files).await? {
+            None => out.line(b"the local server does not run; the next command that needs it starts it")?,
+            Some(status) => {
+                let model = if status.info.demo {
+                    "the built-in demo"
+                } else {
+                    &status.info.model
+                };
+                let text = format!(
+                    "the local server runs\n  process  {}\n  address  http://127.0.0.1:{}\n  version  {}\n  model    {model}\n  runs     {} live, {} kept\n  log      {}\n",
+                    status.pid,
+                    status.port,
+                    status.info.version,
+                    status.info.live_runs,
+                    status.runs.len(),
+                    files.log().display()
+                );
+                out.text(&text)?;
+            }
+        },
+        ServerCommand::Stop { force } => {
+            let stopped = local::stop(&files, *force).await?;
+            out.note(if stopped {
+                "the local server has stopped"
+            } else {
+                "the local server does not run"
+            });
+        }
+        ServerCommand::Logs => match files.read_log(0, LONGEST_LOG) {
+            Ok(log) => out.text(&log)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                out.note("there is no log; the local server was never started");
+            }
+            Err(error) => {
+                let place = files.log();
+                return Err(Failure::new(
+                    Exit::Other,
+                    format!("cannot read {}: {error}", place.display()),
+                ));
+            }
+        },
+    }
+    Ok(Exit::Done)
+}
+
+/// Looks at the configuration.
+pub(super) fn config(common: CommonArgs, command: &ConfigCommand) -> Result<Exit, Failure> {
+    let mut out = Output::new();
+    match command {
+        // The place is told even when what is there is refused.
+        ConfigCommand::Path => {
+            let path = match &common.config {
+                Some(path) => path.clone(),
+                None => Places::find()?.config_file(),
+            };
+            out.line(path.as_os_str().as_encoded_bytes())?;
+        }
+        ConfigCommand::Check => {
+            let loaded = config::load(common.config.as_deref(), &Places::find()?)?;
+            let place = loaded.path.display();
+            let text = if loaded.found {
+                format!("{place} is good")
+            } else {
+                format!("there is no file {place}; everything has its default")
+            };
+            out.line(text.as_bytes())?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints a shell's completion script.
+pub(super) fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "switchboard", &mut script);
+    Output::new().line(script.trim_ascii_end())?;
+    Ok(Exit::Done)
+}
+
+/// Prints the manual page.
+pub(super) fn man() -> Result<Exit, Failure> {
+    let mut page = Vec::new();
+    let command = Cli::command().after_help(EXIT_CODES);
+    clap_mangen::Man::new(command)
+        .render(&mut page)
+        .map_err(|error| Failure::new(Exit::Other, format!("the manual page cannot be made: {error}")))?;
+    Output::new().line(page.trim_ascii_end())?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,261 @@
+//! The configuration file as types: every key, its default, and its check.
+//!
+//! `config.example.toml` shows the same keys with the same defaults; a test keeps the two equal. What
+//! flags and the environment say over it is applied by `cli`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::nearest;
+use super::secret::{self, Secret};
+use super::{ConfigError, Problem, value};
+
+/// Everything that the file can say.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The profile to use when neither flags nor the environment name a server.
+    pub profile: Option<Spanned<String>>,
+    /// Servers by name.
+    pub profiles: IndexMap<String, ProfileConfig>,
+    /// What `switchboard serve` and the local server do.
+    pub server: ServerConfig,
+    /// How the terminal program looks.
+    pub ui: UiConfig,
+}
+
+/// A server to talk to.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProfileConfig {
+    /// Its base URL; the hosted service's when absent and `hosted` is true.
+    #[serde(deserialize_with = "value::url")]
+    pub url: Option<String>,
+    /// The environment variable that holds its token.
+    #[serde(deserialize_with = "value::variable")]
+    pub token_env: Option<String>,
+    /// Its token itself.
+    pub token: Option<Secret>,
+    /// Whether it is to be given the hosted service's secrets (`CHATBOTKIT_API_SECRET` and the like).
+    pub hosted: bool,
+}
+
+/// What `switchboard serve` and the local server do.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Where `switchboard serve` listens.
+    #[serde(deserialize_with = "value::listen")]
+    pub listen: SocketAddr,
+    /// A directory that is this server's alone. This version keeps runs in memory, so it needs none.
+    #[serde(deserialize_with = "value::path")]
+    pub data_dir: Option<PathBuf>,
+    /// The secrets that clients may show, each an account of its own.
+    #[serde(deserialize_with = "secret::list")]
+    pub secrets: Vec<Secret>,
+    /// How long the local server stays with no run, nothing retained and no client.
+    #[serde(deserialize_with = "value::duration")]
+    pub idle_exit: Duration,
+    /// The language model.
+    pub model: ModelConfig,
+    /// Bounds of a run.
+    pub limits: LimitsConfig,
+    /// How long events are kept.
+    pub retention: RetentionConfig,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7280)),
+            data_dir: None,
+            secrets: Vec::new(),
+            idle_exit: Duration::from_secs(15 * 60),
+            model: ModelConfig::default(),
+            limits: LimitsConfig::default(),
+            retention: RetentionConfig::default(),
+        }
+    }
+}
+
+/// The language model behind the server. Without a URL the well-known local endpoints are asked, and
+/// when none answers the built-in demo model takes over.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelConfig {
+    /// The base URL of an endpoint that speaks OpenAI's protocol.
+    #[serde(deserialize_with = "value::url")]
+    pub url: Option<String>,
+    /// The model's name there.
+    pub name: Option<String>,
+    /// The environment variable that holds the endpoint's key; `SWITCHBOARD_MODEL_KEY` when absent.
+    #[serde(deserialize_with = "value::variable")]
+    pub key_env: Option<String>,
+    /// Use the built-in demo model and ask no endpoint.
+    pub demo: bool,
+}
+
+/// Bounds of a run; a request may ask for less, not for more.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Model calls of a run.
+    #[serde(deserialize_with = "value::at_least_one")]
+    pub iterations: u64,
+    /// Function calls of a run.
+    #[serde(deserialize_with = "value::at_least_one")]
+    pub calls: u64,
+    /// Runs at the same time; further ones wait in the queue.
+    #[serde(deserialize_with = "value::at_least_one")]
+    pub runs: u64,
+    /// How long a run waits for the answer to a function call.
+    #[serde(deserialize_with = "value::duration")]
+    pub wait: Duration,
+    /// How long a whole run may take, waiting included.
+    #[serde(deserialize_with = "value::duration")]
+    pub run: Duration,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            iterations: 20,
+            calls: 100,
+            runs: 256,
+            wait: Duration::from_secs(15 * 60),
+            run: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// How long events are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetentionConfig {
+    /// How long after a channel's last event.
+    #[serde(deserialize_with = "value::duration")]
+    pub period: Duration,
+    /// How many events a channel.
+    #[serde(deserialize_with = "value::at_least_one")]
+    pub events: u64,
+}
+
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        Self {
+            period: Duration::from_secs(60 * 60),
+            events: 10_000,
+        }
+    }
+}
+
+/// How the terminal program looks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UiConfig {
+    /// Draw with ASCII characters alone.
+    pub ascii: bool,
+    /// Whether to use colours.
+    pub color: ColorChoice,
+}
+
+/// Whether to use colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ColorChoice {
+    /// Unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Config {
+    /// Reads a file's text. The path is for messages only.
+    ///
+    /// # Errors
+    /// When it is not TOML, or holds a key or a value that is refused; with line and column.
+    pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let config: Self =
+            toml::from_str(text).map_err(|error| ConfigError::Invalid(Problem::from_toml(path, text, &error)))?;
+        let refuse = |span, message| Err(ConfigError::Invalid(Problem::at(path, text, span, message)));
+        for (name, profile) in &config.profiles {
+            let span = section(text, name);
+            if profile.token.is_some() && profile.token_env.is_some() {
+                return refuse(
+                    span,
+                    format!("profile `{name}` has both `token` and `token_env`, expected one of them"),
+                );
+            }
+            if profile.url.is_none() && !profile.hosted {
+                return refuse(
+                    span,
+                    format!("profile `{name}` names no server, expected `url = \"https://…\"` or `hosted = true`"),
+                );
+            }
+        }
+        if config.server.model.demo && config.server.model.url.is_some() {
+            return refuse(
+                find_line(text, "demo"),
+                "`demo = true` and `url` exclude each other, expected one of them".to_owned(),
+            );
+        }
+        if let Some(profile) = &config.profile
+            && !config.profiles.contains_key(profile.get_ref())
+        {
+            return refuse(Some(profile.span()), unknown_profile(profile.get_ref(), &config));
+        }
+        Ok(config)
+    }
+
+    /// The name of the profile to use by default.
+    #[must_use]
+    pub fn profile_name(&self) -> Option<&str> {
+        self.profile.as_ref().map(|name| name.get_ref().as_str())
+    }
+}
+
+/// What to say about a profile that the file does not have.
+pub(super) fn unknown_profile(name: &str, config: &Config) -> String {
+    let names = || config.profiles.keys().map(String::as_str);
+    if config.profiles.is_empty() {
+        return format!("there is no profile `{name}`, expected a section [profiles.{name}]");
+    }
+    let list = names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    match nearest(name, names()) {
+        Some(near) => format!("there is no profile `{name}`; did you mean `{near}`? (expected one of {list})"),
+        None => format!("there is no profile `{name}`, expected one of {list}"),
+    }
+}
+
+/// Where a profile's section begins, when it is written as a section of its own.
+fn section(text: &str, name: &str) -> Option<std::ops::Range<usize>> {
+    [format!("[profiles.{name}]"), format!("[profiles.\"{name}\"]")]
+        .iter()
+        .find_map(|header| text.find(header.as_str()))
+        .map(|at| at..at)
+}
+
+/// Where the first line that sets a key begins.
+fn find_line(text: &str, key: &str) -> Option<std::ops::Range<usize>> {
+    let mut offset = 0;
+    for line in text.split_inclusive('\n') {
+        let trimmed = line.trim_start();
+        if trimmed
+            .strip_prefix(key)
+            .is_some_and(|rest| rest.trim_start().starts_with('='))
+        {
+            let at = offset + line.len() - trimmed.len();
+            return Some(at..at);
+        }
+        offset += line.len();
+    }
+    None
+}

@@ -1,0 +1,94 @@
+//! Values with a form of their own: addresses, URLs, durations, paths. Each refusal says what was expected.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+
+/// Checks the base URL of a server or a model: http or https, a host, nothing secret in it.
+///
+/// # Errors
+/// What is wrong and what was expected.
+pub fn check_url(text: &str) -> Result<String, String> {
+    let expected = "expected an address such as https://switchboard.example.com";
+    let uri: http::Uri = text
+        .trim()
+        .parse()
+        .map_err(|_| format!("`{text}` is not a web address, {expected}"))?;
+    match uri.scheme_str() {
+        Some("http" | "https") => {}
+        _ => return Err(format!("`{text}` does not begin with http:// or https://, {expected}")),
+    }
+    let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+    // What stands before the `@` may be a password, so the address is not repeated.
+    if authority.contains('@') {
+        return Err("an address with a user name in it is refused; give the token on its own".to_owned());
+    }
+    if uri.host().is_none_or(str::is_empty) || authority.is_empty() {
+        return Err(format!("`{text}` names no host, {expected}"));
+    }
+    if uri.query().is_some() || text.contains('#') {
+        return Err(format!("an address without `?` and `#` is needed, {expected}"));
+    }
+    Ok(text.trim().trim_end_matches('/').to_owned())
+}
+
+pub(super) fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    check_url(&text).map(Some).map_err(D::Error::custom)
+}
+
+pub(super) fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SocketAddr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|_| {
+        D::Error::custom(format!(
+            "`{text}` is not an address to listen on, expected an IP address with a port, such as \"127.0.0.1:7280\""
+        ))
+    })
+}
+
+pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text)
+        .ok()
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| {
+            D::Error::custom(format!(
+                "`{text}` is not a time span, expected a number with a unit, such as \"30s\", \"15m\" or \"1h\""
+            ))
+        })
+}
+
+pub(super) fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(deserializer)?;
+    if path.is_absolute() {
+        return Ok(Some(path));
+    }
+    // A server started in the background works in `/`, so a relative path would name another place.
+    Err(D::Error::custom(format!(
+        "`{}` is a relative path, expected one that begins with `/`",
+        path.display()
+    )))
+}
+
+pub(super) fn variable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    let first = name.bytes().next().is_some_and(|byte| !byte.is_ascii_digit());
+    if first && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        return Ok(Some(name));
+    }
+    // It may be the secret itself, put here by mistake: it is not repeated.
+    Err(D::Error::custom(
+        "this is not the name of an environment variable, expected one such as \"TEAM_TOKEN\" (not the secret itself)",
+    ))
+}
+
+pub(super) fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    u64::try_from(number)
+        .ok()
+        .filter(|number| *number >= 1)
+        .ok_or_else(|| D::Error::custom(format!("{number} is too small, expected a whole number of 1 or more")))
+}

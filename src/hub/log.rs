@@ -1,0 +1,575 @@
+//! One channel's log and its readers: a pure data structure, with no clock, no task and no lock.
+//!
+//! Lines are collected in an open batch and sealed into one shared `Bytes`; a reader takes slices of
+//! sealed batches, so a delivery copies and allocates nothing. Every line has a position, and every
+//! retained event an id besides; published messages have a position only, and go once every reader that
+//! existed when they came has taken them. When to seal is decided by who owns the log.
+
+use std::collections::VecDeque;
+use std::io::Write as _;
+use std::task::Waker;
+
+use bytes::Bytes;
+use slab::Slab;
+
+use super::Start;
+
+/// An open batch is sealed when it is as large as this, in bytes.
+const LARGEST_BATCH: usize = 256 * 1024;
+/// Sealed batches smaller than this are put together for replay, in bytes.
+const SMALL_BATCH: usize = 32 * 1024;
+/// Published messages that all have taken are removed when they add up to this, in bytes.
+const COLLECT_AT: usize = 64 * 1024;
+
+/// A reader of a [`Log`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReaderId(usize);
+
+/// What a reader gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Whole lines; there may be more.
+    Lines(Bytes),
+    /// Nothing: it has everything up to the end.
+    Idle,
+    /// Lines were lost that it cannot be told of; it is to begin again.
+    Overrun(Overrun),
+}
+
+/// Why a reader cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overrun {
+    /// Events are no longer retained, and the reader does not know of gaps.
+    Events,
+    /// Published messages are no longer held.
+    Published,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    position: u64,
+    /// Where the line ends in its batch's bytes.
+    end: u32,
+    /// How many events the batch holds up to and with this line.
+    events: u32,
+}
+
+#[derive(Debug)]
+struct Batch {
+    bytes: Bytes,
+    lines: Box<[Line]>,
+    /// The id of its first event, or of the next event after it if it holds none.
+    first_id: u64,
+}
+
+impl Batch {
+    fn last_position(&self) -> u64 {
+        self.lines.last().map_or(0, |line| line.position)
+    }
+
+    fn events(&self) -> u32 {
+        self.lines.last().map_or(0, |line| line.events)
+    }
+
+    fn next_id(&self) -> u64 {
+        self.first_id + u64::from(self.events())
+    }
+
+    fn start_of(&self, index: usize) -> usize {
+        if index == 0 {
+            0
+        } else {
+            self.lines[index - 1].end as usize
+        }
+    }
+
+    fn events_before(&self, index: usize) -> u32 {
+        if index == 0 { 0 } else { self.lines[index - 1].events }
+    }
+
+    fn is_event(&self, index: usize) -> bool {
+        self.lines[index].events > self.events_before(index)
+    }
+}
+
+#[derive(Debug)]
+struct Reader {
+    /// The first position that it has not taken.
+    position: u64,
+    /// The id of the next event that it is due.
+    next_id: u64,
+    /// Published messages before this position came before the reader did.
+    live_from: u64,
+    /// Whether it asked for `after`, so that `gap` and `reset` lines may be sent to it.
+    told: bool,
+    note: Option<Note>,
+    overrun: Option<Overrun>,
+    waker: Option<Waker>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Note {
+    Gap(u64),
+    Reset,
+}
+
+impl Note {
+    fn line(self) -> Bytes {
+        match self {
+            Self::Gap(missing) => format!("{{\"type\":\"gap\",\"data\":{{\"missing\":{missing}}}}}\n").into(),
+            Self::Reset => Bytes::from_static(b"{\"type\":\"reset\",\"data\":{}}\n"),
+        }
+    }
+}
+
+/// A channel's lines and readers.
+#[derive(Debug)]
+pub struct Log {
+    batches: VecDeque<Batch>,
+    open_bytes: Vec<u8>,
+    open_lines: Vec<Line>,
+    readers: Slab<Reader>,
+    next_position: u64,
+    /// The id of the oldest retained event; equal to `next_id` when there is none.
+    first_id: u64,
+    next_id: u64,
+    /// Sealed and open bytes of events and of published messages.
+    event_bytes: usize,
+    published_bytes: usize,
+    /// When `published_bytes` reach this, those that all have taken are removed.
+    collect_at: usize,
+    /// Published messages before this position were given up although somebody had not taken them.
+    published_lost: u64,
+    most_events: u64,
+    most_bytes: usize,
+}
+
+impl Log {
+    /// An empty log that retains at most so many events, and so many bytes of events; of published
+    /// messages that a slow reader has not taken it holds as many bytes again.
+    #[must_use]
+    pub fn new(most_events: usize, most_bytes: usize) -> Self {
+        Self {
+            batches: VecDeque::new(),
+            open_bytes: Vec::new(),
+            open_lines: Vec::new(),
+            readers: Slab::new(),
+            next_position: 0,
+            first_id: 0,
+            next_id: 0,
+            event_bytes: 0,
+            published_bytes: 0,
+            collect_at: COLLECT_AT.min(most_bytes),
+            published_lost: 0,
+            most_events: most_events.max(1) as u64,
+            most_bytes: most_bytes.max(1),
+        }
+    }
+
+    /// The id that the next event gets.
+    #[must_use]
+    pub fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// Whether events are retained.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        self.first_id < self.next_id
+    }
+
+    /// Whether somebody reads.
+    #[must_use]
+    pub fn has_readers(&self) -> bool {
+        !self.readers.is_empty()
+    }
+
+    /// Adds an event (ASCII JSON without line breaks) with its time in Unix milliseconds. Readers see
+    /// it after the next [`Log::seal`].
+    pub fn push_event(&mut self, created_at: u64, json: &[u8]) {
+        let before = self.open_bytes.len();
+        // Writing to a vector cannot fail.
+        let _ = write!(
+            self.open_bytes,
+            "{{\"type\":\"message\",\"id\":{},\"createdAt\":{created_at},\"data\":",
+            self.next_id
+        );
+        self.finish_line(json, 1);
+        self.next_id += 1;
+        self.event_bytes += self.open_bytes.len() - before;
+        self.seal_if_large();
+    }
+
+    /// Adds a published message (ASCII JSON without line breaks) for the readers that exist now.
+    pub fn push_published(&mut self, json: &[u8]) {
+        if self.readers.is_empty() {
+            return;
+        }
+        let before = self.open_bytes.len();
+        self.open_bytes.extend_from_slice(b"{\"type\":\"message\",\"data\":");
+        self.finish_line(json, 0);
+        self.published_bytes += self.open_bytes.len() - before;
+        self.seal_if_large();
+    }
+
+    fn finish_line(&mut self, json: &[u8], events: u32) {
+        self.open_bytes.extend_from_slice(json);
+        self.open_bytes.extend_from_slice(b"}\n");
+        self.open_lines.push(Line {
+            position: self.next_position,
+            end: u32::try_from(self.open_bytes.len()).unwrap_or(u32::MAX),
+            events: self.open_lines.last().map_or(0, |line| line.events) + events,
+        });
+        self.next_position += 1;
+    }
+
+    fn seal_if_large(&mut self) {
+        if self.open_bytes.len() >= LARGEST_BATCH {
+            self.seal();
+        }
+    }
+
+    /// Closes the open batch: its lines can be read from now on, and what is over the bounds goes.
+    pub fn seal(&mut self) {
+        if self.open_lines.is_empty() {
+            return;
+        }
+        let lines = std::mem::take(&mut self.open_lines).into_boxed_slice();
+        let events = lines.last().map_or(0, |line| line.events);
+        self.batches.push_back(Batch {
+            bytes: Bytes::from(std::mem::take(&mut self.open_bytes)),
+            lines,
+            first_id: self.next_id - u64::from(events),
+        });
+        self.trim();
+        self.collect_if_due();
+        self.merge_if_many(256);
+    }
+
+    /// Takes the wake-ups of all readers that wait; whoever calls wakes them, after its lock is free.
+    pub fn take_wakers(&mut self, wakers: &mut Vec<Waker>) {
+        wakers.extend(self.readers.iter_mut().filter_map(|(_, reader)| reader.waker.take()));
+    }
+
+    /// Begins to read.
+    pub fn open(&mut self, start: Start) -> ReaderId {
+        self.seal();
+        let mut note = None;
+        let next_id = match start {
+            Start::Newest(count) => self.next_id.saturating_sub(count).max(self.first_id),
+            Start::After(id) if id >= self.next_id => {
+                note = Some(Note::Reset);
+                self.first_id
+            }
+            Start::After(id) => {
+                let wanted = id + 1;
+                if wanted < self.first_id {
+                    note = Some(Note::Gap(self.first_id - wanted));
+                }
+                wanted.max(self.first_id)
+            }
+        };
+        if next_id < self.next_id {
+            self.merge_if_many(8);
+        }
+        ReaderId(self.readers.insert(Reader {
+            position: self.position_of(next_id),
+            next_id,
+            live_from: self.next_position,
+            told: matches!(start, Start::After(_)),
+            note,
+            overrun: None,
+            waker: None,
+        }))
+    }
+
+    fn position_of(&self, id: u64) -> u64 {
+        let index = self.batches.partition_point(|batch| batch.next_id() <= id);
+        let Some(batch) = self.batches.get(index) else {
+            return self.next_position;
+        };
+        let wanted = id.saturating_sub(batch.first_id);
+        let line = batch.lines.partition_point(|line| u64::from(line.events) <= wanted);
+        batch.lines.get(line).map_or(self.next_position, |line| line.position)
+    }
+
+    /// Ends a reader. What only it had not taken goes.
+    pub fn close(&mut self, reader: ReaderId) {
+        self.readers.try_remove(reader.0);
+        if self.readers.is_empty() && self.published_bytes > 0 {
+            self.collect();
+        }
+    }
+
+    /// The next lines for a reader. On [`Step::Idle`] it is woken through `waker` when there is more.
+    pub fn read(&mut self, id: ReaderId, waker: Option<&Waker>) -> Step {
+        let Some(reader) = self.readers.get_mut(id.0) else {
+            return Step::Overrun(Overrun::Events);
+        };
+        if let Some(overrun) = reader.overrun {
+            return Step::Overrun(overrun);
+        }
+        if let Some(note) = reader.note.take() {
+            return Step::Lines(note.line());
+        }
+        // Most readers are in the last batch or past it.
+        let last = self.batches.back().map(Batch::last_position);
+        if last.is_none_or(|last| last < reader.position) {
+            if let Some(waker) = waker
+                && !reader.waker.as_ref().is_some_and(|known| known.will_wake(waker))
+            {
+                reader.waker = Some(waker.clone());
+            }
+            return Step::Idle;
+        }
+        if reader.position.max(reader.live_from) < self.published_lost {
+            reader.overrun = Some(Overrun::Published);
+            return Step::Overrun(Overrun::Published);
+        }
+        let position = reader.position;
+        let from = self.batches.partition_point(|batch| batch.last_position() < position);
+        for batch in self.batches.range(from..) {
+            let mut start = if batch.lines[0].position >= reader.position {
+                0
+            } else {
+                let position = reader.position;
+                batch.lines.partition_point(|line| line.position < position)
+            };
+            let mut end = batch.lines.len();
+            let replay = batch.lines[0].position < reader.live_from;
+            if replay && batch.events() as usize != batch.lines.len() {
+                // Older messages that were only published are not for this reader.
+                let wanted = |index: usize| batch.is_event(index) || batch.lines[index].position >= reader.live_from;
+                while start < end && !wanted(start) {
+                    start += 1;
+                }
+                end = (start..end).find(|index| !wanted(*index)).unwrap_or(end);
+            }
+            if start == end {
+                reader.position = batch.last_position() + 1;
+                continue;
+            }
+            let first_id = batch.first_id + u64::from(batch.events_before(start));
+            if first_id > reader.next_id {
+                let missing = first_id - reader.next_id;
+                reader.next_id = first_id;
+                if !reader.told {
+                    reader.overrun = Some(Overrun::Events);
+                    return Step::Overrun(Overrun::Events);
+                }
+                return Step::Lines(Note::Gap(missing).line());
+            }
+            reader.position = batch.lines[end - 1].position + 1;
+            reader.next_id = batch.first_id + u64::from(batch.lines[end - 1].events);
+            let bytes = batch.start_of(start)..batch.lines[end - 1].end as usize;
+            return Step::Lines(if bytes == (0..batch.bytes.len()) {
+                batch.bytes.clone()
+            } else {
+                batch.bytes.slice(bytes)
+            });
+        }
+        self.read(id, waker)
+    }
+
+    /// Drops every event: the retention is over, and ids begin at 0 again. A reader that asked for
+    /// `after` gets a `reset`; one that had not taken all of them has lost some.
+    pub fn expire(&mut self) {
+        self.seal();
+        for (_, reader) in &mut self.readers {
+            if reader.next_id < self.next_id {
+                reader.overrun = Some(Overrun::Events);
+            } else if reader.told && self.next_id > 0 {
+                reader.note = Some(Note::Reset);
+            }
+            reader.next_id = 0;
+        }
+        self.next_id = 0;
+        self.first_id = 0;
+        self.event_bytes = 0;
+        let slowest = self.slowest();
+        let most = self.most_bytes;
+        self.rebuild(|position, event| !event && position >= slowest, most);
+        for batch in &mut self.batches {
+            batch.first_id = 0;
+        }
+    }
+
+    /// The position before which everybody has taken everything.
+    fn slowest(&self) -> u64 {
+        self.readers
+            .iter()
+            .map(|(_, reader)| reader.position)
+            .min()
+            .unwrap_or(self.next_position)
+    }
+
+    fn trim(&mut self) {
+        self.first_id = self.first_id.max(self.next_id.saturating_sub(self.most_events));
+        while self.event_bytes > self.most_bytes && self.batches.len() > 1 {
+            let Some(oldest) = self.batches.iter().position(|batch| batch.events() > 0) else {
+                break;
+            };
+            if oldest + 1 >= self.batches.len() {
+                break;
+            }
+            self.first_id = self.first_id.max(self.batches[oldest].next_id());
+            self.drop_front(oldest + 1);
+        }
+        // Published messages in front of events that go have gone by: their readers see the gap.
+        let mut drop = 0;
+        for (index, batch) in self.batches.iter().enumerate() {
+            if batch.first_id >= self.first_id {
+                break;
+            }
+            if batch.events() > 0 && batch.next_id() <= self.first_id {
+                drop = index + 1;
+            }
+        }
+        self.drop_front(drop);
+    }
+
+    fn drop_front(&mut self, count: usize) {
+        let mut end = None;
+        for batch in self.batches.drain(..count) {
+            let (events, published) = bytes_of(&batch);
+            self.event_bytes -= events;
+            self.published_bytes -= published;
+            let last_event = (0..batch.lines.len()).rfind(|index| batch.is_event(*index));
+            end = last_event.map(|index| batch.lines[index].position..batch.last_position());
+        }
+        // Whoever had all the events but not the messages behind the last one sees no gap: it ends.
+        if let Some(end) = end.filter(|end| !end.is_empty()) {
+            for (_, reader) in &mut self.readers {
+                if reader.position > end.start && reader.position.max(reader.live_from) <= end.end {
+                    reader.overrun = Some(Overrun::Published);
+                }
+            }
+        }
+    }
+
+    fn collect_if_due(&mut self) {
+        if self.published_bytes >= self.collect_at {
+            self.collect();
+        }
+    }
+
+    /// Removes published messages that all have taken; beyond the bound, the others too.
+    fn collect(&mut self) {
+        self.seal();
+        let slowest = self.slowest();
+        let most = self.most_bytes;
+        self.rebuild(|position, event| event || position >= slowest, most);
+    }
+
+    /// Keeps only the lines that `keep` wants, and of published ones none when they are over the bound.
+    fn rebuild(&mut self, keep: impl Fn(u64, bool) -> bool, most_published: usize) {
+        let mut batches = std::mem::take(&mut self.batches);
+        self.published_bytes = 0;
+        self.event_bytes = 0;
+        for batch in batches.drain(..) {
+            if let Some(batch) = filtered(batch, &keep) {
+                let (events, published) = bytes_of(&batch);
+                self.event_bytes += events;
+                self.published_bytes += published;
+                self.batches.push_back(batch);
+            }
+        }
+        if self.published_bytes > most_published {
+            self.published_bytes = 0;
+            for batch in std::mem::take(&mut self.batches) {
+                let last = (0..batch.lines.len()).rfind(|index| !batch.is_event(*index));
+                self.published_lost = last.map_or(self.published_lost, |index| batch.lines[index].position + 1);
+                self.batches.extend(filtered(batch, &|_, event| event));
+            }
+        }
+        self.collect_at = (self.published_bytes * 2).max(COLLECT_AT).min(self.most_bytes.max(1));
+    }
+
+    /// Puts small neighbours together when there are far more batches than the bytes need, so that a
+    /// replay is few large writes. Each byte is copied about once in its life.
+    fn merge_if_many(&mut self, slack: usize) {
+        let bytes = self.event_bytes + self.published_bytes;
+        if self.batches.len() <= 2 * (bytes / SMALL_BATCH) + slack {
+            return;
+        }
+        let mut merged: VecDeque<Batch> = VecDeque::new();
+        let mut group: Vec<Batch> = Vec::new();
+        let mut group_bytes = 0;
+        for batch in self.batches.drain(..) {
+            if batch.bytes.len() >= SMALL_BATCH || group_bytes + batch.bytes.len() > 2 * SMALL_BATCH {
+                merged.extend(joined(&mut group));
+                group_bytes = 0;
+            }
+            if batch.bytes.len() >= SMALL_BATCH {
+                merged.push_back(batch);
+            } else {
+                group_bytes += batch.bytes.len();
+                group.push(batch);
+            }
+        }
+        merged.extend(joined(&mut group));
+        self.batches = merged;
+    }
+}
+
+/// The bytes of a batch's events, and of its published messages.
+fn bytes_of(batch: &Batch) -> (usize, usize) {
+    let total = batch.bytes.len();
+    match batch.events() as usize {
+        0 => (0, total),
+        events if events == batch.lines.len() => (total, 0),
+        _ => {
+            let events = (0..batch.lines.len())
+                .filter(|index| batch.is_event(*index))
+                .map(|index| batch.lines[index].end as usize - batch.start_of(index))
+                .sum();
+            (events, total - events)
+        }
+    }
+}
+
+fn joined(group: &mut Vec<Batch>) -> Option<Batch> {
+    if group.len() <= 1 {
+        return group.pop();
+    }
+    let mut bytes = Vec::with_capacity(group.iter().map(|batch| batch.bytes.len()).sum());
+    let mut lines: Vec<Line> = Vec::with_capacity(group.iter().map(|batch| batch.lines.len()).sum());
+    let first_id = group[0].first_id;
+    for batch in group.drain(..) {
+        let offset = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let events = lines.last().map_or(0, |line| line.events);
+        lines.extend(batch.lines.iter().map(|line| Line {
+            position: line.position,
+            end: offset + line.end,
+            events: events + line.events,
+        }));
+        bytes.extend_from_slice(&batch.bytes);
+    }
+    Some(Batch {
+        bytes: bytes.into(),
+        lines: lines.into_boxed_slice(),
+        first_id,
+    })
+}
+
+fn filtered(batch: Batch, keep: &impl Fn(u64, bool) -> bool) -> Option<Batch> {
+    let wanted = |index: usize| keep(batch.lines[index].position, batch.is_event(index));
+    if (0..batch.lines.len()).all(wanted) {
+        return Some(batch);
+    }
+    let mut bytes = Vec::new();
+    let mut lines: Vec<Line> = Vec::new();
+    for index in (0..batch.lines.len()).filter(|index| wanted(*index)) {
+        bytes.extend_from_slice(&batch.bytes[batch.start_of(index)..batch.lines[index].end as usize]);
+        lines.push(Line {
+            position: batch.lines[index].position,
+            end: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+            events: lines.last().map_or(0, |line| line.events) + u32::from(batch.is_event(index)),
+        });
+    }
+    (!lines.is_empty()).then(|| Batch {
+        bytes: bytes.into(),
+        lines: lines.into_boxed_slice(),
+        first_id: batch.first_id,
+    })
+}

@@ -1,0 +1,346 @@
+//! The hub of one process: a map of channels, each with its log behind a lock of its own.
+//!
+//! An idle channel wakes its readers at once; one that was woken a moment ago is woken again by the
+//! flusher when the flush time is over, so that a busy channel's readers get many lines in one write.
+//! Events come from the committer alone, which keeps ids without holes; published messages go straight
+//! into the log.
+
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::task::{Context, Poll, Waker};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::{BoxStream, Stream, StreamExt};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::committer::{self, Request};
+use super::log::{Log, ReaderId, Step};
+use super::{AccountId, Append, Begun, ChannelKey, Counts, Hub, HubError, HubOptions, Start};
+use crate::store::{RunRecord, Store};
+
+/// The in-memory [`Hub`]. Dropping the last clone stops its tasks.
+#[derive(Clone)]
+pub struct MemoryHub {
+    shared: Arc<Shared>,
+    requests: mpsc::Sender<Request>,
+    tasks: Arc<Tasks>,
+}
+
+struct Tasks {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+pub(super) struct Shared {
+    pub(super) options: HubOptions,
+    channels: RwLock<HashMap<ChannelKey, Arc<Channel>>>,
+    flushes: Mutex<VecDeque<(Instant, Arc<Channel>)>>,
+    flush_wanted: Notify,
+    stopped: AtomicBool,
+}
+
+pub(super) struct Channel {
+    pub(super) key: ChannelKey,
+    state: Mutex<State>,
+}
+
+pub(super) struct State {
+    pub(super) log: Log,
+    pub(super) run: Option<RunRecord>,
+    /// The committer is about to write here: the channel stays in the map.
+    pub(super) pins: usize,
+    /// When the last event came.
+    pub(super) last_event: Instant,
+    /// The committer looks at it again when its retention may be over.
+    pub(super) expiry_planned: bool,
+    last_flush: Option<Instant>,
+    flush_planned: bool,
+}
+
+impl State {
+    fn is_unused(&self) -> bool {
+        self.pins == 0 && self.run.is_none() && !self.log.has_events() && !self.log.has_readers()
+    }
+}
+
+impl Channel {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn new(options: HubOptions) -> Self {
+        Self {
+            options,
+            channels: RwLock::default(),
+            flushes: Mutex::default(),
+            flush_wanted: Notify::new(),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    fn find(&self, key: &ChannelKey) -> Option<Arc<Channel>> {
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        channels.get(key).cloned()
+    }
+
+    /// Does something with a channel, which is made if need be and stays in the map meanwhile.
+    pub(super) fn with<T>(&self, key: &ChannelKey, work: impl FnOnce(&Arc<Channel>, &mut State) -> T) -> T {
+        {
+            let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+            if let Some(channel) = channels.get(key) {
+                return work(channel, &mut channel.lock());
+            }
+        }
+        let mut channels = self.channels.write().unwrap_or_else(PoisonError::into_inner);
+        let channel = channels.entry(key.clone()).or_insert_with(|| {
+            Arc::new(Channel {
+                key: key.clone(),
+                state: Mutex::new(State {
+                    log: Log::new(self.options.events, self.options.bytes),
+                    run: None,
+                    pins: 0,
+                    last_event: Instant::now(),
+                    expiry_planned: false,
+                    last_flush: None,
+                    flush_planned: false,
+                }),
+            })
+        });
+        work(channel, &mut channel.lock())
+    }
+
+    pub(super) fn remove_if_unused(&self, key: &ChannelKey) {
+        let mut channels = self.channels.write().unwrap_or_else(PoisonError::into_inner);
+        if channels.get(key).is_some_and(|channel| channel.lock().is_unused()) {
+            channels.remove(key);
+        }
+    }
+
+    /// Lets the readers see what was pushed: now, or when the channel's flush time is over.
+    pub(super) fn flush(&self, channel: &Arc<Channel>, mut state: MutexGuard<'_, State>) {
+        if state.flush_planned {
+            return;
+        }
+        let now = Instant::now();
+        match state.last_flush.map(|last| last + self.options.flush) {
+            Some(due) if due > now => {
+                state.flush_planned = true;
+                drop(state);
+                let mut flushes = self.flushes.lock().unwrap_or_else(PoisonError::into_inner);
+                // The flush time is the same for all, so the queue is in order of time, nearly.
+                flushes.push_back((due, Arc::clone(channel)));
+                if flushes.len() == 1 {
+                    self.flush_wanted.notify_one();
+                }
+            }
+            _ => flush_now(state, now),
+        }
+    }
+
+    /// Wakes the readers of channels whose flush time is over.
+    async fn run_flusher(&self, stop: CancellationToken) {
+        loop {
+            let next = {
+                let flushes = self.flushes.lock().unwrap_or_else(PoisonError::into_inner);
+                flushes.front().map(|(due, _)| *due)
+            };
+            let wait = async {
+                match next {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => self.flush_wanted.notified().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = wait => {}
+            }
+            let now = Instant::now();
+            loop {
+                let due = {
+                    let mut flushes = self.flushes.lock().unwrap_or_else(PoisonError::into_inner);
+                    match flushes.front() {
+                        Some((due, _)) if *due <= now => flushes.pop_front(),
+                        _ => None,
+                    }
+                };
+                let Some((_, channel)) = due else { break };
+                let mut state = channel.lock();
+                state.flush_planned = false;
+                flush_now(state, now);
+            }
+        }
+    }
+
+    fn every_channel(&self) -> Vec<Arc<Channel>> {
+        let channels = self.channels.read().unwrap_or_else(PoisonError::into_inner);
+        channels.values().cloned().collect()
+    }
+
+    fn end_readers(&self) {
+        self.stopped.store(true, Ordering::Release);
+        for channel in self.every_channel() {
+            flush_now(channel.lock(), Instant::now());
+        }
+    }
+}
+
+fn flush_now(mut state: MutexGuard<'_, State>, now: Instant) {
+    let mut wakers: Vec<Waker> = Vec::new();
+    state.log.seal();
+    state.last_flush = Some(now);
+    state.log.take_wakers(&mut wakers);
+    drop(state);
+    for waker in wakers {
+        waker.wake();
+    }
+}
+
+impl MemoryHub {
+    /// Starts a hub with its committer and flusher, over a store. What the store kept is not read
+    /// here; a server does that before it takes requests.
+    #[must_use]
+    pub fn start(options: HubOptions, store: Arc<dyn Store>) -> Self {
+        let shared = Arc::new(Shared::new(options));
+        let (requests, queue) = mpsc::channel(options.queue.max(1));
+        let tracker = TaskTracker::new();
+        let stop = CancellationToken::new();
+        tracker.spawn(committer::run(Arc::clone(&shared), store, queue, stop.clone()));
+        let flusher = Arc::clone(&shared);
+        let flusher_stop = stop.clone();
+        tracker.spawn(async move { flusher.run_flusher(flusher_stop).await });
+        tracker.close();
+        Self {
+            shared,
+            requests,
+            tasks: Arc::new(Tasks { tracker, stop }),
+        }
+    }
+
+    async fn send(&self, request: Request) -> Result<(), HubError> {
+        if self.shared.stopped.load(Ordering::Acquire) {
+            return Err(HubError::Stopped);
+        }
+        self.requests.send(request).await.map_err(|_| HubError::Stopped)
+    }
+}
+
+#[async_trait]
+impl Hub for MemoryHub {
+    async fn begin(&self, run: RunRecord, events: Vec<Bytes>) -> Result<Begun, HubError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::Begin { run, events, answer }).await?;
+        answered.await.unwrap_or(Err(HubError::Stopped))
+    }
+
+    async fn append(&self, append: Append) -> Result<(), HubError> {
+        self.send(Request::Append(append)).await
+    }
+
+    async fn publish(&self, key: &ChannelKey, message: &[u8]) -> Result<(), HubError> {
+        if self.shared.stopped.load(Ordering::Acquire) {
+            return Err(HubError::Stopped);
+        }
+        let Some(channel) = self.shared.find(key) else {
+            return Ok(());
+        };
+        let mut state = channel.lock();
+        if state.log.has_readers() {
+            state.log.push_published(message);
+            self.shared.flush(&channel, state);
+        }
+        Ok(())
+    }
+
+    async fn open(&self, key: &ChannelKey, start: Start) -> BoxStream<'static, Bytes> {
+        let (channel, reader) = self
+            .shared
+            .with(key, |channel, state| (Arc::clone(channel), state.log.open(start)));
+        Cursor {
+            shared: Arc::clone(&self.shared),
+            channel,
+            reader,
+        }
+        .boxed()
+    }
+
+    async fn run(&self, key: &ChannelKey) -> Option<RunRecord> {
+        self.shared.find(key)?.lock().run.clone()
+    }
+
+    async fn runs(&self, account: &AccountId) -> Vec<RunRecord> {
+        let mut runs: Vec<RunRecord> = self
+            .shared
+            .every_channel()
+            .iter()
+            .filter(|channel| channel.key.account == *account)
+            .filter_map(|channel| channel.lock().run.clone())
+            .collect();
+        runs.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.key.cmp(&b.key)));
+        runs
+    }
+
+    async fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for channel in self.shared.every_channel() {
+            let state = channel.lock();
+            counts.retained += usize::from(state.run.is_some() || state.log.has_events());
+            counts.live_runs += usize::from(state.run.as_ref().is_some_and(|run| !run.progress.is_over()));
+        }
+        counts
+    }
+
+    async fn stop(&self) {
+        self.tasks.stop.cancel();
+        self.tasks.tracker.wait().await;
+        self.shared.end_readers();
+    }
+}
+
+struct Cursor {
+    shared: Arc<Shared>,
+    channel: Arc<Channel>,
+    reader: ReaderId,
+}
+
+impl Stream for Cursor {
+    type Item = Bytes;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match self.channel.lock().log.read(self.reader, Some(context.waker())) {
+            Step::Lines(lines) => Poll::Ready(Some(lines)),
+            Step::Idle if self.shared.stopped.load(Ordering::Acquire) => Poll::Ready(None),
+            Step::Idle => Poll::Pending,
+            Step::Overrun(overrun) => {
+                tracing::info!(channel = ?self.channel.key.channel, ?overrun, "a reader was too slow and is disconnected");
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        let unused = {
+            let mut state = self.channel.lock();
+            state.log.close(self.reader);
+            state.is_unused()
+        };
+        if unused {
+            self.shared.remove_if_unused(&self.channel.key);
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Where a run meets the server: its events go to a channel or into an answer, its functions' answers
+//! come from channels of its account.
+//!
+//! The run itself is the engine's; here its events are encoded, and watched for where the run stands.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::engine::{AnswerListener, Answers, Engine, EventSink, SinkClosed};
+use crate::hub::{AccountId, Append, Broken, ChannelKey, Hub, Start, unix_millis};
+use crate::store::RunProgress;
+use crate::wire::request::RunStatus;
+use crate::wire::surrogate::SurrogateJoiner;
+use crate::wire::{ChannelId, CompleteRequest, Event, EventKind, LineDecoder, SubscriptionLine, ascii};
+
+/// What executes runs, as the server needs it.
+#[async_trait]
+pub trait RunEngine: Send + Sync + 'static {
+    /// Executes one run to its end, with its last event, `result` or `error`. When `cancel` is
+    /// cancelled it emits `abort` and then `result` with the reason `abort`.
+    async fn run(&self, request: &CompleteRequest, sink: &RunSink, answers: &HubAnswers, cancel: &CancellationToken);
+
+    /// The name of the model that answers when a request names none.
+    fn model_name(&self) -> String;
+
+    /// Whether that model is the built-in demo.
+    fn is_demo(&self) -> bool;
+}
+
+#[async_trait]
+impl RunEngine for Engine {
+    async fn run(&self, request: &CompleteRequest, sink: &RunSink, answers: &HubAnswers, cancel: &CancellationToken) {
+        Engine::run(self, request, sink, answers, cancel).await;
+    }
+
+    fn model_name(&self) -> String {
+        Engine::model_name(self).to_owned()
+    }
+
+    fn is_demo(&self) -> bool {
+        Engine::is_demo(self)
+    }
+}
+
+/// Where a run's events go.
+pub struct RunSink {
+    target: Target,
+    ended: AtomicBool,
+}
+
+enum Target {
+    Channel {
+        hub: Arc<dyn Hub>,
+        key: ChannelKey,
+        broken: Broken,
+        progress: Mutex<RunProgress>,
+    },
+    Answer(mpsc::Sender<Event>),
+}
+
+impl RunSink {
+    pub(super) fn channel(hub: Arc<dyn Hub>, key: ChannelKey) -> Self {
+        Self {
+            target: Target::Channel {
+                hub,
+                key,
+                broken: Broken::default(),
+                progress: Mutex::new(RunProgress::queued()),
+            },
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn answer(events: mpsc::Sender<Event>) -> Self {
+        Self {
+            target: Target::Answer(events),
+            ended: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the run's last event has been emitted.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Says that the run is going on now.
+    pub(super) async fn begin(&self) {
+        if let Target::Channel {
+            hub,
+            key,
+            broken,
+            progress,
+        } = &self.target
+        {
+            let progress = {
+                let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+                progress.status = RunStatus::Running;
+                progress.clone()
+            };
+            let append = Append {
+                key: key.clone(),
+                events: Vec::new(),
+                progress: Some(progress),
+                broken: broken.clone(),
+            };
+            if hub.append(append).await.is_err() {
+                tracing::debug!("a run begins while the server stops");
+            }
+        }
+    }
+}
+
+impl EventSink for RunSink {
+    async fn emit(&self, event: Event) -> Result<(), SinkClosed> {
+        if self.has_ended() {
+            return Err(SinkClosed);
+        }
+        if event.kind.ends_run() {
+            self.ended.store(true, Ordering::Release);
+        }
+        match &self.target {
+            Target::Answer(events) => events.send(event).await.map_err(|_| SinkClosed),
+            Target::Channel {
+                hub,
+                key,
+                broken,
+                progress,
+            } => {
+                if broken.is_set() {
+                    return Err(SinkClosed);
+                }
+                let progress = {
+                    let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+                    advance(&mut progress, &event.kind).then(|| progress.clone())
+                };
+                let append = Append {
+                    key: key.clone(),
+                    events: vec![ascii::to_json(&event).into()],
+                    progress,
+                    broken: broken.clone(),
+                };
+                hub.append(append).await.map_err(|_| SinkClosed)
+            }
+        }
+    }
+}
+
+/// Takes an event into account; says whether the run stands elsewhere with it.
+fn advance(progress: &mut RunProgress, event: &EventKind) -> bool {
+    match event {
+        EventKind::WaitBegin(wait) => {
+            progress.waiting.push(wait.function.name.clone());
+            progress.status = RunStatus::Waiting;
+        }
+        EventKind::WaitEnd(wait) => {
+            if let Some(at) = progress.waiting.iter().position(|name| *name == wait.function.name) {
+                progress.waiting.remove(at);
+            }
+            if progress.waiting.is_empty() {
+                progress.status = RunStatus::Running;
+            }
+        }
+        EventKind::Result(result) => end(progress, RunStatus::Ended, &result.end.reason),
+        EventKind::Error(_) => end(progress, RunStatus::Failed, "error"),
+        _ => return false,
+    }
+    true
+}
+
+fn end(progress: &mut RunProgress, status: RunStatus, reason: &str) {
+    progress.status = status;
+    progress.waiting.clear();
+    progress.ended_at = Some(unix_millis());
+    progress.end_reason = Some(reason.to_owned());
+}
+
+/// What is published on the channels of one account.
+#[derive(Clone)]
+pub struct HubAnswers {
+    hub: Arc<dyn Hub>,
+    account: AccountId,
+}
+
+impl HubAnswers {
+    pub(super) fn new(hub: Arc<dyn Hub>, account: AccountId) -> Self {
+        Self { hub, account }
+    }
+}
+
+impl Answers for HubAnswers {
+    type Listener = HubListener;
+
+    async fn listen(&self, channel: &ChannelId) -> HubListener {
+        let key = ChannelKey {
+            account: self.account.clone(),
+            channel: channel.clone(),
+        };
+        HubListener {
+            lines: self.hub.open(&key, Start::Newest(0)).await,
+            decoder: LineDecoder::default(),
+            ready: VecDeque::new(),
+        }
+    }
+}
+
+/// Listens on one channel for published messages; events of a run there are passed over.
+pub struct HubListener {
+    lines: BoxStream<'static, Bytes>,
+    decoder: LineDecoder,
+    ready: VecDeque<serde_json::Value>,
+}
+
+impl AnswerListener for HubListener {
+    async fn next(&mut self) -> Option<serde_json::Value> {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                return Some(message);
+            }
+            let lines = self.lines.next().await?;
+            self.decoder.push(&lines);
+            while let Some(line) = self.decoder.next_line() {
+                self.ready.extend(line.ok().and_then(|line| published(&line)));
+            }
+        }
+    }
+}
+
+fn published(line: &[u8]) -> Option<serde_json::Value> {
+    // A JavaScript caller may publish half an emoji; it must not cost the answer.
+    let line = SurrogateJoiner::default().repair(line).into_owned();
+    match SubscriptionLine::parse(&line) {
+        Ok(SubscriptionLine::Message(line)) if line.id.is_none() => serde_json::from_str(line.data.get()).ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn kind(value: serde_json::Value) -> EventKind {
+        Event::from_json(&value.to_string()).expect("an event").kind
+    }
+
+    #[test]
+    fn a_run_waits_until_every_wait_has_ended() {
+        let wait = |name: &str, function: &str| {
+            kind(json!({"type": name, "data": {"channel": "c", "function": {"name": function, "args": {}}}}))
+        };
+        let mut progress = RunProgress::queued();
+        assert!(advance(&mut progress, &wait("waitForChannelMessageBegin", "a")));
+        assert!(advance(&mut progress, &wait("waitForChannelMessageBegin", "b")));
+        assert_eq!((progress.status, progress.waiting.len()), (RunStatus::Waiting, 2));
+        assert!(advance(&mut progress, &wait("waitForChannelMessageEnd", "a")));
+        assert_eq!(progress.waiting, ["b"]);
+        assert_eq!(progress.status, RunStatus::Waiting);
+        assert!(advance(&mut progress, &wait("waitForChannelMessageEnd", "b")));
+        assert_eq!(progress.status, RunStatus::Running);
+        assert!(!advance(&mut progress, &Event::token("x").kind));
+        assert!(advance(
+            &mut progress,
+            &kind(json!({"type": "result", "data": {"end": {"reason": "stop"}}}))
+        ));
+        assert_eq!(progress.status, RunStatus::Ended);
+        assert_eq!(progress.end_reason.as_deref(), Some("stop"));
+        assert!(progress.ended_at.is_some());
+    }
+
+    #[test]
+    fn only_a_line_without_id_is_an_answer() {
+        assert_eq!(
+            published(br#"{"type":"message","data":{"data":1}}"#),
+            Some(json!({"data": 1}))
+        );
+        assert_eq!(
+            published(br#"{"type":"message","id":0,"createdAt":1,"data":{"data":1}}"#),
+            None
+        );
+        assert_eq!(
+            published(br#"{"type":"message","data":"\ud83d"}"#),
+            Some(json!("\u{fffd}"))
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! What a server is told when it starts: accounts, limits, times.
+//!
+//! Values only; reading them from files and flags is the business of `config` and `cli`.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Who may use the server: each account has channels and runs of its own.
+#[derive(Clone)]
+pub struct Account {
+    /// A stable name; the account's runs are stored under it. It is no secret.
+    pub name: String,
+    /// What a request shows as `Authorization: Bearer SECRET`.
+    pub secret: String,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The settings of [`serve`](super::serve). Start from `Default` and set what differs.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// The accounts. Without one every request is refused.
+    pub accounts: Vec<Account>,
+    /// How long a run's events are kept after the last one (PROTOCOL, "Retention").
+    pub retention: Duration,
+    /// How many events are kept of one channel.
+    pub retention_events: usize,
+    /// After how much silence a stream gets a heartbeat.
+    pub heartbeat: Duration,
+    /// The shortest time between two wake-ups of one channel's readers; an idle channel wakes them at once.
+    pub flush: Duration,
+    /// The largest body that is taken, in bytes.
+    pub body_limit: usize,
+    /// How long a client may take to send the head of a request.
+    pub header_timeout: Duration,
+    /// How long a client may take to send the body of a request.
+    pub body_timeout: Duration,
+    /// How many runs go on at once; more wait in the queue.
+    pub runs_in_flight: usize,
+    /// How many connections are open at once; more wait to be accepted.
+    pub connections: usize,
+    /// A digest of the configuration, shown by `GET /v1/server`.
+    pub config_digest: Option<String>,
+    /// Whether `POST /v1/server/stop` is served.
+    pub allow_stop: bool,
+    /// Leave after this time with no run, no client and nothing retained.
+    pub idle_exit: Option<Duration>,
+    /// How long open streams and runs have to end when the server stops.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            accounts: Vec::new(),
+            retention: Duration::from_secs(3600),
+            retention_events: 10_000,
+            heartbeat: Duration::from_secs(15),
+            flush: Duration::from_millis(3),
+            body_limit: 4 * 1024 * 1024,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(60),
+            runs_in_flight: 256,
+            connections: 16_384,
+            config_digest: None,
+            allow_stop: false,
+            idle_exit: None,
+            shutdown_grace: Duration::from_secs(1),
+        }
+    }
+}

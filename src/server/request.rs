@@ -1,0 +1,222 @@
+//! Reading a request: who asks, in what form the answer is wanted, and the body within its limits.
+//!
+//! What a body must hold is checked in `validate`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Path};
+use bytes::{Bytes, BytesMut};
+use http::request::Parts;
+use http::{HeaderMap, header};
+use http_body_util::BodyExt;
+use serde::de::DeserializeOwned;
+
+use super::App;
+use super::error::Refusal;
+use crate::hub::{AccountId, ChannelKey};
+use crate::wire::{ChannelId, ErrorCode};
+
+/// How much of a body that is too large is read before it is refused, so that the client reads the
+/// refusal and does not just see its connection break; in bytes.
+const DRAINED: usize = 64 * 1024 * 1024;
+/// How long that may take.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// Whoever showed the secret of an account.
+pub(super) struct Caller(pub(super) AccountId);
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
+            return Err(Refusal::not_authenticated(
+                "the request has no `Authorization: Bearer SECRET` header",
+            ));
+        };
+        let value = value.as_bytes();
+        let secret = match value.split_at_checked(7) {
+            Some((scheme, secret)) if scheme.eq_ignore_ascii_case(b"bearer ") => secret.trim_ascii(),
+            _ => {
+                return Err(Refusal::not_authenticated(
+                    "the `Authorization` header is not of the form `Bearer SECRET`",
+                ));
+            }
+        };
+        app.accounts
+            .of_secret(secret)
+            .map(Self)
+            .ok_or_else(|| Refusal::not_authenticated("the secret of the `Authorization` header belongs to no account"))
+    }
+}
+
+/// The channel of a request's path, under the caller's account.
+pub(super) struct Channel(pub(super) ChannelKey);
+
+impl FromRequestParts<Arc<App>> for Channel {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let Caller(account) = Caller::from_request_parts(parts, app).await?;
+        let Path(channel) = Path::<String>::from_request_parts(parts, app)
+            .await
+            .map_err(|error| Refusal::bad_request(format!("`channelId` in the path: {}", error.body_text())))?;
+        let channel =
+            ChannelId::parse(&channel).map_err(|error| Refusal::bad_request(format!("`channelId`: {error}")))?;
+        Ok(Self(ChannelKey { account, channel }))
+    }
+}
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// One JSON document.
+    Json,
+    /// A JSON object a line.
+    Jsonl,
+    /// Server-sent events.
+    Sse,
+}
+
+impl Format {
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Jsonl => "application/jsonl",
+            Self::Sse => "text/event-stream",
+        }
+    }
+
+    /// The form that the `Accept` header asks for among those that a route has; the first one is the
+    /// route's own.
+    pub(super) fn negotiate(headers: &HeaderMap, offered: &[Self]) -> Result<Self, Refusal> {
+        let mut asked = false;
+        let mut best: Option<(Self, f32)> = None;
+        for value in headers.get_all(header::ACCEPT) {
+            for range in value.to_str().unwrap_or_default().split(',') {
+                let mut parts = range.split(';').map(str::trim);
+                let media = parts.next().unwrap_or_default().to_ascii_lowercase();
+                if media.is_empty() {
+                    continue;
+                }
+                asked = true;
+                let quality: f32 = parts
+                    .find_map(|part| part.strip_prefix("q="))
+                    .and_then(|quality| quality.parse().ok())
+                    .unwrap_or(1.0);
+                let format = offered.iter().copied().find(|format| {
+                    let own = format.content_type();
+                    media == own
+                        || media == "*/*"
+                        || media
+                            .strip_suffix("/*")
+                            .is_some_and(|kind| own.split('/').next() == Some(kind))
+                });
+                if let Some(format) = format
+                    && quality > 0.0
+                    && best.is_none_or(|(_, known)| quality > known)
+                {
+                    best = Some((format, quality));
+                }
+            }
+        }
+        match best {
+            Some((format, _)) => Ok(format),
+            None if !asked => Ok(offered[0]),
+            None => {
+                let names: Vec<&str> = offered.iter().map(|format| format.content_type()).collect();
+                Err(Refusal::bad_request(format!(
+                    "`Accept`: this route answers {}",
+                    names.join(" or ")
+                )))
+            }
+        }
+    }
+}
+
+/// Reads a JSON body whole, within the limits of size and time.
+pub(super) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, Refusal> {
+    let limit = app.options.body_limit;
+    let body = tokio::time::timeout(app.options.body_timeout, collect(body, limit))
+        .await
+        .map_err(|_| {
+            Refusal::new(
+                ErrorCode::Timeout,
+                format!(
+                    "the request's body did not come within {} seconds",
+                    app.options.body_timeout.as_secs()
+                ),
+            )
+            .closing()
+        })??;
+    if let Some(kind) = headers.get(header::CONTENT_TYPE).filter(|_| !body.is_empty()) {
+        let media = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+        let media = media.trim().to_ascii_lowercase();
+        if media != "application/json" && !media.ends_with("+json") {
+            return Err(Refusal::bad_request(
+                "`Content-Type`: the body has to be JSON, sent as `application/json`",
+            ));
+        }
+    }
+    Ok(body)
+}
+
+async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refusal::bad_request("the request's body ended too early").closing())?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > limit {
+            drain(body, data.len()).await;
+            return Err(Refusal::too_large(limit));
+        }
+        // Most bodies come in one piece, which is taken as it is.
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+async fn drain(mut body: Body, already: usize) {
+    let mut read = already;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            read += frame.data_ref().map_or(0, Bytes::len);
+            if read > DRAINED {
+                break;
+            }
+        }
+    };
+    // The refusal goes out whether or not the rest came.
+    let _ = tokio::time::timeout(DRAIN_TIME, reading).await;
+}
+
+/// Reads a body as a value; an empty one counts as `{}`.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let reason = error.into_inner();
+        if reason.is_data() && path != "." {
+            Refusal::bad_request(format!("`{path}`: {reason}"))
+        } else if reason.is_data() {
+            Refusal::bad_request(format!("the body: {reason}"))
+        } else {
+            Refusal::bad_request(format!("the body is no valid JSON: {reason}"))
+        }
+    })?;
+    reader
+        .end()
+        .map_err(|reason| Refusal::bad_request(format!("the body is no valid JSON: {reason}")))?;
+    Ok(value)
+}

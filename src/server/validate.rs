@@ -1,0 +1,359 @@
+//! What the body of `dispatch` and `complete` must hold (PROTOCOL, "Routes" and "Functions").
+//!
+//! Every refusal names the field. A field that this server does not implement, or does not know, is
+//! refused as such and never ignored; `null` for a top-level field counts as absent. What a valid body
+//! means is the engine's business.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::error::Refusal;
+use super::request;
+use crate::wire::request::{Function, LONGEST_HISTORY, Limits, SubscribeRequest};
+use crate::wire::{ChannelId, CompleteRequest, DispatchRequest, Message, MessageKind, Object};
+
+/// The longest name of a function, in characters.
+const LONGEST_FUNCTION_NAME: usize = 64;
+
+const NOT_YET: [&str; 8] = [
+    "botId",
+    "datasetId",
+    "skillsetId",
+    "privacy",
+    "moderation",
+    "attachments",
+    "contactId",
+    "extensions",
+];
+
+/// Reads and checks the body of `dispatch`.
+pub(super) fn dispatch(body: &[u8]) -> Result<DispatchRequest, Refusal> {
+    read(body, true)
+}
+
+/// Reads and checks the body of `complete`.
+pub(super) fn complete(body: &[u8]) -> Result<CompleteRequest, Refusal> {
+    read(body, false).map(|request| request.complete)
+}
+
+/// Reads and checks the body of `subscribe`.
+pub(super) fn subscribe(body: &[u8]) -> Result<SubscribeRequest, Refusal> {
+    let fields: Object = request::parse(body)?;
+    known_fields(&fields, "", &["historyLength", "after"])?;
+    let request: SubscribeRequest = typed(Value::Object(fields))?;
+    if request.history_length.is_some_and(|length| length > LONGEST_HISTORY) {
+        return Err(Refusal::bad_request(format!(
+            "`historyLength` is a whole number from 0 to {LONGEST_HISTORY}"
+        )));
+    }
+    Ok(request)
+}
+
+fn read(body: &[u8], with_channel: bool) -> Result<DispatchRequest, Refusal> {
+    let mut fields: Object = request::parse(body)?;
+    fields.retain(|_, value| !value.is_null());
+    if let Some(field) = NOT_YET.iter().find(|field| fields.contains_key(**field)) {
+        return Err(Refusal::not_implemented(field));
+    }
+    let mut known = vec!["messages", "model", "backstory", "functions", "limits"];
+    if with_channel {
+        known.push("channelId");
+    }
+    known_fields(&fields, "", &known)?;
+    for (index, message) in items(&fields, "messages") {
+        let known = ["type", "text", "meta", "name", "description", "id", "createdAt"];
+        known_fields(message, &format!("messages[{index}]."), &known)?;
+    }
+    for (index, function) in items(&fields, "functions") {
+        let path = format!("functions[{index}].");
+        known_fields(
+            function,
+            &path,
+            &["name", "description", "parameters", "result", "call"],
+        )?;
+        if let Some(Value::Object(result)) = function.get("result") {
+            known_fields(result, &format!("{path}result."), &["data", "channel"])?;
+        }
+        if let Some(Value::Object(call)) = function.get("call") {
+            known_fields(call, &format!("{path}call."), &["start", "end"])?;
+        }
+    }
+    if let Some(Value::Object(limits)) = fields.get("limits") {
+        known_fields(limits, "limits.", &["iterations", "continuations", "calls"])?;
+    }
+    if !fields.contains_key("messages") {
+        return Err(Refusal::bad_request(
+            "`messages` is missing: at least one message is needed",
+        ));
+    }
+    let channel_id = match fields.remove("channelId") {
+        Some(Value::String(channel)) => {
+            Some(ChannelId::parse(&channel).map_err(|error| Refusal::bad_request(format!("`channelId`: {error}")))?)
+        }
+        Some(_) => return Err(Refusal::bad_request("`channelId` is a text")),
+        None => None,
+    };
+    let complete: CompleteRequest = typed(Value::Object(fields))?;
+    check(&complete)?;
+    Ok(DispatchRequest { channel_id, complete })
+}
+
+fn items<'a>(fields: &'a Object, name: &str) -> impl Iterator<Item = (usize, &'a Object)> {
+    let items = fields.get(name).and_then(Value::as_array);
+    items
+        .into_iter()
+        .flatten()
+        .enumerate()
+        .filter_map(|(index, item)| item.as_object().map(|item| (index, item)))
+}
+
+fn known_fields(fields: &Object, path: &str, known: &[&str]) -> Result<(), Refusal> {
+    match fields.keys().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => Err(Refusal::not_implemented(&format!("{path}{name}"))),
+        None => Ok(()),
+    }
+}
+
+fn typed<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Refusal> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let path = error.path().to_string();
+        let reason = error.into_inner();
+        if path == "." {
+            Refusal::bad_request(format!("the body: {reason}"))
+        } else {
+            Refusal::bad_request(format!("`{path}`: {reason}"))
+        }
+    })
+}
+
+fn check(request: &CompleteRequest) -> Result<(), Refusal> {
+    if request.messages.is_empty() {
+        return Err(Refusal::bad_request("`messages`: at least one message is needed"));
+    }
+    for (index, message) in request.messages.iter().enumerate() {
+        check_message(index, message)?;
+    }
+    let mut names = HashSet::new();
+    for (index, function) in request.functions.iter().enumerate() {
+        check_function(index, function)?;
+        if !names.insert(function.name.as_str()) {
+            return Err(Refusal::bad_request(format!(
+                "`functions[{index}].name`: there is another function of this name"
+            )));
+        }
+    }
+    match &request.limits {
+        Some(limits) => check_limits(limits),
+        None => Ok(()),
+    }
+}
+
+fn check_message(index: usize, message: &Message) -> Result<(), Refusal> {
+    match &message.kind {
+        MessageKind::Other(name) => Err(Refusal::bad_request(format!(
+            "`messages[{index}].type`: {name:?} is none of user, bot, reasoning, context, instruction, backstory, \
+             activity, checkpoint"
+        ))),
+        MessageKind::Activity if message.activity().is_none() => Err(Refusal::bad_request(format!(
+            "`messages[{index}].meta.activity`: an activity message needs \
+             {{\"type\": \"request\", \"response\" or \"trigger\", \"function\": {{\"name\", \"arguments\"}}}}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn check_function(index: usize, function: &Function) -> Result<(), Refusal> {
+    let refused =
+        |field: &str, reason: &str| Err(Refusal::bad_request(format!("`functions[{index}].{field}`: {reason}")));
+    let name = &function.name;
+    let mut characters = name.chars();
+    let pattern = characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '$')
+        && characters.all(|c| c.is_ascii_alphanumeric() || c == '$' || c == '_');
+    if !pattern {
+        return refused(
+            "name",
+            "a function's name begins with a letter or `$`, and goes on with letters, digits, `$` and `_`",
+        );
+    }
+    if name.len() > LONGEST_FUNCTION_NAME {
+        return refused("name", "a function's name has at most 64 characters");
+    }
+    if function.description.trim().is_empty() {
+        return refused("description", "a function needs a description, for the model");
+    }
+    if let Some(parameters) = &function.parameters
+        && parameters.get("type").and_then(Value::as_str) != Some("object")
+    {
+        return refused("parameters", "this has to be a JSON Schema whose `type` is \"object\"");
+    }
+    if let Some(result) = &function.result
+        && result.data.is_none()
+        && result.channel.is_none()
+    {
+        return refused("result", "this needs `data` or `channel`, or both");
+    }
+    if let Some(call) = &function.call {
+        for (name, wanted) in [("call.start", call.start), ("call.end", call.end)] {
+            // `false` asks for nothing.
+            if wanted == Some(true) {
+                return Err(Refusal::not_implemented(&format!("functions[{index}].{name}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_limits(limits: &Limits) -> Result<(), Refusal> {
+    for (name, limit) in [
+        ("limits.continuations", limits.continuations),
+        ("limits.calls", limits.calls),
+    ] {
+        if limit.is_some() {
+            return Err(Refusal::not_implemented(name));
+        }
+    }
+    if limits.iterations == Some(0) {
+        return Err(Refusal::bad_request(
+            "`limits.iterations` is a whole number of 1 or more",
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::response::IntoResponse;
+    use serde_json::json;
+
+    fn refusal(body: &Value) -> (u16, String) {
+        match dispatch(body.to_string().as_bytes()) {
+            Ok(request) => panic!("taken: {request:?}"),
+            Err(refusal) => {
+                let message = format!("{refusal:?}");
+                (refusal.into_response().status().as_u16(), message)
+            }
+        }
+    }
+
+    #[test]
+    fn each_rule_names_its_field() {
+        let user = json!([{"type": "user", "text": "hi"}]);
+        let function = |fields: Value| {
+            let mut function = json!({"name": "f", "description": "d"});
+            if let (Some(function), Some(fields)) = (function.as_object_mut(), fields.as_object()) {
+                function.extend(fields.clone());
+            }
+            json!({"messages": user, "functions": [function]})
+        };
+        let table = [
+            (json!({}), 400, "messages"),
+            (json!({"messages": []}), 400, "messages"),
+            (json!({"messages": 5}), 400, "messages"),
+            (json!({"messages": [{"type": "user"}]}), 400, "text"),
+            (
+                json!({"messages": [{"type": "robot", "text": ""}]}),
+                400,
+                "messages[0].type",
+            ),
+            (
+                json!({"messages": [{"type": "activity", "text": ""}]}),
+                400,
+                "messages[0].meta.activity",
+            ),
+            (
+                json!({"messages": [{"type": "user", "text": "", "mood": 1}]}),
+                501,
+                "messages[0].mood",
+            ),
+            (json!({"messages": user, "channelId": "short"}), 400, "16"),
+            (json!({"messages": user, "surprise": 1}), 501, "surprise"),
+            (json!({"messages": user, "botId": "b"}), 501, "botId"),
+            (json!({"messages": user, "datasetId": "b"}), 501, "datasetId"),
+            (json!({"messages": user, "skillsetId": "b"}), 501, "skillsetId"),
+            (json!({"messages": user, "privacy": true}), 501, "privacy"),
+            (json!({"messages": user, "moderation": true}), 501, "moderation"),
+            (json!({"messages": user, "attachments": []}), 501, "attachments"),
+            (json!({"messages": user, "contactId": "c"}), 501, "contactId"),
+            (json!({"messages": user, "extensions": {}}), 501, "extensions"),
+            (json!({"messages": user, "limits": {"calls": 1}}), 501, "limits.calls"),
+            (
+                json!({"messages": user, "limits": {"continuations": 1}}),
+                501,
+                "limits.continuations",
+            ),
+            (
+                json!({"messages": user, "limits": {"iterations": 0}}),
+                400,
+                "limits.iterations",
+            ),
+            (json!({"messages": user, "limits": {"time": 0}}), 501, "limits.time"),
+            (function(json!({"name": "_f"})), 400, "functions[0].name"),
+            (function(json!({"name": "f-g"})), 400, "functions[0].name"),
+            (function(json!({"name": "f".repeat(65)})), 400, "functions[0].name"),
+            (function(json!({"description": " "})), 400, "functions[0].description"),
+            (
+                function(json!({"parameters": {"type": "array"}})),
+                400,
+                "functions[0].parameters",
+            ),
+            (function(json!({"result": {}})), 400, "functions[0].result"),
+            (function(json!({"result": {"channel": "short"}})), 400, "16"),
+            (
+                function(json!({"call": {"start": true}})),
+                501,
+                "functions[0].call.start",
+            ),
+            (function(json!({"call": {"end": true}})), 501, "functions[0].call.end"),
+            (function(json!({"strict": true})), 501, "functions[0].strict"),
+            (
+                json!({"messages": user, "functions": [{"name": "f", "description": "d"}, {"name": "f", "description": "d"}]}),
+                400,
+                "functions[1].name",
+            ),
+        ];
+        for (body, status, named) in table {
+            let (was, message) = refusal(&body);
+            assert_eq!(was, status, "{body}: {message}");
+            assert!(message.contains(named), "{body}: {message}");
+        }
+    }
+
+    #[test]
+    fn null_counts_as_absent_and_null_data_is_a_result() {
+        let body = json!({
+            "messages": [{"type": "user", "text": "hi", "meta": null}], "botId": null, "channelId": null, "functions": [
+                {"name": "$f_1", "description": "d", "parameters": {"type": "object"}, "result": {"data": null}, "call": null},
+            ], "limits": {"iterations": 3, "calls": null},
+        });
+        let request = dispatch(body.to_string().as_bytes()).expect("a valid dispatch");
+        assert_eq!(request.channel_id, None);
+        let result = request.complete.functions[0].result.as_ref().expect("a result");
+        assert_eq!(result.data, Some(Value::Null));
+    }
+
+    #[test]
+    fn a_complete_has_no_channel() {
+        let body = json!({"messages": [{"type": "user", "text": ""}], "channelId": "0123456789abcdef"});
+        assert!(complete(body.to_string().as_bytes()).is_err());
+    }
+
+    #[test]
+    fn a_subscription_is_checked() {
+        for (body, valid) in [
+            ("", true),
+            ("{}", true),
+            ("{\"historyLength\":10000}", true),
+            ("{\"historyLength\":null,\"after\":3}", true),
+            ("{\"historyLength\":10001}", false),
+            ("{\"historyLength\":-1}", false),
+            ("{\"historyLength\":\"1\"}", false),
+            ("{\"history\":1}", false),
+            ("[]", false),
+            ("{", false),
+        ] {
+            assert_eq!(subscribe(body.as_bytes()).is_ok(), valid, "{body}");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! The configuration file: the example is complete and says the defaults, and every kind of mistake
+//! is refused with file, line, column and what was expected.
+
+use std::path::Path;
+
+use switchboard::config::{self, Config, ConfigError, Places};
+
+const EXAMPLE: &str = include_str!("../config.example.toml");
+
+fn problem(text: &str) -> String {
+    match Config::parse(Path::new("/etc/switchboard.toml"), text) {
+        Err(error) => error.to_string(),
+        Ok(config) => panic!("accepted: {config:?}"),
+    }
+}
+
+#[test]
+fn the_example_says_the_defaults() {
+    let config = Config::parse(Path::new("config.example.toml"), EXAMPLE).expect("the example is good");
+    assert_eq!(config, Config::default());
+}
+
+#[test]
+fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
+    // A commented key or section looks like `# key = …` or `# [section]`; everything else is prose.
+    let uncommented: String = EXAMPLE
+        .lines()
+        .filter(|line| !line.starts_with("demo = "))
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest) if rest.starts_with('[') || rest.split_once(" = ").is_some_and(|(key, _)| is_key(key)) => rest,
+            _ => line,
+        })
+        .collect::<Vec<_>>()
+        .join("\n");
+    let config = Config::parse(Path::new("config.example.toml"), &uncommented).expect("its comments are good");
+    assert_eq!(config.profile_name(), Some("team"));
+    assert!(config.profiles["hosted"].hosted);
+    assert_eq!(config.profiles["team"].token_env.as_deref(), Some("TEAM_TOKEN"));
+    assert!(config.server.data_dir.is_some());
+    let model = &config.server.model;
+    assert!(model.url.is_some() && model.name.is_some() && model.key_env.is_some());
+
+    // The known keys, as the refusal of an unknown one lists them, all stand in the example.
+    for section in [
+        "",
+        "[profiles.x]",
+        "[server]",
+        "[server.model]",
+        "[server.limits]",
+        "[server.retention]",
+        "[ui]",
+    ] {
+        let message = problem(&format!("{section}\nqqqqqqqqqqqqqqq = 1"));
+        let keys: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
+        assert!(!keys.is_empty(), "{message}");
+        for key in keys {
+            let shown = [
+                format!("{key} = "),
+                format!("[{key}."),
+                format!(".{key}]"),
+                format!("[{key}]"),
+            ];
+            assert!(
+                shown.iter().any(|form| EXAMPLE.contains(form.as_str())),
+                "`{key}` of {section}"
+            );
+        }
+    }
+}
+
+fn is_key(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+#[test]
+fn every_kind_of_mistake_is_refused_with_its_place() {
+    let table = [
+        (
+            "[server]\n  lisen = \"127.0.0.1:1\"",
+            ":2:3: unknown key `lisen`; did you mean `listen`? (expected one of `listen`, `data_dir`, `secrets`, `idle_exit`, `model`, `limits`, `retention`)",
+        ),
+        (
+            "colour = 1",
+            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`",
+        ),
+        (
+            "[ui]\ncolor = \"alwyas\"",
+            ":2:9: unknown value `alwyas`; did you mean `always`? (expected one of `auto`, `always`, `never`)",
+        ),
+        (
+            "[ui]\nascii = \"yes\"",
+            ":2:9: invalid type: string \"yes\", expected a boolean",
+        ),
+        (
+            "[server]\nlisten = \"here\"",
+            ":2:10: `here` is not an address to listen on, expected an IP address with a port, such as \"127.0.0.1:7280\"",
+        ),
+        (
+            "[server]\ndata_dir = \"runs\"",
+            ":2:12: `runs` is a relative path, expected one that begins with `/`",
+        ),
+        (
+            "[server]\nidle_exit = \"5\"",
+            ":2:13: `5` is not a time span, expected a number with a unit, such as \"30s\", \"15m\" or \"1h\"",
+        ),
+        (
+            "[server.retention]\nperiod = \"0s\"",
+            ":2:10: `0s` is not a time span, expected a number with a unit, such as \"30s\", \"15m\" or \"1h\"",
+        ),
+        (
+            "[server.limits]\n\niterations = 0",
+            ":3:14: 0 is too small, expected a whole number of 1 or more",
+        ),
+        (
+            "[server.limits]\ncalls = -3",
+            ":2:9: -3 is too small, expected a whole number of 1 or more",
+        ),
+        (
+            "[server.model]\nurl = \"localhost:1\"",
+            ":2:7: `localhost:1` does not begin with http:// or https://, expected an address such as https://switchboard.example.com",
+        ),
+        (
+            "[server.model]\nurl = \"http://h/v1\"\ndemo = true",
+            ":3:1: `demo = true` and `url` exclude each other, expected one of them",
+        ),
+        (
+            "[server.model]\nkey_env = \"sk-geheim\"",
+            ":2:11: this is not the name of an environment variable, expected one such as \"TEAM_TOKEN\" (not the secret itself)",
+        ),
+        (
+            "# ü\nprofile = \"tema\"\n[profiles.team]\nhosted = true",
+            ":2:11: there is no profile `tema`; did you mean `team`? (expected one of `team`)",
+        ),
+        (
+            "\n[profiles.a]\ntoken_env = \"A\"",
+            ":2:1: profile `a` names no server, expected `url = \"https://…\"` or `hosted = true`",
+        ),
+        (
+            "[profiles.a]\nhosted = true\ntoken_env = \"A\"\ntoken = \"geheim\"",
+            ":1:1: profile `a` has both `token` and `token_env`, expected one of them",
+        ),
+        (
+            "[server]\nsecrets = \"geheim\"",
+            ":2:11: a text, expected a list of secrets, such as [\"…\"]",
+        ),
+        (
+            "[server]\nsecrets = [4711]",
+            ":2:12: a number, expected a secret in quotes",
+        ),
+        (
+            "[server]\nsecrets = [\"geheim\", \" \"]",
+            ":2:22: an empty secret, expected a secret in quotes",
+        ),
+    ];
+    for (text, expected) in table {
+        let message = problem(text);
+        assert_eq!(message, format!("/etc/switchboard.toml{expected}"));
+        assert!(!message.contains("geheim") && !message.contains("4711"), "{message}");
+    }
+}
+
+#[test]
+fn text_that_is_not_toml_is_refused_with_its_place() {
+    for (text, place) in [
+        ("[server", ":1:8: "),
+        ("a = ", ":1:5: "),
+        ("x = 1\nx = 2", ":2:1: "),
+        ("a b = 1", ":1:3: "),
+    ] {
+        let message = problem(text);
+        assert!(
+            message.starts_with(&format!("/etc/switchboard.toml{place}")),
+            "{message}"
+        );
+        assert!(!message.contains('\n'), "{message}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_a_mistake_only_if_it_was_named() {
+    let home = tempfile::tempdir().expect("a directory");
+    let places = Places::under(home.path());
+    let loaded = config::load(None, &places).expect("defaults");
+    assert!(!loaded.found);
+    assert_eq!(loaded.config, Config::default());
+
+    let named = home.path().join("named.toml");
+    let error = config::load(Some(&named), &places).expect_err("it is missing");
+    assert!(matches!(error, ConfigError::Read { .. }));
+    assert!(error.to_string().contains("named.toml"), "{error}");
+
+    std::fs::write(&named, "[ui]\nascii = true\n").expect("a file");
+    let loaded = config::load(Some(&named), &places).expect("it is good");
+    assert!(loaded.found && loaded.config.ui.ascii);
+}
