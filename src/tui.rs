@@ -7,6 +7,8 @@ pub mod executor;
 pub mod saved;
 pub mod service;
 pub mod session;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -84,14 +86,12 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     drop(arrivals);
     let unsent = executor.finish(replies, PATIENCE).await;
     if unsent > 0 && ending == Ending::Quit {
-        let (prompts, are) = if unsent == 1 {
-            ("1 prompt", "is")
+        let (prompts, they) = if unsent == 1 {
+            ("1 prompt", "It is")
         } else {
-            (&*format!("{unsent} prompts"), "are")
+            ("some prompts", "They are")
         };
-        eprintln!(
-            "switchboard: {prompts} could not be sent, because no server was found, and {are} in the compose box at the next start."
-        );
+        eprintln!("switchboard: no server took {prompts}. {they} in the compose box at the next start.");
     }
     match ending {
         Ending::Quit | Ending::TerminalGone => Ok(()),

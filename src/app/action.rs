@@ -270,8 +270,9 @@ const BROWSE: &[Place] = &[Place::List, Place::Transcript];
 const PANES: &[Place] = &[Place::List, Place::Transcript, Place::Compose];
 const LIST: &[Place] = &[Place::List];
 const TRANSCRIPT: &[Place] = &[Place::Transcript];
+const SCROLLED: &[Place] = &[Place::Transcript, Place::Help];
 const COMPOSE: &[Place] = &[Place::Compose];
-const READING: &[Place] = &[Place::Transcript, Place::Compose];
+const READING: &[Place] = &[Place::Transcript, Place::Compose, Place::Help];
 const HELPABLE: &[Place] = &[Place::List, Place::Transcript, Place::Help];
 const TYPING: &[Place] = &[Place::Compose, Place::Dialogue];
 const OVERLAYS: &[Place] = &[Place::Help, Place::Dialogue];
@@ -441,7 +442,7 @@ pub static ACTIONS: &[ActionInfo] = &[
     row(
         Action::ScrollDown,
         &[char('j'), plain(KeyCode::Down)],
-        TRANSCRIPT,
+        SCROLLED,
         Group::Transcript,
         "down",
         "one row down",
@@ -449,7 +450,7 @@ pub static ACTIONS: &[ActionInfo] = &[
     row(
         Action::ScrollUp,
         &[char('k'), plain(KeyCode::Up)],
-        TRANSCRIPT,
+        SCROLLED,
         Group::Transcript,
         "up",
         "one row up",

@@ -36,6 +36,8 @@ pub struct Channel {
     pub marked: Option<BlockId>,
     /// Blocks that are not as they are by default (folded where open is the default, and the reverse).
     pub toggled: Vec<BlockId>,
+    /// Since when it is watched by this program, Unix time in milliseconds: older events are not news.
+    pub watching_since: u64,
     /// When it was first watched or dispatched here, Unix time in milliseconds.
     pub added_at: u64,
     /// The prompt that was sent from here, shown until the channel brings it.
@@ -120,6 +122,7 @@ impl Channel {
             read_tokens: 0,
             marked: None,
             toggled: Vec::new(),
+            watching_since: now.unix_ms,
             added_at: now.unix_ms,
             prompt: None,
             dispatching: false,
@@ -195,10 +198,10 @@ impl Channel {
     }
 }
 
-/// Whether a block is folded unless the person opens it.
+/// Whether a block is folded unless the person opens it. A folded call shows its result in short.
 #[must_use]
 pub fn folds_by_default(superseded: bool, kind: &BlockKind) -> bool {
-    superseded || matches!(kind, BlockKind::Reasoning { .. })
+    superseded || matches!(kind, BlockKind::Reasoning { .. } | BlockKind::Call { .. })
 }
 
 /// Whether folding means anything for a block.

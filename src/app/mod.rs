@@ -17,6 +17,6 @@ mod update;
 pub use action::Action;
 pub use channel::{Channel, ChannelState, Counts};
 pub use effect::Effect;
-pub use msg::{Msg, Now, RequestId, Scroll};
+pub use msg::{Msg, Now, RequestId, Scroll, Spot};
 pub use state::{App, SavedState};
 pub use update::update;

@@ -29,9 +29,25 @@ pub enum Scroll {
     Anchor {
         /// The block at the top of the view.
         block: BlockId,
-        /// How far into the block's text the top row begins, in bytes of its source.
-        offset: usize,
+        /// The place within the block.
+        spot: Spot,
     },
+}
+
+/// A place within a block that does not depend on the width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spot {
+    /// This row of what stands above its text (a blank row, who speaks).
+    Head(u16),
+    /// The row that begins this far into its text.
+    Body {
+        /// Bytes into the source.
+        offset: usize,
+        /// Rows after the first one that begins there (the border of a table begins where its row does).
+        skip: u16,
+    },
+    /// This row of what stands below its text.
+    Foot(u16),
 }
 
 /// Something that happened.

@@ -51,7 +51,7 @@ pub struct App {
     /// When the state is to be saved, monotonic milliseconds; `None`: it is.
     pub(super) save_due: Option<u64>,
     /// Where to go back to from the compose box.
-    pub(super) focus_before_compose: Focus,
+    pub(crate) focus_before_compose: Focus,
 }
 
 /// How long news stay, in milliseconds.
@@ -133,16 +133,12 @@ impl App {
     /// Whether anything on the screen changes by the second.
     #[must_use]
     pub(super) fn shows_seconds(&self) -> bool {
-        self.server.state != ServerState::Ready
-            || self.channels.values().any(|channel| {
-                matches!(
-                    channel.state(self.now),
-                    ChannelState::Live
-                        | ChannelState::Queued
-                        | ChannelState::Waiting
-                        | ChannelState::Reconnecting { .. }
-                )
-            })
+        self.channels.values().any(|channel| {
+            matches!(
+                channel.state(self.now),
+                ChannelState::Live | ChannelState::Queued | ChannelState::Waiting | ChannelState::Reconnecting { .. }
+            )
+        })
     }
 
     /// What the terminal's title says: counts, no ids, no prompts, no secrets.

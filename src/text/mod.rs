@@ -2,10 +2,17 @@
 //!
 //! It knows no terminal and no colours: a piece of text has a [`Role`], and the theme says how that looks.
 
+mod fence;
 pub mod json;
 pub mod layout;
+pub mod lines;
+mod markdown;
 pub mod sanitise;
+mod table;
+#[cfg(test)]
+mod tests;
 pub mod width;
+pub mod wrap;
 
 pub use layout::{BlockRows, Format};
 pub use sanitise::{sanitise, sanitise_line};

@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use unicode_segmentation::UnicodeSegmentation as _;
 use unicode_width::UnicodeWidthStr as _;
 
-/// The columns of one grapheme cluster: 0, 1 or 2.
+/// The columns of one grapheme cluster: mostly 0, 1 or 2.
 #[must_use]
 pub fn grapheme_width(grapheme: &str) -> usize {
-    grapheme.width().min(2)
+    grapheme.width()
 }
 
 /// The columns that a text takes.

@@ -3,9 +3,15 @@
 //! It knows no terminal and no network: [`Item`]s come in from a feed, [`Block`]s are there to be read.
 
 pub mod block;
+mod bound;
+mod calls;
 pub mod input;
+mod operations;
 pub mod rate;
+mod read;
 pub mod state;
+#[cfg(test)]
+mod tests;
 
 pub use block::{Block, BlockId, BlockKind, CallState};
 pub use input::{Connection, FeedBatch, Item};

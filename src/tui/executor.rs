@@ -3,7 +3,7 @@
 //! It decides nothing. What needs the server waits here, in order, until the server was found. Every task is owned
 //! here and ends with the executor.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,9 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use super::saved::Saver;
 use super::service::{Connected, Service};
-use crate::app::{Effect, Msg, SavedState};
+use crate::app::{Effect, Msg, RequestId, SavedState};
 use crate::term::clipboard::SystemClipboard;
-use crate::wire::DispatchRequest;
+use crate::wire::{ChannelId, DispatchRequest};
 
 /// How many replies may wait for the loop.
 const REPLIES: usize = 64;
@@ -44,6 +44,8 @@ pub enum Reply {
 pub struct Executor {
     service: Option<Box<dyn Service>>,
     held: VecDeque<Effect>,
+    /// Prompts on their way, by their requests.
+    unanswered: HashMap<RequestId, (ChannelId, String)>,
     saver: Saver,
     clipboard: Option<Arc<Mutex<SystemClipboard>>>,
     replies: mpsc::Sender<Reply>,
@@ -61,6 +63,7 @@ impl Executor {
         let executor = Self {
             service: None,
             held: VecDeque::new(),
+            unanswered: HashMap::new(),
             saver: Saver::start(state_file, replies.clone()),
             clipboard: clipboard.map(|clipboard| Arc::new(Mutex::new(clipboard))),
             replies,
@@ -120,6 +123,7 @@ impl Executor {
             Effect::Watch { channel, generation } => service.watch(channel, generation),
             Effect::Unwatch { channel } => service.unwatch(&channel),
             Effect::Dispatch { request, channel, body } => {
+                self.unanswered.insert(request, (channel.clone(), prompt(&body)));
                 let answer = service.dispatch(*body);
                 self.send(async move {
                     Msg::Dispatched {
@@ -170,6 +174,13 @@ impl Executor {
         }
     }
 
+    /// Takes note of a reply on its way to the state.
+    pub fn note(&mut self, reply: &Msg) {
+        if let Msg::Dispatched { request, .. } = reply {
+            self.unanswered.remove(request);
+        }
+    }
+
     /// Copies a text with the system's clipboard, if there is one, and says which ways were used.
     /// `by_terminal`: the terminal was asked too.
     pub fn copy(&self, text: String, by_terminal: bool) {
@@ -189,36 +200,41 @@ impl Executor {
         });
     }
 
-    /// The end: waits for what was sent and for the last save, but not longer than `patience`; then everything
-    /// is cancelled. Returns how many prompts reached no server; they are kept as the draft for the next start.
+    /// The end: waits for what was sent and for the last save, but not longer than `patience` each; then everything
+    /// is cancelled. Returns how many prompts no server took; they are the draft of the next start.
     pub async fn finish(mut self, mut replies: mpsc::Receiver<Reply>, patience: Duration) -> usize {
-        let mut unsent = Vec::new();
+        let mut refused = Vec::new();
         self.sent.close();
         let deadline = tokio::time::sleep(patience);
         tokio::pin!(deadline);
-        while self.holds_prompts() || !self.sent.is_empty() {
-            let sent = self.sent.clone();
-            // With nothing on its way the tracker is ready at once, so it is only waited for when something is.
-            let on_its_way = !sent.is_empty();
+        while self.holds_prompts() || !self.unanswered.is_empty() {
             tokio::select! {
                 biased;
                 Some(reply) = replies.recv() => match reply {
                     Reply::Connected(connected) => drop(self.connected(connected)),
+                    Reply::Msg(Msg::Dispatched { request, result, .. }) => {
+                        let prompt = self.unanswered.remove(&request);
+                        refused.extend(prompt.filter(|_| result.is_err()));
+                    }
                     Reply::Msg(_) => {}
                 },
-                () = sent.wait(), if on_its_way => {}
                 () = &mut deadline => break,
             }
         }
+        // Room for the last replies, so that answers and cancellations also get their time on the wire.
+        replies.close();
+        let _ = tokio::time::timeout_at(deadline.deadline(), self.sent.wait()).await;
         for effect in std::mem::take(&mut self.held) {
             if let Effect::Dispatch { channel, body, .. } = effect {
-                unsent.push((channel, prompt(&body)));
+                refused.push((channel, prompt(&body)));
             }
         }
-        let count = unsent.len();
-        if !unsent.is_empty() {
+        // Whether these arrived is not known: their channels stay, and their prompts too.
+        let unknown: Vec<String> = self.unanswered.drain().map(|(_, (_, prompt))| prompt).collect();
+        let count = refused.len() + unknown.len();
+        if count > 0 {
             let mut state = self.saver.last().unwrap_or_default();
-            keep_unsent(&mut state, unsent);
+            keep_unsent(&mut state, refused, unknown);
             self.saver.save(state);
         }
         // The receiver goes first, so that a failing save does not wait for a reader.
@@ -295,13 +311,17 @@ fn prompt(body: &DispatchRequest) -> String {
         .unwrap_or_default()
 }
 
-/// Puts prompts that reached no server back into the draft; their channels will never have a run.
-fn keep_unsent(state: &mut SavedState, unsent: Vec<(crate::wire::ChannelId, String)>) {
-    for (channel, prompt) in unsent {
+/// Puts prompts that no server took back into the draft. The channels of those that were refused never have a run.
+fn keep_unsent(state: &mut SavedState, refused: Vec<(ChannelId, String)>, unknown: Vec<String>) {
+    let mut prompts = unknown;
+    for (channel, prompt) in refused {
         state.channels.retain(|saved| saved.id != channel);
         if state.selected.as_ref() == Some(&channel) {
             state.selected = None;
         }
+        prompts.push(prompt);
+    }
+    for prompt in prompts {
         if !state.draft.is_empty() {
             state.draft.push_str("\n\n");
         }

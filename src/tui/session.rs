@@ -269,7 +269,10 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
 
     fn take_reply(&mut self, reply: Reply) {
         let message = match reply {
-            Reply::Msg(message) => message,
+            Reply::Msg(message) => {
+                self.session.executor.note(&message);
+                message
+            }
             Reply::Connected(connected) => self.session.executor.connected(connected),
         };
         self.dispatch(message);

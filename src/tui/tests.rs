@@ -1,0 +1,440 @@
+//! Key scripts through the real loop, with a server made for it and paused time.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
+use futures::FutureExt as _;
+use ratatui::Frame;
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::executor::{Connect, Executor};
+use super::saved;
+use super::service::{Answer, Connected, Service};
+use super::session::{Clock, Ending, Session, View, run_loop};
+use crate::app::state::SavedChannel;
+use crate::app::{Action, App, Msg, SavedState};
+use crate::client::supervisor::Arrival;
+use crate::term::{BackendScreen, Input, ScriptedInput};
+use crate::transcript::{Connection, FeedBatch};
+use crate::wire::request::RunSummary;
+use crate::wire::{ChannelId, DispatchRequest};
+
+/// What happened, in its order.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn push(&self, entry: impl Into<String>) {
+        self.0.lock().expect("no test panics in here").push(entry.into());
+    }
+
+    fn entries(&self) -> Vec<String> {
+        self.0.lock().expect("no test panics in here").clone()
+    }
+
+    fn count(&self, entry: &str) -> usize {
+        self.entries().iter().filter(|other| *other == entry).count()
+    }
+
+    fn position(&self, entry: &str) -> usize {
+        let entries = self.entries();
+        entries
+            .iter()
+            .position(|other| other == entry)
+            .unwrap_or_else(|| panic!("no {entry} in {entries:?}"))
+    }
+}
+
+/// A view with a key for everything that the tests need.
+struct Keys(Log);
+
+impl View for Keys {
+    fn handle(&mut self, _: &App, event: Event) -> Vec<Msg> {
+        match event {
+            Event::Key(key) => match key.code {
+                KeyCode::Char('p') => vec![Msg::Submit("a prompt".into())],
+                KeyCode::Char('d') => vec![Msg::DraftChanged("half a prompt".into())],
+                KeyCode::Char('y') => vec![Msg::Action(Action::CopyId)],
+                KeyCode::Char('z') => vec![Msg::Action(Action::Suspend)],
+                KeyCode::Char('q') => vec![Msg::Shutdown],
+                _ => Vec::new(),
+            },
+            Event::Resize(columns, rows) => vec![Msg::Resize(columns, rows)],
+            _ => Vec::new(),
+        }
+    }
+
+    fn draw(&mut self, app: &App, frame: &mut Frame<'_>) {
+        self.0.push("draw");
+        let notice = app.notice.as_ref().map_or("", |notice| &notice.text);
+        let text = format!("{:?}\n{} channels\n{notice}", app.size, app.channels.len());
+        frame.render_widget(text, frame.area());
+    }
+}
+
+/// How the server behaves.
+#[derive(Debug, Clone, Copy, Default)]
+struct Behaviour {
+    /// How often finding it fails first.
+    failures: usize,
+    /// How long a dispatch takes.
+    dispatch_takes: Duration,
+    /// Whether it refuses dispatches.
+    refuses: bool,
+    /// It is never found.
+    missing: bool,
+}
+
+struct Server(Log, Behaviour);
+
+impl Service for Server {
+    fn watch(&mut self, _: ChannelId, generation: u64) {
+        self.0.push(format!("watch {generation}"));
+    }
+
+    fn unwatch(&mut self, _: &ChannelId) {
+        self.0.push("unwatch");
+    }
+
+    fn dispatch(&self, body: DispatchRequest) -> Answer<()> {
+        let (log, behaviour) = (self.0.clone(), self.1);
+        Box::pin(async move {
+            log.push(format!("dispatch {}", body.complete.messages[0].text));
+            tokio::time::sleep(behaviour.dispatch_takes).await;
+            log.push("dispatched");
+            if behaviour.refuses {
+                Err("it is full; try later".into())
+            } else {
+                Ok(())
+            }
+        })
+    }
+
+    fn publish(&self, _: ChannelId, _: Value) -> Answer<()> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn cancel(&self, _: ChannelId) -> Answer<()> {
+        async { Ok(()) }.boxed()
+    }
+
+    fn runs(&self) -> Answer<Vec<RunSummary>> {
+        async { Ok(Vec::new()) }.boxed()
+    }
+}
+
+fn connect(log: &Log, behaviour: Behaviour) -> Connect {
+    let (log, tries) = (log.clone(), Arc::new(Mutex::new(0)));
+    Box::new(move || {
+        let mut tries = tries.lock().expect("no test panics in here");
+        *tries += 1;
+        log.push("connect");
+        if behaviour.missing {
+            return async { Err("no server".into()) }.boxed();
+        }
+        if *tries <= behaviour.failures {
+            return async { Err("not yet".into()) }.boxed();
+        }
+        let service = Box::new(Server(log.clone(), behaviour));
+        async move { Ok(Connected { service, info: None }) }.boxed()
+    })
+}
+
+fn key(c: char) -> Input {
+    Input::Event(Event::Key(KeyEvent::new(KeyCode::Char(c), KeyModifiers::NONE)))
+}
+
+/// A run of the whole loop.
+struct Run {
+    log: Log,
+    home: tempfile::TempDir,
+    behaviour: Behaviour,
+    saved: SavedState,
+}
+
+/// What is left at its end.
+struct Rest {
+    ending: Ending,
+    screen: BackendScreen,
+    unsent: usize,
+    saved: saved::Loaded,
+    took: Duration,
+}
+
+impl Run {
+    fn new(behaviour: Behaviour) -> Self {
+        let home = tempfile::tempdir().expect("a directory");
+        Self {
+            log: Log::default(),
+            home,
+            behaviour,
+            saved: SavedState::default(),
+        }
+    }
+
+    /// Runs the loop; `script` types and brings batches, at its own pace.
+    async fn play<F: Future<Output = ()> + Send + 'static>(
+        &self,
+        script: impl FnOnce(mpsc::Sender<Input>, mpsc::Sender<Arrival>) -> F,
+    ) -> Rest {
+        let start = tokio::time::Instant::now();
+        let clock = Clock::starting_at(1_700_000_040_000);
+        let (mut input, keys) = ScriptedInput::new([]);
+        let (batches, mut arrivals) = mpsc::channel(64);
+        let script = tokio::spawn(script(keys, batches));
+        let mut screen = BackendScreen::new(60, 5);
+        let mut app = App::new("test".into(), self.saved.clone(), (60, 5), clock.now());
+        let path = self.home.path().join("state.json");
+        let (mut executor, mut replies) = Executor::new(path.clone(), None);
+        let mut view = Keys(self.log.clone());
+        let session = Session {
+            app: &mut app,
+            view: &mut view,
+            screen: &mut screen,
+            input: &mut input,
+            executor: &mut executor,
+            replies: &mut replies,
+            arrivals: &mut arrivals,
+            clock,
+        };
+        let ending = run_loop(session, connect(&self.log, self.behaviour), None).await;
+        drop(arrivals);
+        let took = start.elapsed();
+        let unsent = executor.finish(replies, Duration::from_secs(3)).await;
+        script.abort();
+        Rest {
+            ending,
+            screen,
+            unsent,
+            saved: saved::load(&path),
+            took,
+        }
+    }
+}
+
+fn watching(id: &ChannelId) -> SavedState {
+    let channel = SavedChannel {
+        id: id.clone(),
+        title: "a title".into(),
+        added_at: 0,
+    };
+    SavedState {
+        channels: vec![channel],
+        selected: Some(id.clone()),
+        draft: String::new(),
+    }
+}
+
+async fn after(ms: u64) {
+    tokio::time::sleep(Duration::from_millis(ms)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_frame_is_painted_before_any_server_is_sought() {
+    let run = Run::new(Behaviour::default());
+    let rest = run
+        .play(|keys, _| async move {
+            after(100).await;
+            let _ = keys.send(key('q')).await;
+            std::future::pending().await
+        })
+        .await;
+    assert_eq!(rest.ending, Ending::Quit);
+    assert_eq!(run.log.entries()[..2], ["draw", "connect"]);
+    assert_eq!(rest.screen.titles, ["switchboard"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_needs_the_server_waits_for_it_in_order() {
+    let run = Run::new(Behaviour {
+        failures: 2,
+        ..Behaviour::default()
+    });
+    let rest = run
+        .play(|keys, _| async move {
+            after(10).await;
+            let _ = keys.send(key('p')).await;
+            after(10_000).await;
+            let _ = keys.send(key('q')).await;
+            std::future::pending().await
+        })
+        .await;
+    assert_eq!(run.log.count("connect"), 3);
+    assert_eq!(run.log.count("dispatch a prompt"), 1, "{:?}", run.log.entries());
+    assert!(
+        run.log.position("watch 1") < run.log.position("dispatch a prompt"),
+        "watched before it starts"
+    );
+    assert_eq!(rest.unsent, 0);
+    assert_eq!(rest.saved.state.channels.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prompt_that_was_just_sent_is_still_delivered_at_the_end() {
+    let behaviour = Behaviour {
+        dispatch_takes: Duration::from_secs(2),
+        ..Behaviour::default()
+    };
+    let run = Run::new(behaviour);
+    let rest = run
+        .play(|keys, _| async move {
+            after(100).await;
+            let _ = keys.send(key('p')).await;
+            let _ = keys.send(key('q')).await;
+            std::future::pending().await
+        })
+        .await;
+    assert!(rest.took < Duration::from_secs(1), "the person does not wait");
+    assert_eq!(run.log.count("dispatched"), 1);
+    assert_eq!(rest.unsent, 0);
+    assert_eq!(rest.saved.state.draft, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prompt_that_no_server_took_is_the_next_draft() {
+    for behaviour in [
+        Behaviour {
+            missing: true,
+            ..Behaviour::default()
+        },
+        Behaviour {
+            refuses: true,
+            dispatch_takes: Duration::from_secs(1),
+            ..Behaviour::default()
+        },
+    ] {
+        let run = Run::new(behaviour);
+        let rest = run
+            .play(|keys, _| async move {
+                after(100).await;
+                for c in ['p', 'd', 'q'] {
+                    let _ = keys.send(key(c)).await;
+                }
+                std::future::pending().await
+            })
+            .await;
+        assert_eq!(rest.unsent, 1);
+        assert_eq!(rest.saved.state.draft, "half a prompt\n\na prompt");
+        assert!(
+            rest.saved.state.channels.is_empty(),
+            "no run will ever be on its channel"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_arrivals_starves_no_key_and_paints_60_frames_a_second() {
+    let mut run = Run::new(Behaviour::default());
+    let channel = ChannelId::from_random([9; 18]);
+    run.saved = watching(&channel);
+    let rest = run
+        .play(|keys, batches| async move {
+            let flood = async {
+                loop {
+                    let batch = FeedBatch {
+                        items: Vec::new(),
+                        connection: Some(Connection::Live),
+                    };
+                    let arrival = Arrival {
+                        channel: channel.clone(),
+                        generation: 1,
+                        batch,
+                    };
+                    if batches.send(arrival).await.is_err() {
+                        break;
+                    }
+                    after(1).await;
+                }
+            };
+            let typing = async {
+                after(2_000).await;
+                let _ = keys.send(key('q')).await;
+            };
+            tokio::join!(flood, typing);
+        })
+        .await;
+    assert_eq!(rest.ending, Ending::Quit);
+    assert!(rest.took < Duration::from_millis(2_100), "{:?}", rest.took);
+    assert!(
+        rest.screen.frames <= 130,
+        "{} frames in two seconds",
+        rest.screen.frames
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_nothing_happens_a_frame_a_minute_is_painted() {
+    let run = Run::new(Behaviour::default());
+    let rest = run
+        .play(|keys, _| async move {
+            after(3_600_000).await;
+            let _ = keys.send(key('q')).await;
+            std::future::pending().await
+        })
+        .await;
+    assert!(
+        (55..=65).contains(&rest.screen.frames),
+        "{} frames in an hour",
+        rest.screen.frames
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_saves_what_was_being_typed() {
+    for (input, ending) in [(Input::Terminate, Ending::Quit), (Input::Gone, Ending::TerminalGone)] {
+        let run = Run::new(Behaviour::default());
+        let rest = run
+            .play(|keys, _| async move {
+                after(10).await;
+                let _ = keys.send(key('d')).await;
+                let _ = keys.send(input).await;
+                std::future::pending().await
+            })
+            .await;
+        assert_eq!(rest.ending, ending);
+        assert_eq!(rest.saved.state.draft, "half a prompt");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn copying_says_which_ways_were_used() {
+    let mut run = Run::new(Behaviour::default());
+    let id = ChannelId::from_random([3; 18]);
+    run.saved = watching(&id);
+    let rest = run
+        .play(|keys, _| async move {
+            after(10).await;
+            let _ = keys.send(key('y')).await;
+            after(1_000).await;
+            let _ = keys.send(key('q')).await;
+            std::future::pending().await
+        })
+        .await;
+    assert_eq!(rest.screen.copied, [id.as_str()]);
+    assert!(rest.screen.text().contains("by the terminal"), "{}", rest.screen.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_and_its_continuation_take_the_terminal_once() {
+    let run = Run::new(Behaviour::default());
+    let rest = run
+        .play(|keys, _| async move {
+            after(10).await;
+            let _ = keys.send(key('z')).await;
+            let _ = keys.send(Input::Continued).await;
+            let _ = keys.send(Input::Event(Event::Resize(40, 4))).await;
+            after(10).await;
+            let _ = keys.send(key('q')).await;
+            std::future::pending().await
+        })
+        .await;
+    assert_eq!(rest.screen.suspensions, 1);
+    assert!(rest.screen.text().contains("(40, 4)"), "{}", rest.screen.text());
+    assert_eq!(
+        rest.screen.titles.len(),
+        2,
+        "the title is set again after the shell had it"
+    );
+}
