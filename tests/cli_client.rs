@@ -70,9 +70,8 @@ fn the_end_of_a_run_is_the_exit_code() {
     let activity = server.run(&user, &["complete", "--body", "activity.json", "--json"]);
     assert_eq!(activity.code, Some(5), "{activity:?}");
     // One that waits: the time passes, then it is cancelled.
-    let waiting = body(
-        json!({"name": "deploy", "description": "deploys", "result": {"channel": "answers-0123456789abcdef"}}),
-    );
+    let waiting =
+        body(json!({"name": "deploy", "description": "deploys", "result": {"channel": "answers-0123456789abcdef"}}));
     std::fs::write(user.path("waiting.json"), &waiting).expect("a file");
     let id = server
         .run(&user, &["dispatch", "--body", "waiting.json"])
@@ -91,9 +90,7 @@ fn what_is_published_reaches_who_watches_and_answers_a_call() {
     let user = User::new();
     let server = Serve::start(&user);
     let answers = "answers-0123456789abcdef";
-    let request = body(
-        json!({"name": "deploy", "description": "deploys", "result": {"channel": answers}}),
-    );
+    let request = body(json!({"name": "deploy", "description": "deploys", "result": {"channel": answers}}));
     let mut dispatch = server
         .command(&user, &["dispatch", "--body", "-"])
         .stdin(Stdio::piped())
@@ -153,7 +150,7 @@ fn what_is_wrong_is_told_with_its_code() {
             &["cannot read missing.json"],
         ),
         (&["dispatch", "x", "--channel", "short"], 2, &["at least 16 characters"]),
-        (&["cancel", "0123456789abcdef-unknown"], 9, &["refused"]),
+        (&["cancel", "0123456789abcdef-unknown"], 9, &["NOT_FOUND"]),
         (&["--url", "ftp://x", "runs"], 2, &["--url", "http://"]),
         (&["--url", "http://x", "--local", "runs"], 2, &["exclude each other"]),
         (&["--profile", "nobody", "runs"], 2, &["there is no profile `nobody`"]),
@@ -168,7 +165,7 @@ fn what_is_wrong_is_told_with_its_code() {
     let mut wrong = server.command(&user, &["runs"]);
     wrong.env("SWITCHBOARD_TOKEN", "two-geheim");
     let refused = cli_support::finish(wrong);
-    refused.fails(9, &["refused", "secret"]);
+    refused.fails(9, &["NOT_AUTHENTICATED", "secret"]);
     assert!(!refused.err.contains("geheim"), "{refused:?}");
 
     let mut missing = server.command(&user, &["runs"]);

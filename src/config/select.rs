@@ -379,7 +379,7 @@ mod tests {
                 &["--profile", "tema"],
                 &all,
                 CONFIG,
-                "--profile: there is no profile `tema`; did you mean `team`? (expected one of `team`, `written`, `hosted`, `proxy`, `open`, `named`)",
+                "--profile: there is no profile `tema`; did you mean `team`? (expected one of `hosted`, `named`, `open`, `proxy`, `team`, `written`)",
             ),
             (
                 &["--profile", "x"],
