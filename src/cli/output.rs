@@ -113,6 +113,9 @@ fn write(bytes: &[u8]) -> Result<(), Stopped> {
 }
 
 /// The text without what steers a terminal or turns the direction of text around; line breaks and tabs stay.
+///
+/// Unlike the screen's own (`text::sanitise`) it looks at each character alone, so that a stream can be cut
+/// anywhere, within an emoji too.
 #[must_use]
 pub fn sanitise(text: &str) -> String {
     text.chars()

@@ -224,6 +224,9 @@ mod tests {
         token_env = "CHATBOTKIT_API_KEY"
     "#;
 
+    /// Flags, environment, configuration, and what comes out.
+    type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str, &'a str);
+
     /// Flags, environment, and what comes out: `local`, `name url token` or an error's text.
     fn outcome(flags: &[&str], env: &[(&str, &str)], config: &str) -> String {
         let config = Config::parse(Path::new("config.toml"), config).expect("a good configuration");
@@ -259,7 +262,7 @@ mod tests {
         let hosted_only = &all[2..];
         let team_only = &all[5..];
         let hosted_url = "https://API.chatbotkit.com:443/";
-        let table: &[(&[&str], &[(&str, &str)], &str, &str)] = &[
+        let table: &[Row<'_>] = &[
             // Nothing at all.
             (&[], &[], "", "local"),
             (
