@@ -64,7 +64,7 @@ impl RunEngine for Script {
             let _ = sink.emit(EventKind::WaitEnd(Box::new(wait)).into()).await;
         } else if text == "hang" {
             cancel.cancelled().await;
-            let _ = sink.emit(EventKind::Abort(Box::new(Abort::default())).into()).await;
+            let _ = sink.emit(EventKind::Abort(Box::<Abort>::default()).into()).await;
             let _ = sink.emit(result("abort")).await;
             return;
         } else if text == "panic" {
