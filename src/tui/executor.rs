@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +28,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait before the server is sought again.
 const LAST_RETRY: Duration = Duration::from_secs(30);
+
+/// The longest wait for the system's clipboard.
+const CLIPBOARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Finds or starts the server; called again until it succeeds.
 pub type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<Connected, String>> + Send + Sync>;
@@ -187,11 +190,7 @@ impl Executor {
         let (clipboard, replies) = (self.clipboard.clone(), self.replies.clone());
         self.tasks.spawn(async move {
             let by_system = match clipboard {
-                Some(clipboard) => {
-                    let copy = move || clipboard.lock().unwrap_or_else(PoisonError::into_inner).copy(text);
-                    let copied = tokio::task::spawn_blocking(copy).await;
-                    Some(copied.unwrap_or_else(|_| Err("the clipboard did not answer".into())))
-                }
+                Some(clipboard) => Some(copy_to_system(clipboard, text).await),
                 None => None,
             };
             let _ = replies
@@ -264,6 +263,19 @@ impl Executor {
         self.sent.spawn(self.tasks.cancelled_with(async move {
             let _ = replies.send(Reply::Msg(answer.await)).await;
         }));
+    }
+}
+
+/// Copies in a thread of its own, which holds up nothing when the display server does not answer, the end included.
+async fn copy_to_system(clipboard: Arc<Mutex<SystemClipboard>>, text: String) -> Result<(), String> {
+    let (done, answer) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("clipboard".into())
+        .spawn(move || done.send(clipboard.lock().unwrap_or_else(PoisonError::into_inner).copy(text)))
+        .map_err(|error| error.to_string())?;
+    match tokio::time::timeout(CLIPBOARD_TIMEOUT, answer).await {
+        Ok(Ok(copied)) => copied,
+        Ok(Err(_)) | Err(_) => Err("the system's clipboard does not answer".into()),
     }
 }
 

@@ -1,0 +1,115 @@
+//! The program in a real pseudo-terminal, with its own local server and the demo model.
+
+#[path = "support/pty.rs"]
+mod pty;
+
+use std::path::Path;
+use std::process::Command;
+
+use pty::Pty;
+use rustix::process::Signal;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_switchboard");
+
+/// A home of its own for a program and its server; at the end the server is stopped.
+struct Home(tempfile::TempDir);
+
+impl Home {
+    fn new() -> Self {
+        let home = Self(tempfile::tempdir().expect("a directory"));
+        let config = home.0.path().join("config/switchboard");
+        std::fs::create_dir_all(&config).expect("a directory");
+        // Tests ask no model server that may run on this machine.
+        std::fs::write(config.join("config.toml"), "[server.model]\ndemo = true\n").expect("written");
+        home
+    }
+
+    fn env(&self) -> Vec<(&'static str, String)> {
+        let at = |name: &str| self.0.path().join(name).display().to_string();
+        vec![
+            ("HOME", at("")),
+            ("XDG_CONFIG_HOME", at("config")),
+            ("XDG_DATA_HOME", at("data")),
+            ("XDG_STATE_HOME", at("state")),
+            ("XDG_CACHE_HOME", at("cache")),
+        ]
+    }
+
+    fn start(&self, columns: u16, rows: u16) -> Pty {
+        let env = self.env();
+        let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Pty::spawn(Path::new(PROGRAM), &[], &env, columns, rows)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let mut stop = Command::new(PROGRAM);
+        stop.args(["server", "stop", "--force"]).env_clear().envs(self.env());
+        let _ = stop.output();
+    }
+}
+
+#[test]
+fn a_prompt_streams_to_its_end_also_across_another_size() {
+    let home = Home::new();
+    let mut pty = home.start(120, 30);
+    pty.wait_for("Type a prompt");
+    pty.send("hello there\r");
+    pty.wait_for("live");
+    pty.resize(90, 24);
+    pty.wait_until("the list on the narrower screen", |screen| {
+        let (rows, columns) = screen.size();
+        (columns, rows) == (90, 24) && screen.contents().contains("hello there")
+    });
+    pty.wait_for("done");
+    // Out of the compose box, then out of the program.
+    pty.send("\t");
+    pty.send("q");
+    assert_eq!(pty.wait_exit().exit_code(), 0);
+    pty.assert_restored();
+    // The next start shows it again.
+    let mut again = home.start(120, 30);
+    again.wait_for("hello there");
+    again.wait_for("done");
+    again.signal(Signal::TERM);
+    assert_eq!(again.wait_exit().exit_code(), 0);
+    again.assert_restored();
+}
+
+#[test]
+fn what_is_being_typed_is_there_at_the_next_start() {
+    let home = Home::new();
+    let mut pty = home.start(100, 24);
+    pty.wait_for("Type a prompt");
+    pty.send("half a thought");
+    pty.wait_for("half a thought");
+    pty.signal(Signal::TERM);
+    assert_eq!(pty.wait_exit().exit_code(), 0);
+    pty.assert_restored();
+    let again = home.start(100, 24);
+    again.wait_for("half a thought");
+}
+
+#[test]
+fn the_program_ends_when_its_terminal_is_closed() {
+    let home = Home::new();
+    let mut pty = home.start(100, 24);
+    pty.wait_for("Type a prompt");
+    pty.close(|pty| pty.send("x"));
+    pty.wait_exit();
+}
+
+#[test]
+fn without_a_terminal_the_commands_for_scripts_are_named() {
+    let home = Home::new();
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().envs(home.env()).stdin(std::process::Stdio::null());
+    let output = command.output().expect("the program starts");
+    assert!(!output.status.success());
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        error.contains("needs a terminal") && output.stdout.is_empty(),
+        "{error}"
+    );
+}
