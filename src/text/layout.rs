@@ -7,6 +7,7 @@
 use super::fence::Fence;
 use super::lines::{Line, Piece, Shape};
 use super::markdown::{self, UnitKind};
+use super::width::boundary;
 use super::wrap::wrap;
 use super::{Role, Row, sanitise_line};
 
@@ -411,10 +412,6 @@ fn next_part(text: &str) -> Option<(&str, usize)> {
         }
         None => None,
     }
-}
-
-fn boundary(text: &str, at: usize) -> usize {
-    text.floor_char_boundary(at)
 }
 
 /// The part of a text that is looked at at once, and whether that is all of it.
