@@ -582,8 +582,9 @@ pub static ACTIONS: &[ActionInfo] = &[
         "leave without doing it",
     ),
     row(
+        // Not Enter: a key pressed too often must not cancel a run.
         Action::Yes,
-        &[char('y'), plain(KeyCode::Enter)],
+        &[char('y')],
         &[Place::Confirm],
         Group::Dialogue,
         "yes",

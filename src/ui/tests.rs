@@ -468,6 +468,29 @@ fn a_long_transcript_scrolls_and_follows() {
 }
 
 #[test]
+fn only_what_is_in_view_is_laid_out() {
+    let mut play = Play::new((120, 40));
+    let id = play.dispatch("many");
+    let prompts: Vec<serde_json::Value> = (0..5_000).map(|n| user(&format!("prompt {n}"))).collect();
+    play.feed(&id, &prompts, Some(Connection::Live));
+    let _ = play.screen();
+    assert!(
+        play.ui.caches[0].1.blocks() < 40,
+        "at the end: {}",
+        play.ui.caches[0].1.blocks()
+    );
+    play.key(KeyCode::Tab);
+    play.key(KeyCode::Tab);
+    play.keys("g");
+    let _ = play.screen();
+    assert!(
+        play.ui.caches[0].1.blocks() < 120,
+        "at the beginning: {}",
+        play.ui.caches[0].1.blocks()
+    );
+}
+
+#[test]
 fn ascii_and_no_color_are_enough() {
     let mut play = several((120, 40));
     play.ui = Ui::new(UiOptions {

@@ -17,6 +17,14 @@ pub(super) struct RowCache {
     views: BTreeMap<BlockId, BlockView>,
 }
 
+#[cfg(test)]
+impl RowCache {
+    /// How many blocks were laid out.
+    pub fn blocks(&self) -> usize {
+        self.views.len()
+    }
+}
+
 /// A row: which block from the top, which of its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
