@@ -357,7 +357,7 @@ pub static ACTIONS: &[ActionInfo] = &[
         BROWSE,
         Group::General,
         "stop watching",
-        "stop watching (the run goes on)",
+        "stop watching; it runs on",
     ),
     row(
         Action::CancelRun,
@@ -365,7 +365,7 @@ pub static ACTIONS: &[ActionInfo] = &[
         BROWSE,
         Group::General,
         "cancel run",
-        "cancel the run on the server",
+        "cancel the run (asks first)",
     ),
     row(
         Action::Quit,
@@ -381,7 +381,7 @@ pub static ACTIONS: &[ActionInfo] = &[
         EVERYWHERE,
         Group::General,
         "clear, quit",
-        "clear what is typed; twice: quit",
+        "clear the text; twice: quit",
     ),
     row(
         Action::Redraw,
@@ -477,7 +477,7 @@ pub static ACTIONS: &[ActionInfo] = &[
         READING,
         Group::Transcript,
         "page down",
-        "a page down (also while composing)",
+        "a page down, composing too",
     ),
     row(
         Action::PageUp,
@@ -485,7 +485,7 @@ pub static ACTIONS: &[ActionInfo] = &[
         READING,
         Group::Transcript,
         "page up",
-        "a page up (also while composing)",
+        "a page up, composing too",
     ),
     row(
         Action::Top,
@@ -525,7 +525,7 @@ pub static ACTIONS: &[ActionInfo] = &[
         TRANSCRIPT,
         Group::Transcript,
         "fold",
-        "fold or unfold the marked part",
+        "fold or unfold a part",
     ),
     row(
         Action::Back,
@@ -541,7 +541,7 @@ pub static ACTIONS: &[ActionInfo] = &[
         COMPOSE,
         Group::Compose,
         "send",
-        "start a run with this prompt",
+        "start a run",
     ),
     row(
         Action::Newline,
@@ -555,7 +555,7 @@ pub static ACTIONS: &[ActionInfo] = &[
         TYPING,
         Group::Compose,
         "newline",
-        "a new line",
+        "a new line (or Alt-Enter)",
     ),
     row(
         Action::LeaveCompose,
@@ -571,7 +571,7 @@ pub static ACTIONS: &[ActionInfo] = &[
         &[Place::Dialogue],
         Group::Dialogue,
         "take it",
-        "watch the id, publish the answer",
+        "take what is typed",
     ),
     row(
         Action::Close,
@@ -582,8 +582,9 @@ pub static ACTIONS: &[ActionInfo] = &[
         "leave without doing it",
     ),
     row(
+        // Not Enter: a key pressed too often must not cancel a run.
         Action::Yes,
-        &[char('y'), plain(KeyCode::Enter)],
+        &[char('y')],
         &[Place::Confirm],
         Group::Dialogue,
         "yes",

@@ -71,12 +71,10 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
                 };
             }
         }),
-        Action::Fold => {
-            let marked = app.selected_channel().and_then(|channel| channel.marked);
-            if let Some(block) = marked {
-                effects.extend(super::update(app, Msg::ToggleFold(block), app.now));
-            }
-        }
+        Action::Fold => say(
+            app,
+            "Nothing to fold in view; { and } mark a part, Space folds it".to_owned(),
+        ),
         Action::ScrollDown
         | Action::ScrollUp
         | Action::HalfPageDown

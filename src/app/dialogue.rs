@@ -60,7 +60,8 @@ fn submit_watch(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
     }
 }
 
-/// Opens the dialogue for the marked waiting call of the selected channel, else for its oldest one.
+/// Opens the dialogue for the marked waiting call of the selected channel, else for its oldest one
+/// that can be answered.
 pub(super) fn open_answer(app: &mut App) {
     let Some(channel) = app.selected_channel() else {
         say(app, "No channel is selected".to_owned());
@@ -70,6 +71,11 @@ pub(super) fn open_answer(app: &mut App) {
     let call = transcript
         .waiting_calls()
         .find(|call| Some(call.block) == channel.marked)
+        .or_else(|| {
+            transcript
+                .waiting_calls()
+                .find(|call| ChannelId::parse(call.channel).is_ok())
+        })
         .or_else(|| transcript.waiting_calls().next());
     let Some(call) = call else {
         say(
@@ -212,7 +218,13 @@ pub fn check(text: &str) -> JsonCheck {
         Err(error) => {
             let message = error.to_string();
             // serde_json counts bytes and repeats the place at the end of its message.
-            let message = message.split(" at line ").next().unwrap_or_default().to_owned();
+            let message = message.split(" at line ").next().unwrap_or_default();
+            let message = match message {
+                "expected ident" => "expected true, false or null".to_owned(),
+                "expected value" => "expected a value; text goes in double quotes".to_owned(),
+                message if message.starts_with("EOF") => "it is not finished".to_owned(),
+                message => message.to_owned(),
+            };
             let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
             let bytes = error.column().min(line.len());
             let column = line

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::sanitise_line;
-use super::width::truncate;
+use super::width::{boundary, truncate};
 
 /// A call on one line, as `approve_deploy(env: "prod", version: "1.8.2")`, at most `max` columns.
 #[must_use]
@@ -89,11 +89,11 @@ fn clip(line: &str) -> String {
 }
 
 fn push_bounded(text: &str, most: usize, out: &mut String) {
-    out.push_str(&text[..text.floor_char_boundary(most)]);
+    out.push_str(&text[..boundary(text, most)]);
 }
 
 fn quoted(text: &str, most: usize, out: &mut String) {
-    let head = &text[..text.floor_char_boundary(most)];
+    let head = &text[..boundary(text, most)];
     out.push_str(&Value::String(head.to_owned()).to_string());
 }
 

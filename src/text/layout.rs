@@ -7,6 +7,7 @@
 use super::fence::Fence;
 use super::lines::{Line, Piece, Shape};
 use super::markdown::{self, UnitKind};
+use super::width::boundary;
 use super::wrap::wrap;
 use super::{Role, Row, sanitise_line};
 
@@ -263,7 +264,7 @@ impl BlockRows {
         };
         self.separate(source, start, current);
         for line in markdown::read(&source[start..end], start) {
-            self.push(&line);
+            self.push(&line, end);
         }
     }
 
@@ -283,12 +284,14 @@ impl BlockRows {
         self.previous = current;
     }
 
-    fn push(&mut self, line: &Line) {
+    /// Breaks a line into rows. `end` is where its source ends: signs may be longer than what they stand for, and
+    /// no row begins beyond it.
+    fn push(&mut self, line: &Line, end: usize) {
         let from = self.rows.len();
         wrap(line, usize::from(self.width), &mut self.rows);
         let mut least = from.checked_sub(1).map_or(0, |last| self.rows[last].source_offset);
         for row in &mut self.rows[from..] {
-            row.source_offset = row.source_offset.max(least);
+            row.source_offset = row.source_offset.min(end).max(least);
             least = row.source_offset;
         }
     }
@@ -304,7 +307,7 @@ impl BlockRows {
         self.separate(source, start, Previous::Block);
         if !info.is_empty() {
             let piece = piece(info, Role::CodeInfo, start);
-            self.push(&plain_line(Shape::Words(vec![piece]), start));
+            self.push(&plain_line(Shape::Words(vec![piece]), start), start + next);
         }
         self.make_stable(start + next);
         self.fence = Some(fence);
@@ -338,7 +341,7 @@ impl BlockRows {
         } else {
             vec![piece(line, Role::CodeBlock, offset)]
         };
-        self.push(&plain_line(Shape::Code(pieces), offset));
+        self.push(&plain_line(Shape::Code(pieces), offset), offset + line.len());
     }
 
     fn lines(&mut self, source: &str) {
@@ -361,7 +364,7 @@ impl BlockRows {
         } else {
             vec![piece(line, Role::Plain, offset)]
         };
-        self.push(&plain_line(Shape::Words(pieces), offset));
+        self.push(&plain_line(Shape::Words(pieces), offset), offset + line.len());
     }
 }
 
@@ -409,10 +412,6 @@ fn next_part(text: &str) -> Option<(&str, usize)> {
         }
         None => None,
     }
-}
-
-fn boundary(text: &str, at: usize) -> usize {
-    text.floor_char_boundary(at)
 }
 
 /// The part of a text that is looked at at once, and whether that is all of it.

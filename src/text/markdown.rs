@@ -39,6 +39,7 @@ pub(super) fn units(text: &str) -> Vec<Unit> {
     let mut units: Vec<Unit> = Vec::new();
     let mut depth = 0usize;
     let mut in_list = false;
+    let mut covered = 0;
     for (event, range) in Parser::new_ext(text, options()).into_offset_iter() {
         let kind = match &event {
             Event::Start(Tag::List(_)) if depth == 0 => {
@@ -52,7 +53,17 @@ pub(super) fn units(text: &str) -> Vec<Unit> {
             _ => None,
         };
         if let Some(kind) = kind {
-            let start = line_start(text, range.start);
+            let mut start = line_start(text, range.start);
+            let mut kind = kind;
+            // Definitions of links give no event. They belong to the paragraph that they stand in, and that decides
+            // how the next line reads.
+            let between = &text[covered.min(start)..start];
+            let blank = between.len() - between.trim_start().len();
+            if blank < between.len() {
+                start = line_start(text, covered.min(start) + blank);
+                kind = UnitKind::Block;
+            }
+            covered = range.end;
             let deep = text[start..]
                 .bytes()
                 .take_while(|byte| matches!(byte, b' ' | b'\t'))

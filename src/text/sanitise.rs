@@ -24,7 +24,7 @@ pub fn sanitise_line(text: &str) -> Cow<'_, str> {
 fn clean(text: &str, breaks: bool) -> Cow<'_, str> {
     let mut previous = '\0';
     let bad = text.char_indices().find(|(_, c)| {
-        let bad = !is_safe(*c, previous) && !(breaks && *c == '\n');
+        let bad = !(is_safe(*c, previous) || breaks && *c == '\n');
         previous = *c;
         bad
     });

@@ -11,6 +11,16 @@ pub fn grapheme_width(grapheme: &str) -> usize {
     grapheme.width()
 }
 
+/// The last border between characters at or before a byte.
+#[must_use]
+pub fn boundary(text: &str, at: usize) -> usize {
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
 /// The columns that a text takes.
 #[must_use]
 pub fn width(text: &str) -> usize {

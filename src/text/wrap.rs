@@ -35,7 +35,8 @@ pub fn wrap(line: &Line, width: usize, rows: &mut Vec<Row>) {
     }
     for (index, mut body) in body.into_iter().enumerate() {
         let front = if index == 0 { first } else { rest };
-        if !front.is_empty() && !(body.spans.is_empty() && front.iter().all(|piece| piece.text.trim().is_empty())) {
+        let invisible = body.spans.is_empty() && front.iter().all(|piece| piece.text.trim().is_empty());
+        if !front.is_empty() && !invisible {
             let mut spans: Vec<Span> = front
                 .iter()
                 .map(|piece| Span::new(piece.text.clone(), piece.role))

@@ -350,14 +350,13 @@ impl BlockView {
             right,
         });
         if let CallState::Waiting { channel, .. } = state {
-            let text = match crate::wire::ChannelId::parse(channel) {
-                Ok(_) => "waits for your answer: press a".to_owned(),
-                Err(error) => format!("cannot be answered: {error}"),
-            };
-            self.foot.push(Line {
-                indent: 2,
-                ..Line::new(text, Tone::Warning)
-            });
+            let mut line = Line::new("waits for your answer: press a", Tone::Warning);
+            if let Err(error) = crate::wire::ChannelId::parse(channel) {
+                line.text = format!("cannot be answered: {error}");
+                line.right = Right::Text(String::new());
+            }
+            line.indent = 2;
+            self.foot.push(line);
         }
     }
 }

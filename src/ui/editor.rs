@@ -126,14 +126,14 @@ impl Editor {
             .unwrap_or(0);
         if self.area.is_empty() {
             canvas.put(
-                left + 1,
+                left,
                 area.y,
-                area.right().saturating_sub(left + 1),
+                area.right().saturating_sub(left),
                 placeholder,
                 theme.dim(),
             );
-            if focused {
-                canvas.put(left, area.y, 1, " ", theme.cursor());
+            if focused && left < area.right() {
+                canvas.buffer[(left, area.y)].set_style(theme.cursor());
             }
             return;
         }

@@ -24,7 +24,11 @@ pub(super) fn draw_header(canvas: &mut Canvas, area: Rect, app: &App, options: U
         failed,
     } = app.counts();
     let narrow = area.width < 60;
-    right = right.saturating_sub(if narrow { 1 } else { 5 });
+    right = right.saturating_sub(match area.width {
+        0..60 => 1,
+        60..100 => 2,
+        _ => 5,
+    });
     let parts = [
         (failed, "failed", ChannelState::Failed),
         (done, "done", ChannelState::Done),

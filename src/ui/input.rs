@@ -169,7 +169,7 @@ impl Ui {
         self.with_viewport(app, |viewport, height| {
             let window = viewport.window(height);
             let Some(id) = viewport.fold_target(window) else {
-                return Vec::new();
+                return vec![Msg::Action(Action::Fold)];
             };
             let Some(index) = viewport.channel.transcript.position(id) else {
                 return Vec::new();

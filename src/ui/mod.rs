@@ -91,6 +91,13 @@ impl Ui {
 
     /// Draws the state. The work does not grow with the transcripts.
     pub fn draw(&mut self, app: &App, frame: &mut Frame) {
+        self.draw_parts(app, frame);
+        if self.options.ascii {
+            theme::to_ascii(frame.buffer_mut());
+        }
+    }
+
+    fn draw_parts(&mut self, app: &App, frame: &mut Frame) {
         self.sync(app);
         let screen = frame.area();
         let mut canvas = Canvas {
@@ -103,14 +110,14 @@ impl Ui {
         }
         let dialogue = dialogue(&canvas, app);
         let areas = self.areas(app, screen, dialogue.as_ref());
-        header::draw_header(&mut canvas, areas.header, app, self.options);
         if app.overlay == Some(Overlay::Help) {
-            let area = Rect::new(screen.x, screen.y + 1, screen.width, screen.height.saturating_sub(2));
+            let area = Rect::new(screen.x, screen.y, screen.width, screen.height.saturating_sub(1));
             self.help_most = overlay::draw_help(&mut canvas, area, self.help_scroll);
             let hint = Rect::new(screen.x, screen.bottom() - 1, screen.width, 1);
             header::draw_hint(&mut canvas, hint, app, self.options);
             return;
         }
+        header::draw_header(&mut canvas, areas.header, app, self.options);
         if let Some((bar, pane)) = areas.list {
             let wide = areas.divider.is_some();
             list::draw(&mut canvas, bar, pane, app, &mut self.first_channel, wide, self.options);

@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::app::action::{ACTIONS, Group};
+use crate::app::action::{ACTIONS, ActionInfo, Group};
 use crate::app::state::{Answer, JsonCheck, Question};
 use crate::app::{App, Now};
 use crate::text::{json, sanitise_line};
@@ -15,58 +15,67 @@ use super::format::duration;
 
 /// The most lines of a call's arguments in its dialogue.
 const ARGUMENT_LINES: usize = 8;
-/// The narrowest column of the help.
-const HELP_COLUMN: u16 = 38;
+/// From this width on the help has two columns.
+const TWO_COLUMNS: u16 = 80;
+/// The widest column of the help.
+const WIDEST_HELP: u16 = 60;
 /// Columns of the help's keys.
-const HELP_KEYS: u16 = 15;
+const HELP_KEYS: u16 = 9;
 
 /// Draws the help over the whole screen but its last line; gives how far it can be scrolled.
 pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, scroll: usize) -> usize {
     let theme = canvas.theme;
     let bar = Rect { height: 1, ..area };
     canvas.bar(bar, "keys", "", true);
-    let mut lines: Vec<(String, &str, bool)> = Vec::new();
-    for group in Group::ALL {
-        lines.push((group.title().to_owned(), "", true));
-        for info in ACTIONS.iter().filter(|info| info.group == group) {
-            let keys: Vec<String> = info.keys.iter().map(ToString::to_string).collect();
-            lines.push((keys.join(" "), info.help, false));
-        }
-    }
-    let rows = usize::from(area.height.saturating_sub(1)).max(1);
-    let columns = usize::from((area.width.saturating_sub(1) / HELP_COLUMN).max(1)).min(lines.len().div_ceil(rows));
-    let columns = columns.max(1);
-    // As even as it goes, so that no column is empty.
-    let per_column = if columns > 1 {
-        lines.len().div_ceil(columns)
+    let columns: &[&[Group]] = if area.width >= TWO_COLUMNS {
+        &[
+            &[Group::General, Group::List],
+            &[Group::Transcript, Group::Compose, Group::Dialogue],
+        ]
     } else {
-        lines.len()
+        &[&Group::ALL]
     };
-    let most = per_column.saturating_sub(rows);
-    let scroll = scroll.min(most);
-    let column_width = area.width.saturating_sub(1) / u16::try_from(columns).unwrap_or(1);
-    for column in 0..columns {
-        let x = area.x + 1 + column_width * u16::try_from(column).unwrap_or(0);
-        let of_column = lines
+    let rows = usize::from(area.height.saturating_sub(1));
+    let column_width = (area.width.saturating_sub(1) / columns.len() as u16).min(WIDEST_HELP);
+    let mut most = 0;
+    for (place, groups) in columns.iter().enumerate() {
+        let x = area.x + 1 + column_width * place as u16;
+        let lines: Vec<Option<&ActionInfo>> = groups
             .iter()
-            .skip(column * per_column)
-            .take(per_column)
-            .skip(scroll)
-            .take(rows);
-        for (line, y) in of_column.zip(area.y + 1..area.bottom()) {
-            let (keys, help, is_title) = line;
-            if *is_title {
-                canvas.put(x, y, column_width.saturating_sub(1), keys, theme.accent());
-            } else {
-                canvas.put(x + 1, y, HELP_KEYS, keys, theme.bold());
-                let help_x = x + 1 + HELP_KEYS + 1;
-                canvas.put(
-                    help_x,
-                    y,
-                    column_width.saturating_sub(HELP_KEYS + 3),
-                    help,
-                    theme.plain(),
-                );
+            .flat_map(|group| {
+                let of_group = ACTIONS.iter().filter(move |info| info.group == *group);
+                std::iter::once(None).chain(of_group.map(Some))
+            })
+            .collect();
+        most = most.max(lines.len().saturating_sub(rows));
+        let mut titles = groups.iter();
+        for (at, line) in lines.into_iter().enumerate() {
+            let title = if line.is_none() { titles.next() } else { None };
+            let Some(y) = at.checked_sub(scroll).filter(|row| *row < rows) else {
+                continue;
+            };
+            let y = area.y + 1 + y as u16;
+            match (line, title) {
+                (Some(info), _) => {
+                    let keys: Vec<String> = info.keys.iter().map(ToString::to_string).collect();
+                    let mut keys = keys.join(" ");
+                    if keys.len() > usize::from(HELP_KEYS) {
+                        keys = info.keys[0].to_string();
+                    }
+                    canvas.put(x + 1, y, HELP_KEYS, &keys, theme.bold());
+                    let help_x = x + 1 + HELP_KEYS + 1;
+                    canvas.put(
+                        help_x,
+                        y,
+                        column_width.saturating_sub(HELP_KEYS + 3),
+                        info.help,
+                        theme.plain(),
+                    );
+                }
+                (None, Some(group)) => {
+                    canvas.put(x, y, column_width.saturating_sub(1), group.title(), theme.accent());
+                }
+                (None, None) => {}
             }
         }
     }

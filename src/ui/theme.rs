@@ -142,3 +142,20 @@ impl Theme {
         }
     }
 }
+
+/// Turns the glyphs that the program and its layout of text draw into ASCII; what the text itself says stays.
+pub(super) fn to_ascii(buffer: &mut ratatui::buffer::Buffer) {
+    for cell in &mut buffer.content {
+        let ascii = match cell.symbol() {
+            "…" => "~",
+            "•" | "◦" | "▪" => "*",
+            "│" | "▌" | "▏" => "|",
+            "─" => "-",
+            "━" => "=",
+            "┼" | "┬" | "┴" | "├" | "┤" => "+",
+            "⏎" => "/",
+            _ => continue,
+        };
+        cell.set_symbol(ascii);
+    }
+}

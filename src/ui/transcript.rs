@@ -5,6 +5,7 @@ use ratatui::style::Style;
 
 use crate::app::state::{Focus, ServerState};
 use crate::app::{App, Channel, ChannelState, Now};
+use crate::text::sanitise_line;
 use crate::transcript::{Block, BlockKind, CallState, Connection};
 
 use super::block::{BlockView, Line, Right, Tone};
@@ -66,7 +67,20 @@ pub(super) fn draw(canvas: &mut Canvas, bar: Rect, pane: Rect, app: &App, cache:
         row = 0;
         index += 1;
     }
-    if !window.at_end && pane.height > 0 {
+    let mut bottom = pane.bottom();
+    if viewport.status_rows() > 0 && pane.height > 0 {
+        bottom -= 1;
+        let (text, style) = match &channel.connection {
+            Connection::Failed { reason } => (format!("x no longer watched: {reason}"), canvas.theme.error()),
+            Connection::Reconnecting { reason, attempt, .. } => (
+                format!("~ connection lost: {reason} (try {attempt})"),
+                canvas.theme.warning(),
+            ),
+            _ => (String::new(), canvas.theme.plain()),
+        };
+        canvas.put(pane.x + MARGIN, bottom, text_width(pane), &sanitise_line(&text), style);
+    }
+    if !window.at_end && bottom > pane.top() {
         let below = viewport.moved(window.top, isize::try_from(window.rows).unwrap_or(0));
         let rows = viewport.rows_from(below, COUNTED_ROWS + 1);
         let more = if rows > COUNTED_ROWS {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::app::{Channel, Scroll, Spot};
-use crate::transcript::{BlockId, BlockKind};
+use crate::transcript::{BlockId, BlockKind, Connection};
 
 use super::UiOptions;
 use super::block::{BlockView, is_one_line};
@@ -15,6 +15,14 @@ use super::block::{BlockView, is_one_line};
 #[derive(Debug, Default)]
 pub(super) struct RowCache {
     views: BTreeMap<BlockId, BlockView>,
+}
+
+#[cfg(test)]
+impl RowCache {
+    /// How many blocks were laid out.
+    pub fn blocks(&self) -> usize {
+        self.views.len()
+    }
 }
 
 /// A row: which block from the top, which of its rows.
@@ -83,6 +91,7 @@ impl<'a> Viewport<'a> {
 
     /// What is in view in so many rows. When the end is not in view, the last row is left for saying so.
     pub fn window(&mut self, height: usize) -> Window {
+        let height = height.saturating_sub(self.status_rows());
         let top = match self.channel.scroll {
             Scroll::Tail => None,
             Scroll::Anchor { block, spot } => Some(self.resolve(block, spot)),
@@ -99,6 +108,15 @@ impl<'a> Viewport<'a> {
                 at_end: true,
             },
         }
+    }
+
+    /// Rows below the text that say what is wrong with the connection.
+    pub fn status_rows(&self) -> usize {
+        let lost = matches!(
+            self.channel.connection,
+            Connection::Reconnecting { .. } | Connection::Failed { .. }
+        );
+        usize::from(lost && !self.channel.transcript.status().is_over())
     }
 
     /// The top row when the last one is at the bottom.
