@@ -1,1 +1,182 @@
-//! (under construction)
+//! Upstream language models behind one trait: OpenAI-compatible endpoints, and the built-in demo.
+//!
+//! One [`Model::call`] is one answer of the model: a request in, a stream of [`ModelEvent`]s out. What the
+//! pieces add up to, running functions, limits and repeating are the engine's.
+
+mod client;
+mod connect;
+mod delta;
+mod demo;
+mod demo_arguments;
+mod error;
+mod openai;
+pub mod probe;
+mod sse;
+mod think;
+
+use std::pin::Pin;
+
+use futures::Stream;
+use serde_json::Value;
+
+pub use connect::{ModelOptions, ModelSource, Secret, connect, find};
+pub use demo::{DEMO_NAME, Demo};
+pub use error::ModelError;
+pub use openai::OpenAi;
+
+use crate::wire::request::Function;
+
+/// What a model's answer comes as; nothing follows an error.
+pub type ModelStream = Pin<Box<dyn Stream<Item = Result<ModelEvent, ModelError>> + Send>>;
+
+/// A language model.
+pub trait Model: Send + Sync {
+    /// The name that it goes by when a request names none.
+    fn name(&self) -> &str;
+
+    /// Whether it is the built-in demo.
+    fn is_demo(&self) -> bool {
+        false
+    }
+
+    /// Functions that it offers when a request brings none. One with an empty `result` wants a channel that the
+    /// engine mints.
+    fn builtin_functions(&self) -> Vec<Function> {
+        Vec::new()
+    }
+
+    /// Begins one answer. Nothing happens before the stream is polled; dropping it gives the answer up.
+    fn call(&self, request: ModelRequest) -> ModelStream;
+}
+
+/// What one answer is asked for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ModelRequest {
+    /// The model to use; its own choice when absent.
+    pub model: Option<String>,
+    /// The conversation so far.
+    pub messages: Vec<ChatMessage>,
+    /// The functions that it may call.
+    pub tools: Vec<Tool>,
+    /// Whether it has to call one of them.
+    pub choice: ToolChoice,
+}
+
+/// One message of a conversation, as models take them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ChatMessage {
+    /// Who the model is and what it should do.
+    System(String),
+    /// What the person says.
+    User(String),
+    /// What the model said and which functions it called.
+    Assistant {
+        /// Its text; may be empty.
+        text: String,
+        /// Its calls; may be empty.
+        calls: Vec<ToolCall>,
+    },
+    /// What a function gave.
+    Tool {
+        /// The call that it answers.
+        id: String,
+        /// The result as JSON or plain text.
+        content: String,
+    },
+}
+
+/// A function as models take them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// A JSON Schema of type `object`.
+    pub parameters: Option<Value>,
+}
+
+/// Whether the model has to call a function.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum ToolChoice {
+    /// As it likes.
+    #[default]
+    Auto,
+    /// It has to call this one.
+    Function(String),
+}
+
+/// A function call of the model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolCall {
+    /// Ties the result to the call; made up when the model gave none.
+    pub id: String,
+    /// The function's name as the model wrote it.
+    pub name: String,
+    /// The arguments.
+    pub arguments: Arguments,
+}
+
+/// What a function is called with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Arguments {
+    /// A JSON value.
+    Json(Value),
+    /// What the model wrote, which is not JSON.
+    Raw(String),
+}
+
+impl Arguments {
+    /// Reads what a model wrote; no text at all is a call without arguments.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        if text.trim().is_empty() {
+            return Self::Json(Value::Object(crate::wire::Object::new()));
+        }
+        serde_json::from_str(text).map_or_else(|_| Self::Raw(text.to_owned()), Self::Json)
+    }
+
+    /// The arguments as a value; what is not JSON is a string.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        match self {
+            Self::Json(value) => value.clone(),
+            Self::Raw(text) => Value::String(text.clone()),
+        }
+    }
+}
+
+/// A piece of the model's answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ModelEvent {
+    /// The next piece of its text; never empty.
+    Text(String),
+    /// The next piece of its reasoning; never empty.
+    Reasoning(String),
+    /// A whole function call.
+    ToolCall(ToolCall),
+    /// What the answer used.
+    Usage {
+        /// The model's name as the upstream gave it.
+        model: String,
+        /// Tokens read.
+        input: u64,
+        /// Tokens written.
+        output: u64,
+    },
+    /// Why it stopped. Comes once, and last but for the usage.
+    Finish(FinishReason),
+}
+
+/// Why a model stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FinishReason {
+    /// It was done.
+    Stop,
+    /// It ran into its longest answer.
+    Length,
+    /// It calls functions.
+    ToolCalls,
+    /// Something that this program does not know (`content_filter`, …).
+    Other(String),
+}
