@@ -8,11 +8,13 @@ use super::state::SavedState;
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
+    /// Bring this many fresh channel ids with `Msg::FreshIds`.
+    NeedIds(usize),
     /// Start a run. The channel is already watched; the answer comes as `Msg::Dispatched`.
     Dispatch {
         /// Comes back with the answer.
         request: RequestId,
-        /// The channel, minted here.
+        /// The channel, one of the fresh ids; its [`Effect::Watch`] comes before this one.
         channel: ChannelId,
         /// The body.
         body: Box<DispatchRequest>,

@@ -29,14 +29,38 @@ pub enum Scroll {
     Anchor {
         /// The block at the top of the view.
         block: BlockId,
-        /// How far into the block's text the top row begins, in bytes of its source.
-        offset: usize,
+        /// The place within the block.
+        spot: Spot,
     },
+}
+
+/// A place within a block that does not depend on the width.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spot {
+    /// This row of what stands above its text (a blank row, who speaks).
+    Head(u16),
+    /// The row that begins this far into its text.
+    Body {
+        /// Bytes into the source.
+        offset: usize,
+        /// Rows after the first one that begins there (the border of a table begins where its row does).
+        skip: u16,
+    },
+    /// This row of what stands below its text.
+    Foot(u16),
 }
 
 /// Something that happened.
 #[derive(Debug)]
 pub enum Msg {
+    /// The loop runs. Sent once, before anything else: the answer holds [`super::Effect::Watch`] for every
+    /// saved channel. Effects that need the server may come before [`Msg::Server`] said `Ok`: the loop holds
+    /// them until then.
+    Start,
+    /// New channel ids, each from fresh random bytes: the answer to [`super::Effect::NeedIds`].
+    FreshIds(Vec<ChannelId>),
+    /// The mark moves to a part of the transcript in focus.
+    MarkPart(BlockId),
     /// A key that stands in the action table was pressed (or a command was picked).
     Action(Action),
     /// The compose box holds another text.

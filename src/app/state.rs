@@ -3,11 +3,12 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::transcript::{BlockId, Connection};
+use crate::transcript::BlockId;
 use crate::wire::ChannelId;
 use crate::wire::request::ServerInfo;
 
-use super::msg::{Now, Scroll};
+use super::channel::{Channel, ChannelState, Counts};
+use super::msg::{Now, RequestId};
 
 /// Everything that the screen shows and the rules work on.
 #[derive(Debug)]
@@ -34,6 +35,189 @@ pub struct App {
     pub terminal_focused: bool,
     /// Grows when the compose box is to take over [`App::draft`] (a failed dispatch gives the text back).
     pub draft_revision: u64,
+    /// Grows when anything visible may have changed.
+    pub(super) revision: u64,
+    /// The last generation and request that were given out.
+    pub(super) last_generation: u64,
+    pub(super) last_request: u64,
+    /// Fresh channel ids for the next dispatches.
+    pub(super) fresh_ids: Vec<ChannelId>,
+    /// Prompts that wait for a fresh id.
+    pub(super) unsent: Vec<String>,
+    /// Dispatches that were not answered yet, with their prompts.
+    pub(super) dispatches: Vec<(RequestId, ChannelId, String)>,
+    /// When Ctrl-C was pressed last, monotonic milliseconds.
+    pub(super) interrupted_at: Option<u64>,
+    /// When the state is to be saved, monotonic milliseconds; `None`: it is.
+    pub(super) save_due: Option<u64>,
+    /// Where to go back to from the compose box.
+    pub(crate) focus_before_compose: Focus,
+}
+
+/// How long news stay, in milliseconds.
+const NOTICE_MS: u64 = 6_000;
+/// How long bad news stay, in milliseconds.
+const ERROR_NOTICE_MS: u64 = 20_000;
+
+impl App {
+    /// The state at the start. `saved` is what the last program wrote down; `size` in columns and rows.
+    #[must_use]
+    pub fn new(server_name: String, saved: SavedState, size: (u16, u16), now: Now) -> Self {
+        let mut channels = IndexMap::new();
+        let mut generation = 0;
+        for saved in saved.channels {
+            generation += 1;
+            let mut channel = Channel::new(saved.id.clone(), generation, now);
+            if !saved.title.is_empty() && saved.title != channel.title {
+                channel.set_title(&saved.title);
+            }
+            channel.added_at = saved.added_at;
+            channels.insert(saved.id, channel);
+        }
+        let selected = saved
+            .selected
+            .filter(|id| channels.contains_key(id))
+            .or_else(|| channels.keys().next().cloned());
+        Self {
+            now,
+            size,
+            server: Server {
+                name: server_name,
+                ..Server::default()
+            },
+            channels,
+            selected,
+            focus: Focus::Compose,
+            overlay: None,
+            draft: saved.draft,
+            notice: None,
+            terminal_focused: true,
+            draft_revision: 1,
+            revision: 1,
+            last_generation: generation,
+            last_request: 0,
+            fresh_ids: Vec::new(),
+            unsent: Vec::new(),
+            dispatches: Vec::new(),
+            interrupted_at: None,
+            save_due: None,
+            focus_before_compose: Focus::List,
+        }
+    }
+
+    /// Grows when anything visible may have changed: an equal revision needs no new frame.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The monotonic time in milliseconds at which a [`super::Msg::Tick`] is needed. With nothing live that
+    /// is the next minute of the clock.
+    #[must_use]
+    pub fn next_tick(&self) -> Option<u64> {
+        let now = self.now.monotonic_ms;
+        let to_minute = 60_000 - self.now.unix_ms % 60_000;
+        let mut next = now + to_minute;
+        if self.shows_seconds() {
+            next = next.min(now + 1_000 - self.now.unix_ms % 1_000);
+        }
+        if let Some(notice) = &self.notice {
+            next = next.min(notice.until());
+        }
+        if let Some(due) = self.save_due {
+            next = next.min(due);
+        }
+        Some(next.max(now + 1))
+    }
+
+    /// Whether anything on the screen changes by the second.
+    #[must_use]
+    pub(super) fn shows_seconds(&self) -> bool {
+        self.channels.values().any(|channel| {
+            matches!(
+                channel.state(self.now),
+                ChannelState::Live | ChannelState::Queued | ChannelState::Waiting | ChannelState::Reconnecting { .. }
+            )
+        })
+    }
+
+    /// What the terminal's title says: counts, no ids, no prompts, no secrets.
+    #[must_use]
+    pub fn title(&self) -> String {
+        let counts = self.counts();
+        let mut title = String::from("switchboard");
+        for (count, word) in [
+            (counts.waiting, "waiting"),
+            (counts.live, "live"),
+            (counts.failed, "failed"),
+        ] {
+            if count > 0 {
+                title.push_str(if title.len() == "switchboard".len() { ": " } else { ", " });
+                title.push_str(&format!("{count} {word}"));
+            }
+        }
+        title
+    }
+
+    /// How many channels are in which state.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        for channel in self.channels.values() {
+            match channel.state(self.now) {
+                ChannelState::Waiting => counts.waiting += 1,
+                ChannelState::Done | ChannelState::Cancelled => counts.done += 1,
+                ChannelState::Failed => counts.failed += 1,
+                ChannelState::Connecting
+                | ChannelState::Queued
+                | ChannelState::Live
+                | ChannelState::Reconnecting { .. } => counts.live += 1,
+            }
+        }
+        counts
+    }
+
+    /// The channel that the list's mark is on.
+    #[must_use]
+    pub fn selected_channel(&self) -> Option<&Channel> {
+        self.channels.get(self.selected.as_ref()?)
+    }
+
+    /// The place of the selected channel in the list, from the top.
+    #[must_use]
+    pub fn selected_index(&self) -> Option<usize> {
+        self.channels.get_index_of(self.selected.as_ref()?)
+    }
+
+    /// What the next start is to show again.
+    #[must_use]
+    pub fn saved_state(&self) -> SavedState {
+        SavedState {
+            channels: self
+                .channels
+                .values()
+                .map(|channel| SavedChannel {
+                    id: channel.id.clone(),
+                    title: if channel.titled {
+                        channel.title.clone()
+                    } else {
+                        String::new()
+                    },
+                    added_at: channel.added_at,
+                })
+                .collect(),
+            selected: self.selected.clone(),
+            draft: self.draft.clone(),
+        }
+    }
+}
+
+impl Notice {
+    /// When it is over, monotonic milliseconds.
+    #[must_use]
+    pub fn until(&self) -> u64 {
+        self.at + if self.error { ERROR_NOTICE_MS } else { NOTICE_MS }
+    }
 }
 
 /// The server that channels are watched on.
@@ -59,28 +243,9 @@ pub enum ServerState {
     Unreachable {
         /// Why, and what to do.
         reason: String,
+        /// Since when, Unix time in milliseconds.
+        since: u64,
     },
-}
-
-/// One watched channel.
-#[derive(Debug)]
-pub struct Channel {
-    /// Its id.
-    pub id: ChannelId,
-    /// From the prompt; the masked id until one is known.
-    pub title: String,
-    /// Which watch it is; batches of another are stale.
-    pub generation: u64,
-    /// How its connection is.
-    pub connection: Connection,
-    /// Something came that was not looked at.
-    pub unread: bool,
-    /// Where its transcript is scrolled to.
-    pub scroll: Scroll,
-    /// Blocks that are not as they are by default (folded where open is the default, and the reverse).
-    pub toggled: Vec<BlockId>,
-    /// When it was first watched or dispatched here, Unix time in milliseconds.
-    pub added_at: u64,
 }
 
 /// Which part of the screen takes the keys.
@@ -122,8 +287,31 @@ pub struct Answer {
     pub block: BlockId,
     /// What was typed.
     pub input: String,
-    /// Why it was not taken.
+    /// Why it was not taken, or cannot be.
     pub error: Option<String>,
+    /// Whether what was typed is JSON, checked with every key.
+    pub check: JsonCheck,
+    /// Its publication that was not answered yet.
+    pub sending: Option<RequestId>,
+}
+
+/// Whether a text is JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum JsonCheck {
+    /// Nothing was typed.
+    #[default]
+    Empty,
+    /// It is.
+    Valid,
+    /// It is not.
+    Invalid {
+        /// The line, from 1.
+        line: usize,
+        /// The column in characters, from 1.
+        column: usize,
+        /// What is wrong.
+        message: String,
+    },
 }
 
 /// A question with yes and no.

@@ -3,6 +3,9 @@
 //! It knows no HTTP and no channel log: events go to an [`EventSink`], answers of functions come from
 //! [`Answers`], and the model stands behind `llm::Model`.
 
+mod chat;
+mod functions;
+mod iteration;
 mod run;
 
 use std::future::Future;
@@ -118,3 +121,6 @@ impl Engine {
         run::Run::new(self, request, sink, answers, cancel).drive().await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,6 +90,7 @@ pub enum ModelError {
 fn advice(status: u16) -> &'static str {
     match status {
         401 | 403 => "; check the model's key",
+        300..=399 => "; it redirects: use the address that it redirects to",
         404 => "; check the base URL and the model's name",
         500..=599 => "; try again",
         _ => "",

@@ -5,10 +5,14 @@
 
 mod client;
 mod connect;
+mod delta;
 mod demo;
+mod demo_arguments;
 mod error;
 mod openai;
 pub mod probe;
+mod sse;
+mod think;
 
 use std::pin::Pin;
 

@@ -1,1 +1,98 @@
-//! (under construction)
+//! Text for the screen: made safe, read as markdown, wrapped to a width, kept as rows.
+//!
+//! It knows no terminal and no colours: a piece of text has a [`Role`], and the theme says how that looks.
+
+mod fence;
+pub mod json;
+pub mod layout;
+pub mod lines;
+mod markdown;
+pub mod sanitise;
+mod table;
+#[cfg(test)]
+mod tests;
+pub mod width;
+pub mod wrap;
+
+pub use layout::{BlockRows, Format};
+pub use sanitise::{sanitise, sanitise_line};
+
+/// What a piece of text is; the theme says how it looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Role {
+    /// Plain text.
+    #[default]
+    Plain,
+    /// A heading of level 1 to 6.
+    Heading(u8),
+    /// Emphasis (italic).
+    Emphasis,
+    /// Strong emphasis (bold).
+    Strong,
+    /// Both.
+    StrongEmphasis,
+    /// Struck through.
+    Strike,
+    /// Code within a line.
+    Code,
+    /// A line of a code block.
+    CodeBlock,
+    /// The language of a code block.
+    CodeInfo,
+    /// The bar in front of a quotation.
+    QuoteBar,
+    /// Text of a quotation.
+    Quote,
+    /// The text of a link.
+    Link,
+    /// The address of a link.
+    LinkTarget,
+    /// A bullet, a number, the box of a task.
+    ListMarker,
+    /// A horizontal rule.
+    Rule,
+    /// The lines between a table's cells.
+    TableBorder,
+    /// The head of a table.
+    TableHeader,
+    /// Said by the program or beside the point.
+    Muted,
+}
+
+/// A piece of a row: safe for a terminal, never with a line break.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// What to show.
+    pub text: String,
+    /// What it is.
+    pub role: Role,
+}
+
+impl Span {
+    /// A piece of text with its role.
+    pub fn new(text: impl Into<String>, role: Role) -> Self {
+        Self {
+            text: text.into(),
+            role,
+        }
+    }
+}
+
+/// One row of the screen.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Row {
+    /// Its pieces, from the left.
+    pub spans: Vec<Span>,
+    /// Where it begins in the source, in bytes; grows (not strictly) from row to row: the key of a scroll anchor.
+    pub source_offset: usize,
+    /// How many columns it takes.
+    pub width: u16,
+}
+
+impl Row {
+    /// The row's text without roles.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.spans.iter().map(|span| span.text.as_str()).collect()
+    }
+}

@@ -1,1 +1,249 @@
-//! (under construction)
+//! What a person sees and presses: keys by focus become messages, the state becomes a frame.
+//!
+//! It changes nothing of [`App`]; the text areas and the caches of rows live here. It does no I/O beyond
+//! the frame that it is handed.
+
+mod block;
+mod canvas;
+mod editor;
+mod format;
+mod header;
+mod input;
+mod keys;
+mod layout;
+mod list;
+mod overlay;
+#[cfg(test)]
+mod tests;
+mod theme;
+mod transcript;
+mod viewport;
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+
+use crate::app::App;
+use crate::app::state::{Focus, Overlay};
+use crate::text::{BlockRows, Format};
+use crate::wire::ChannelId;
+
+use canvas::Canvas;
+use editor::Editor;
+use layout::{Areas, SMALLEST};
+use overlay::Dialogue;
+use theme::Theme;
+use viewport::RowCache;
+
+/// How many channels' rows are kept: going to and fro between a few costs nothing.
+const CACHED_CHANNELS: usize = 4;
+
+/// How the screen looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UiOptions {
+    /// Only ASCII glyphs.
+    pub ascii: bool,
+    /// The 16 terminal colours; without: only bold, dim and reversed (NO_COLOR).
+    pub color: bool,
+    /// Offset of the local time from UTC, in seconds, for the clock and the times of messages.
+    pub utc_offset_seconds: i32,
+}
+
+impl Default for UiOptions {
+    fn default() -> Self {
+        Self {
+            ascii: false,
+            color: true,
+            utc_offset_seconds: 0,
+        }
+    }
+}
+
+/// The screen: text areas and caches, no truth of its own.
+#[derive(Debug)]
+pub struct Ui {
+    options: UiOptions,
+    compose: Editor,
+    /// The revision of the draft that the compose box took over last.
+    draft_revision: u64,
+    dialogue: Editor,
+    help_scroll: usize,
+    help_most: usize,
+    first_channel: usize,
+    /// Rows by channel, the one used last at the end.
+    caches: Vec<(ChannelId, RowCache)>,
+}
+
+impl Ui {
+    /// A screen that nothing was drawn on.
+    #[must_use]
+    pub fn new(options: UiOptions) -> Self {
+        Self {
+            options,
+            compose: Editor::default(),
+            draft_revision: 0,
+            dialogue: Editor::default(),
+            help_scroll: 0,
+            help_most: 0,
+            first_channel: 0,
+            caches: Vec::new(),
+        }
+    }
+
+    /// Draws the state. The work does not grow with the transcripts.
+    pub fn draw(&mut self, app: &App, frame: &mut Frame) {
+        self.draw_parts(app, frame);
+        if self.options.ascii {
+            theme::to_ascii(frame.buffer_mut());
+        }
+    }
+
+    fn draw_parts(&mut self, app: &App, frame: &mut Frame) {
+        self.sync(app);
+        let screen = frame.area();
+        let mut canvas = Canvas {
+            buffer: frame.buffer_mut(),
+            theme: Theme::new(self.options),
+        };
+        if screen.width < SMALLEST.0 || screen.height < SMALLEST.1 {
+            draw_too_small(&mut canvas, screen);
+            return;
+        }
+        let dialogue = dialogue(&canvas, app);
+        let areas = self.areas(app, screen, dialogue.as_ref());
+        if app.overlay == Some(Overlay::Help) {
+            let area = Rect::new(screen.x, screen.y, screen.width, screen.height.saturating_sub(1));
+            self.help_most = overlay::draw_help(&mut canvas, area, self.help_scroll);
+            let hint = Rect::new(screen.x, screen.bottom() - 1, screen.width, 1);
+            header::draw_hint(&mut canvas, hint, app, self.options);
+            return;
+        }
+        header::draw_header(&mut canvas, areas.header, app, self.options);
+        if let Some((bar, pane)) = areas.list {
+            let wide = areas.divider.is_some();
+            list::draw(&mut canvas, bar, pane, app, &mut self.first_channel, wide, self.options);
+        }
+        if let Some((bar, pane)) = areas.transcript {
+            let options = self.options;
+            let cache = self.cache(app);
+            transcript::draw(&mut canvas, bar, pane, app, cache, options);
+        }
+        self.draw_bottom(&mut canvas, &areas, app, dialogue.as_ref());
+        if let Some(x) = areas.divider {
+            draw_divider(&mut canvas, &areas, x);
+        }
+        header::draw_hint(&mut canvas, areas.hint, app, self.options);
+    }
+
+    fn draw_bottom(&self, canvas: &mut Canvas, areas: &Areas, app: &App, dialogue: Option<&Dialogue>) {
+        if let Some(dialogue) = dialogue {
+            dialogue.draw(canvas, areas.bottom_bar, areas.bottom, &self.dialogue);
+            return;
+        }
+        let focused = app.focus == Focus::Compose;
+        let keys = if focused { "Ctrl-J newline  Enter send" } else { "" };
+        canvas.bar(areas.bottom_bar, "new run", keys, focused);
+        let placeholder = if focused { "Type a prompt" } else { "c writes a prompt" };
+        self.compose.draw(canvas, areas.bottom, focused, placeholder);
+    }
+
+    /// Where the parts of the screen are.
+    fn areas(&self, app: &App, screen: Rect, dialogue: Option<&Dialogue>) -> Areas {
+        let bottom_rows = match dialogue {
+            Some(dialogue) => dialogue.rows(&self.dialogue, screen.width),
+            None => self.compose.rows(screen.width),
+        };
+        layout::areas(
+            app,
+            screen,
+            bottom_rows,
+            header::hint_rows(app, screen.width, self.options),
+        )
+    }
+
+    /// The rows of the selected channel.
+    fn cache(&mut self, app: &App) -> &mut RowCache {
+        let Some(id) = &app.selected else {
+            self.caches.clear();
+            return self.push_cache(ChannelId::from_random([0; 18]));
+        };
+        match self.caches.iter().position(|(of, _)| of == id) {
+            Some(at) => {
+                let last = self.caches.len() - 1;
+                self.caches.swap(at, last);
+                &mut self.caches[last].1
+            }
+            None => self.push_cache(id.clone()),
+        }
+    }
+
+    fn push_cache(&mut self, id: ChannelId) -> &mut RowCache {
+        if self.caches.len() >= CACHED_CHANNELS {
+            self.caches.remove(0);
+        }
+        self.caches.push((id, RowCache::default()));
+        let last = self.caches.len() - 1;
+        &mut self.caches[last].1
+    }
+
+    /// Takes over texts that the state changed.
+    fn sync(&mut self, app: &App) {
+        if self.draft_revision != app.draft_revision {
+            self.draft_revision = app.draft_revision;
+            self.compose = Editor::new(&app.draft);
+        }
+        let typed = match &app.overlay {
+            Some(Overlay::Watch { input, .. }) => input,
+            Some(Overlay::Answer(answer)) => &answer.input,
+            Some(Overlay::Help | Overlay::Confirm(_)) | None => return,
+        };
+        if !self.dialogue.holds(typed) {
+            self.dialogue = Editor::new(typed);
+        }
+    }
+}
+
+/// The open dialogue, laid out.
+fn dialogue(canvas: &Canvas, app: &App) -> Option<Dialogue> {
+    match &app.overlay {
+        Some(Overlay::Watch { error, .. }) => Some(overlay::watch(canvas, error.as_deref())),
+        Some(Overlay::Answer(answer)) => Some(overlay::answer(canvas, app, answer)),
+        Some(Overlay::Confirm(question)) => Some(overlay::confirm(canvas, app, question)),
+        Some(Overlay::Help) | None => None,
+    }
+}
+
+fn draw_divider(canvas: &mut Canvas, areas: &Areas, x: u16) {
+    let (theme, style) = (canvas.theme, canvas.theme.dim());
+    let top = areas.header.bottom();
+    canvas.put(x, top, 1, theme.tee_down, style);
+    for y in top + 1..areas.bottom_bar.y {
+        canvas.put(x, y, 1, theme.bar, style);
+    }
+    let end = &canvas.buffer[(x, areas.bottom_bar.y)];
+    if [theme.rule, theme.heavy].contains(&end.symbol()) {
+        let style = end.style();
+        canvas.put(x, areas.bottom_bar.y, 1, theme.tee_up, style);
+    }
+}
+
+fn draw_too_small(canvas: &mut Canvas, screen: Rect) {
+    let text = format!(
+        "The terminal is too small: switchboard needs {} x {}, this is {} x {}.",
+        SMALLEST.0, SMALLEST.1, screen.width, screen.height
+    );
+    let style = canvas.theme.plain();
+    for (row, y) in wrap(&text, screen.width.max(1))
+        .rows()
+        .iter()
+        .zip(screen.top()..screen.bottom())
+    {
+        canvas.put(screen.x, y, screen.width, &row.text(), style);
+    }
+}
+
+/// A text of the program's own on rows of a width.
+fn wrap(text: &str, width: u16) -> BlockRows {
+    let mut rows = BlockRows::new(Format::Plain);
+    rows.update(text, 0, width.max(1));
+    rows
+}

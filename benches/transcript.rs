@@ -1,0 +1,126 @@
+//! What a token costs: in the transcript, and in the rows on the screen. It must not grow with the text.
+
+use std::cell::RefCell;
+
+use bytes::Bytes;
+use switchboard::text::{BlockRows, Format};
+use switchboard::transcript::{Item, Transcript};
+use switchboard::wire::Event;
+
+fn main() {
+    divan::main();
+}
+
+fn token(id: u64) -> Item {
+    Item::Event {
+        id: Some(id),
+        at: Some(id),
+        event: Event::token(" word"),
+        raw: Bytes::new(),
+    }
+}
+
+fn paragraphs(lines: usize) -> String {
+    "A line of text with **some** words and `code` in it.\n\n".repeat(lines / 2)
+}
+
+#[divan::bench(args = [1_000, 100_000])]
+fn apply_tokens(bencher: divan::Bencher<'_, '_>, tokens: u64) {
+    bencher
+        .counter(divan::counter::ItemsCount::new(tokens))
+        .with_inputs(|| (0..tokens).map(token).collect::<Vec<_>>())
+        .bench_values(|items| {
+            let mut transcript = Transcript::new();
+            for item in items {
+                transcript.apply(item, 0);
+            }
+            transcript
+        });
+}
+
+#[divan::bench(args = [1_000, 100_000])]
+fn lay_out_lines(bencher: divan::Bencher<'_, '_>, lines: usize) {
+    let text = paragraphs(lines);
+    bencher.counter(divan::counter::ItemsCount::new(lines)).bench(|| {
+        let mut rows = BlockRows::new(Format::Markdown);
+        rows.update(&text, 1, 100);
+        rows
+    });
+}
+
+/// One more token to a transcript and a layout that hold so many lines.
+#[divan::bench(args = [1_000, 100_000])]
+fn append_one_token(bencher: divan::Bencher<'_, '_>, lines: usize) {
+    append(bencher, paragraphs(lines));
+}
+
+/// The same within an open code block.
+#[divan::bench(args = [1_000, 100_000])]
+fn append_one_token_to_code(bencher: divan::Bencher<'_, '_>, lines: usize) {
+    append(bencher, format!("```\n{}", "let line = of(code);\n".repeat(lines)));
+}
+
+/// The same within one paragraph of so many bytes.
+#[divan::bench(args = [1_000, 10_000, 100_000])]
+fn append_one_token_to_a_paragraph(bencher: divan::Bencher<'_, '_>, bytes: usize) {
+    append(bencher, "word ".repeat(bytes / 5));
+}
+
+fn append(bencher: divan::Bencher<'_, '_>, text: String) {
+    let mut transcript = Transcript::with_limit(64 * 1024 * 1024);
+    transcript.apply(
+        Item::Event {
+            id: Some(0),
+            at: None,
+            event: Event::token(text),
+            raw: Bytes::new(),
+        },
+        0,
+    );
+    let mut rows = BlockRows::new(Format::Markdown);
+    update(&mut rows, &transcript);
+    let state = RefCell::new((transcript, rows, 1));
+    bencher.bench_local(|| {
+        let (transcript, rows, next) = &mut *state.borrow_mut();
+        // Every tenth token ends a paragraph or a line, as in real text.
+        let text = if *next % 10 == 0 { "\n\n" } else { " word" };
+        transcript.apply(
+            Item::Event {
+                id: Some(*next),
+                at: None,
+                event: Event::token(text),
+                raw: Bytes::new(),
+            },
+            0,
+        );
+        *next += 1;
+        update(rows, transcript);
+        rows.len()
+    });
+}
+
+/// A whole answer of 100 KB that comes token by token, laid out with each.
+#[divan::bench(sample_count = 5)]
+fn a_growing_answer_of_100_kb(bencher: divan::Bencher<'_, '_>) {
+    let text = "## Head\n\nSome *words* here.\n\n- one\n- two\n\n```rust\nlet a = 1;\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n"
+        .repeat(1_000);
+    let text = &text[..100_000];
+    bencher
+        .counter(divan::counter::ItemsCount::new(text.len() / 5))
+        .bench(|| {
+            let mut rows = BlockRows::new(Format::Markdown);
+            for end in (5..=text.len()).step_by(5) {
+                rows.update(&text[..end], end as u64, 100);
+            }
+            rows
+        });
+}
+
+fn update(rows: &mut BlockRows, transcript: &Transcript) {
+    use switchboard::transcript::BlockKind;
+    if let Some(block) = transcript.get(0)
+        && let BlockKind::Answer { text, .. } = &block.kind
+    {
+        rows.update(text, block.revision, 100);
+    }
+}

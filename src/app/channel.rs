@@ -1,0 +1,219 @@
+//! One watched channel: its transcript, its connection, and the one state that both add up to.
+//!
+//! It decides what a channel *is*; what the person may do with it is in `commands`.
+
+use crate::text::sanitise_line;
+use crate::transcript::{BlockId, BlockKind, Connection, EndReason, Status, Transcript};
+use crate::wire::ChannelId;
+
+use super::msg::{Now, Scroll};
+
+/// The most characters of a title that are kept.
+const LONGEST_TITLE: usize = 200;
+
+/// One watched channel.
+#[derive(Debug)]
+pub struct Channel {
+    /// Its id.
+    pub id: ChannelId,
+    /// From the prompt; the masked id until one is known. On one line and safe for a terminal.
+    pub title: String,
+    /// Whether the title came from a prompt (and not from the id).
+    pub titled: bool,
+    /// Which watch it is; batches of another are stale.
+    pub generation: u64,
+    /// How its connection is.
+    pub connection: Connection,
+    /// What its events add up to.
+    pub transcript: Transcript,
+    /// Something came that was not looked at.
+    pub unread: bool,
+    /// Where its transcript is scrolled to.
+    pub scroll: Scroll,
+    /// Tokens counted when the reader left the end; what came since is new to them.
+    pub read_tokens: u64,
+    /// The part of the transcript that folding acts on, once the person chose one.
+    pub marked: Option<BlockId>,
+    /// Blocks that are not as they are by default (folded where open is the default, and the reverse).
+    pub toggled: Vec<BlockId>,
+    /// Since when it is watched by this program, Unix time in milliseconds: older events are not news.
+    pub watching_since: u64,
+    /// When it was first watched or dispatched here, Unix time in milliseconds.
+    pub added_at: u64,
+    /// The prompt that was sent from here, shown until the channel brings it.
+    pub prompt: Option<String>,
+    /// Its dispatch was not answered yet.
+    pub dispatching: bool,
+}
+
+/// What a channel is, for its glyph, word and colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChannelState {
+    /// The first connection is being made, or nothing has come yet.
+    Connecting,
+    /// Accepted, not begun.
+    Queued,
+    /// It streams.
+    Live,
+    /// It waits for an answer.
+    Waiting,
+    /// It ended.
+    Done,
+    /// It failed, or cannot be watched.
+    Failed,
+    /// It was cancelled.
+    Cancelled,
+    /// The connection was lost; the next try is in so many seconds.
+    Reconnecting {
+        /// Whole seconds to the next try, rounded up; 0: now.
+        seconds: u64,
+    },
+}
+
+impl ChannelState {
+    /// The state in one lower-case word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Queued => "queued",
+            Self::Live => "live",
+            Self::Waiting => "waiting",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Reconnecting { .. } => "reconnecting",
+        }
+    }
+
+    /// Whether something can still come.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        !matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+}
+
+/// How many channels are in which state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Live, queued, connecting or reconnecting.
+    pub live: usize,
+    /// Waiting for an answer.
+    pub waiting: usize,
+    /// Ended or cancelled.
+    pub done: usize,
+    /// Failed.
+    pub failed: usize,
+}
+
+impl Channel {
+    /// A channel that nothing has come of.
+    #[must_use]
+    pub fn new(id: ChannelId, generation: u64, now: Now) -> Self {
+        Self {
+            title: id.masked(),
+            titled: false,
+            id,
+            generation,
+            connection: Connection::default(),
+            transcript: Transcript::new(),
+            unread: false,
+            scroll: Scroll::Tail,
+            read_tokens: 0,
+            marked: None,
+            toggled: Vec::new(),
+            watching_since: now.unix_ms,
+            added_at: now.unix_ms,
+            prompt: None,
+            dispatching: false,
+        }
+    }
+
+    /// Takes a prompt's first line as the title.
+    pub(crate) fn set_title(&mut self, text: &str) -> bool {
+        let Some(line) = text.lines().map(str::trim).find(|line| !line.is_empty()) else {
+            return false;
+        };
+        let short: String = line.chars().take(LONGEST_TITLE).collect();
+        let title = sanitise_line(&short);
+        if self.titled && self.title == title {
+            return false;
+        }
+        self.title = title.into_owned();
+        self.titled = true;
+        true
+    }
+
+    /// The state of the run and its connection in one.
+    #[must_use]
+    pub fn state(&self, now: Now) -> ChannelState {
+        match self.transcript.status() {
+            Status::Done {
+                reason: EndReason::Abort,
+            } => return ChannelState::Cancelled,
+            Status::Done {
+                reason: EndReason::Error,
+            }
+            | Status::Failed => return ChannelState::Failed,
+            Status::Done { .. } => return ChannelState::Done,
+            Status::Empty | Status::Queued | Status::Running | Status::Waiting => {}
+        }
+        match &self.connection {
+            Connection::Reconnecting { next_try_at, .. } => {
+                return ChannelState::Reconnecting {
+                    seconds: next_try_at.saturating_sub(now.unix_ms).div_ceil(1000),
+                };
+            }
+            Connection::Failed { .. } => return ChannelState::Failed,
+            Connection::Connecting | Connection::Live | Connection::Ended => {}
+        }
+        match self.transcript.status() {
+            Status::Waiting => ChannelState::Waiting,
+            Status::Running => ChannelState::Live,
+            Status::Queued => ChannelState::Queued,
+            _ if self.prompt.is_some() => ChannelState::Queued,
+            _ => ChannelState::Connecting,
+        }
+    }
+
+    /// How long the run goes or went, in milliseconds; `None` before its first event.
+    #[must_use]
+    pub fn elapsed(&self, now: Now) -> Option<u64> {
+        let counters = self.transcript.counters();
+        let start = counters.started_at?;
+        Some(counters.ended_at.unwrap_or(now.unix_ms).saturating_sub(start))
+    }
+
+    /// Tokens of the answer and the reasoning.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        let counters = self.transcript.counters();
+        counters.tokens.saturating_add(counters.reasoning_tokens)
+    }
+
+    /// Whether a block is shown as one line.
+    #[must_use]
+    pub fn is_folded(&self, id: BlockId, superseded: bool, kind: &BlockKind) -> bool {
+        folds_by_default(superseded, kind) != self.toggled.contains(&id)
+    }
+}
+
+/// Whether a block is folded unless the person opens it. A folded call shows its result in short.
+#[must_use]
+pub fn folds_by_default(superseded: bool, kind: &BlockKind) -> bool {
+    superseded || matches!(kind, BlockKind::Reasoning { .. } | BlockKind::Call { .. })
+}
+
+/// Whether folding means anything for a block.
+#[must_use]
+pub fn is_foldable(superseded: bool, kind: &BlockKind) -> bool {
+    superseded
+        || matches!(
+            kind,
+            BlockKind::Reasoning { .. }
+                | BlockKind::Call { .. }
+                | BlockKind::Prompt { .. }
+                | BlockKind::Answer { .. }
+                | BlockKind::Published { .. }
+        )
+}

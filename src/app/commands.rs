@@ -1,0 +1,234 @@
+//! What the actions of the table do to the state.
+//!
+//! Scrolling and folding by key need rows, so `ui` turns those keys into `Msg::ScrollTo`, `Msg::MarkPart` and
+//! `Msg::ToggleFold`; here they only do what is meaningful without rows.
+
+use super::action::Action;
+use super::channel::ChannelState;
+use super::effect::Effect;
+use super::msg::{Scroll, Spot};
+use super::state::{App, Focus, Overlay, Question};
+use super::update::{complain, quit, say, select, set_draft, unwatch, with_selected};
+use super::{Msg, dialogue};
+
+/// Within this time a second Ctrl-C quits, in milliseconds.
+const INTERRUPT_MS: u64 = 2_000;
+
+/// Does what an action says.
+pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
+    match action {
+        Action::Help => {
+            app.overlay = match app.overlay {
+                Some(Overlay::Help) => None,
+                _ => Some(Overlay::Help),
+            };
+        }
+        Action::FocusNext => focus(app, next_focus(app.focus)),
+        Action::FocusPrevious => focus(app, next_focus(next_focus(app.focus))),
+        Action::Compose => focus(app, Focus::Compose),
+        Action::Watch => {
+            app.overlay = Some(Overlay::Watch {
+                input: String::new(),
+                error: None,
+            });
+        }
+        Action::NextNeedsYou => next_needs_you(app),
+        Action::Answer => dialogue::open_answer(app),
+        Action::CopyId => match app.selected.clone() {
+            Some(id) => effects.push(Effect::Copy(id.to_string())),
+            None => no_channel(app),
+        },
+        Action::StopWatching => match app.selected.clone() {
+            Some(id) => {
+                let title = app.selected_channel().map(|channel| channel.title.clone());
+                unwatch(app, &id, effects);
+                say(app, format!("No longer watching {}", title.unwrap_or_default()));
+            }
+            None => no_channel(app),
+        },
+        Action::CancelRun => cancel_run(app),
+        Action::Quit => quit(app, effects),
+        Action::SelectNext => step(app, 1),
+        Action::SelectPrevious => step(app, -1),
+        Action::SelectFirst => select_at(app, 0),
+        Action::SelectLast => select_at(app, app.channels.len().saturating_sub(1)),
+        Action::Open => {
+            if app.selected.is_some() {
+                focus(app, Focus::Transcript);
+            } else {
+                no_channel(app);
+            }
+        }
+        Action::End => with_selected(app, |channel| {
+            channel.scroll = Scroll::Tail;
+            channel.read_tokens = channel.tokens();
+        }),
+        Action::Top => with_selected(app, |channel| {
+            if let Some(first) = channel.transcript.get(0) {
+                channel.scroll = Scroll::Anchor {
+                    block: first.id,
+                    spot: Spot::Head(0),
+                };
+            }
+        }),
+        Action::Fold => say(
+            app,
+            "Nothing to fold in view; { and } mark a part, Space folds it".to_owned(),
+        ),
+        Action::ScrollDown
+        | Action::ScrollUp
+        | Action::HalfPageDown
+        | Action::HalfPageUp
+        | Action::PageDown
+        | Action::PageUp
+        | Action::NextPart
+        | Action::PreviousPart
+        | Action::Newline => {}
+        Action::Back => focus(app, Focus::List),
+        Action::Send => {
+            let draft = app.draft.clone();
+            effects.extend(super::update(app, Msg::Submit(draft), app.now));
+        }
+        Action::LeaveCompose => {
+            let back = app.focus_before_compose;
+            focus(app, back);
+        }
+        Action::Accept => {
+            let input = match &app.overlay {
+                Some(Overlay::Watch { input, .. }) => input.clone(),
+                Some(Overlay::Answer(answer)) => answer.input.clone(),
+                _ => return,
+            };
+            dialogue::submit(app, &input, effects);
+        }
+        Action::Close | Action::No => app.overlay = None,
+        Action::Yes => {
+            if let Some(Overlay::Confirm(Question::CancelRun(id))) = app.overlay.take() {
+                effects.push(Effect::CancelRun { channel: id });
+            }
+        }
+        Action::Interrupt => interrupt(app, effects),
+        Action::Redraw => effects.push(Effect::Redraw),
+        Action::Suspend => effects.push(Effect::Suspend),
+    }
+}
+
+fn next_focus(focus: Focus) -> Focus {
+    match focus {
+        Focus::List => Focus::Transcript,
+        Focus::Transcript => Focus::Compose,
+        Focus::Compose => Focus::List,
+    }
+}
+
+fn focus(app: &mut App, to: Focus) {
+    if to == Focus::Compose && app.focus != Focus::Compose {
+        app.focus_before_compose = app.focus;
+    }
+    app.focus = to;
+}
+
+fn no_channel(app: &mut App) {
+    say(
+        app,
+        "No channel is watched yet: type a prompt, or w watches a channel id".to_owned(),
+    );
+}
+
+fn step(app: &mut App, by: isize) {
+    let at = app.selected_index().unwrap_or(0);
+    select_at(
+        app,
+        at.saturating_add_signed(by).min(app.channels.len().saturating_sub(1)),
+    );
+}
+
+fn select_at(app: &mut App, index: usize) {
+    let id = app.channels.get_index(index).map(|(id, _)| id.clone());
+    if let Some(id) = id {
+        select(app, &id);
+    }
+}
+
+/// The next channel after the selected one that waits; without any, the next with an unread end.
+fn next_needs_you(app: &mut App) {
+    let count = app.channels.len();
+    let from = app.selected_index().unwrap_or(0);
+    let around = |wanted: &dyn Fn(&super::Channel) -> bool| {
+        (1..=count)
+            .filter_map(|step| app.channels.get_index((from + step) % count))
+            .find(|(_, channel)| wanted(channel))
+            .map(|(id, _)| id.clone())
+    };
+    let now = app.now;
+    let found = around(&|channel| channel.state(now) == ChannelState::Waiting)
+        .or_else(|| around(&|channel| channel.unread && !channel.state(now).is_open()));
+    match found {
+        Some(id) => {
+            select(app, &id);
+            with_selected(app, |channel| channel.scroll = Scroll::Tail);
+            focus(app, Focus::Transcript);
+        }
+        None => say(app, "Nothing needs you now".to_owned()),
+    }
+}
+
+fn cancel_run(app: &mut App) {
+    let now = app.now;
+    let Some(channel) = app.selected_channel() else {
+        no_channel(app);
+        return;
+    };
+    let id = channel.id.clone();
+    if !channel.state(now).is_open() {
+        say(app, "This run is over already".to_owned());
+    } else if app.server.info.is_none() {
+        complain(
+            app,
+            format!(
+                "The server {} cannot cancel a run; x stops watching it",
+                app.server.name
+            ),
+        );
+    } else {
+        app.overlay = Some(Overlay::Confirm(Question::CancelRun(id)));
+    }
+}
+
+/// Clears what is being typed; a second time in a row quits.
+fn interrupt(app: &mut App, effects: &mut Vec<Effect>) {
+    let now = app.now.monotonic_ms;
+    if app
+        .interrupted_at
+        .is_some_and(|at| now.saturating_sub(at) < INTERRUPT_MS)
+    {
+        quit(app, effects);
+        return;
+    }
+    app.interrupted_at = Some(now);
+    let cleared = match &mut app.overlay {
+        Some(Overlay::Watch { input, .. }) if !input.is_empty() => {
+            dialogue::changed(app, String::new());
+            true
+        }
+        Some(Overlay::Answer(answer)) if !answer.input.is_empty() => {
+            dialogue::changed(app, String::new());
+            true
+        }
+        Some(_) => {
+            app.overlay = None;
+            false
+        }
+        None if app.focus == Focus::Compose && !app.draft.is_empty() => {
+            set_draft(app, String::new());
+            true
+        }
+        None => false,
+    };
+    let text = if cleared {
+        "Cleared. Ctrl-C again quits (runs go on)"
+    } else {
+        "Ctrl-C again quits (runs go on)"
+    };
+    say(app, text.to_owned());
+}

@@ -1,0 +1,241 @@
+//! The dialogues: a channel id to watch, a waiting call to answer.
+//!
+//! What was typed stays until it was taken; why it was not taken stands in the dialogue.
+
+use serde_json::{Value, json};
+
+use crate::transcript::{BlockKind, CallState};
+use crate::wire::ChannelId;
+
+use super::effect::Effect;
+use super::msg::RequestId;
+use super::state::{Answer, App, Focus, JsonCheck, Overlay};
+use super::update::{complain, next_request, say, select, watch};
+
+/// The text of the open dialogue changed.
+pub(super) fn changed(app: &mut App, text: String) {
+    match &mut app.overlay {
+        Some(Overlay::Watch { input, error }) => {
+            *input = text;
+            *error = None;
+        }
+        Some(Overlay::Answer(answer)) => {
+            answer.check = check(&text);
+            answer.input = text;
+        }
+        Some(Overlay::Help | Overlay::Confirm(_)) | None => {}
+    }
+}
+
+/// The text of the open dialogue was entered.
+pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
+    match app.overlay.take() {
+        Some(Overlay::Watch { .. }) => submit_watch(app, text, effects),
+        Some(Overlay::Answer(answer)) => submit_answer(app, answer, text, effects),
+        other => app.overlay = other,
+    }
+}
+
+fn submit_watch(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
+    match ChannelId::parse(text) {
+        Ok(id) => {
+            if app.channels.contains_key(&id) {
+                select(app, &id);
+                say(app, "This channel is watched already".to_owned());
+            } else {
+                watch(app, &id, effects);
+                // Something else dispatched it: the server's list of runs knows its title.
+                effects.push(Effect::ListRuns);
+            }
+            if app.focus == Focus::Compose {
+                app.focus = Focus::List;
+            }
+        }
+        Err(error) => {
+            app.overlay = Some(Overlay::Watch {
+                input: text.to_owned(),
+                error: Some(format!("Not watched: {error}")),
+            });
+        }
+    }
+}
+
+/// Opens the dialogue for the marked waiting call of the selected channel, else for its oldest one
+/// that can be answered.
+pub(super) fn open_answer(app: &mut App) {
+    let Some(channel) = app.selected_channel() else {
+        say(app, "No channel is selected".to_owned());
+        return;
+    };
+    let transcript = &channel.transcript;
+    let call = transcript
+        .waiting_calls()
+        .find(|call| Some(call.block) == channel.marked)
+        .or_else(|| {
+            transcript
+                .waiting_calls()
+                .find(|call| ChannelId::parse(call.channel).is_ok())
+        })
+        .or_else(|| transcript.waiting_calls().next());
+    let Some(call) = call else {
+        say(
+            app,
+            "Nothing waits for an answer here; n goes to the next that needs you".to_owned(),
+        );
+        return;
+    };
+    if let Err(error) = ChannelId::parse(call.channel) {
+        let text = format!("{} cannot be answered: {error}", call.function);
+        complain(app, crate::text::sanitise_line(&text).into_owned());
+        return;
+    }
+    app.overlay = Some(Overlay::Answer(Answer {
+        run: channel.id.clone(),
+        block: call.block,
+        input: String::new(),
+        error: None,
+        check: JsonCheck::Empty,
+        sending: None,
+    }));
+}
+
+fn submit_answer(app: &mut App, mut answer: Answer, text: &str, effects: &mut Vec<Effect>) {
+    text.clone_into(&mut answer.input);
+    answer.check = check(text);
+    if answer.sending.is_some() {
+        app.overlay = Some(Overlay::Answer(answer));
+        return;
+    }
+    let channel = app
+        .channels
+        .get(&answer.run)
+        .and_then(|channel| channel.transcript.block(answer.block))
+        .and_then(|block| match &block.kind {
+            BlockKind::Call {
+                state: CallState::Waiting { channel, .. },
+                ..
+            } => Some(channel.clone()),
+            _ => None,
+        });
+    let Some(channel) = channel else {
+        answer.error = Some("This call no longer waits: nothing was published".to_owned());
+        app.overlay = Some(Overlay::Answer(answer));
+        return;
+    };
+    let value = serde_json::from_str::<Value>(text);
+    match (value, ChannelId::parse(&channel)) {
+        (Ok(value), Ok(channel)) => {
+            let request = next_request(app);
+            answer.sending = Some(request);
+            answer.error = None;
+            effects.push(Effect::Publish {
+                request,
+                channel,
+                message: envelope(value),
+            });
+        }
+        (Err(_), _) => {
+            answer.error = Some(match answer.check {
+                JsonCheck::Empty => "Type the answer as JSON, for example true or \"yes\" or {\"n\": 1}".to_owned(),
+                _ => "Not published: the answer has to be JSON".to_owned(),
+            });
+        }
+        (_, Err(error)) => answer.error = Some(format!("This call cannot be answered: {error}")),
+    }
+    app.overlay = Some(Overlay::Answer(answer));
+}
+
+/// The answer to a publication came.
+pub(super) fn published(app: &mut App, request: RequestId, result: Result<(), String>) {
+    let mine = matches!(&app.overlay, Some(Overlay::Answer(answer)) if answer.sending == Some(request));
+    match result {
+        Ok(()) => {
+            if mine {
+                app.overlay = None;
+            }
+            say(app, "Answer published".to_owned());
+        }
+        Err(reason) => {
+            let text = format!("Not published: {reason}");
+            match &mut app.overlay {
+                Some(Overlay::Answer(answer)) if mine => {
+                    answer.sending = None;
+                    answer.error = Some(text);
+                }
+                _ => complain(app, text),
+            }
+        }
+    }
+}
+
+/// Something came on a channel: the call that is being answered may no longer wait.
+pub(super) fn call_changed(app: &mut App, id: &ChannelId) {
+    let Some(Overlay::Answer(answer)) = &mut app.overlay else {
+        return;
+    };
+    if answer.run != *id || answer.sending.is_some() {
+        return;
+    }
+    let block = app
+        .channels
+        .get(id)
+        .and_then(|channel| channel.transcript.block(answer.block));
+    let over = match block.map(|block| &block.kind) {
+        Some(BlockKind::Call { state, .. }) => match state {
+            CallState::Waiting { .. } | CallState::Requested => return,
+            CallState::Answered { from: Some(from), .. } => {
+                format!("Answered already by {}", crate::text::sanitise_line(from))
+            }
+            CallState::Answered { from: None, .. } => "Answered already by somebody else".to_owned(),
+            CallState::Abandoned => "The run gave this call up".to_owned(),
+        },
+        _ => "This call is no longer there".to_owned(),
+    };
+    answer.error = Some(over);
+}
+
+/// The message that is published for a typed value: `{"data": V}`, the usual answer (PROTOCOL, "Functions").
+/// An object that is such an answer already, `{"data": …}` or `{"error": …}`, is taken as it is.
+#[must_use]
+pub fn envelope(value: Value) -> Value {
+    let is_answer = value.as_object().is_some_and(|object| {
+        (object.contains_key("data") != object.contains_key("error"))
+            && object
+                .keys()
+                .all(|key| matches!(key.as_str(), "data" | "error" | "from"))
+    });
+    if is_answer { value } else { json!({ "data": value }) }
+}
+
+/// Checks a text as JSON; the place of an error is in characters.
+#[must_use]
+pub fn check(text: &str) -> JsonCheck {
+    if text.trim().is_empty() {
+        return JsonCheck::Empty;
+    }
+    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        Ok(_) => JsonCheck::Valid,
+        Err(error) => {
+            let message = error.to_string();
+            // serde_json counts bytes and repeats the place at the end of its message.
+            let message = message.split(" at line ").next().unwrap_or_default();
+            let message = match message {
+                "expected ident" => "expected true, false or null".to_owned(),
+                "expected value" => "expected a value; text goes in double quotes".to_owned(),
+                message if message.starts_with("EOF") => "it is not finished".to_owned(),
+                message => message.to_owned(),
+            };
+            let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+            let bytes = error.column().min(line.len());
+            let column = line
+                .char_indices()
+                .take_while(|(at, c)| at + c.len_utf8() <= bytes)
+                .count();
+            JsonCheck::Invalid {
+                line: error.line(),
+                column: column.max(1),
+                message,
+            }
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! The rules: what each message changes and what it wants done.
+//!
+//! Keys are in `commands`, dialogues in `dialogue`; here is what comes from outside and what is typed.
+
+use crate::transcript::{FeedBatch, Item};
+use crate::wire::event::{Event, EventKind, Message, MessageKind};
+use crate::wire::request::{RunSummary, ServerInfo};
+use crate::wire::{ChannelId, CompleteRequest, DispatchRequest, Object};
+
+use super::channel::Channel;
+use super::effect::Effect;
+use super::msg::{Msg, Now, RequestId, Scroll};
+use super::state::{App, Focus, Notice, ServerState};
+use super::{commands, dialogue};
+
+/// How many fresh ids are kept in stock.
+const ID_STOCK: usize = 8;
+/// How long after the last change of the draft, the selection or a title the state is saved, in milliseconds.
+const SAVE_DELAY_MS: u64 = 1_000;
+
+/// Takes a message in and says what is to be done, in this order. `now` is the time at which it is taken in.
+pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
+    let before = std::mem::replace(&mut app.now, now);
+    let mut effects = Vec::new();
+    match msg {
+        Msg::Tick => {
+            tick(app, before, &mut effects);
+            return effects;
+        }
+        Msg::Feed {
+            channel,
+            generation,
+            batch,
+        } => {
+            if !feed(app, &channel, generation, batch) {
+                return effects;
+            }
+        }
+        Msg::FreshIds(ids) => {
+            app.fresh_ids.extend(ids);
+            for prompt in std::mem::take(&mut app.unsent) {
+                dispatch(app, prompt, &mut effects);
+            }
+        }
+        Msg::Start => start(app, &mut effects),
+        Msg::Action(action) => commands::perform(app, action, &mut effects),
+        Msg::DraftChanged(text) => {
+            app.draft = text;
+            app.interrupted_at = None;
+            save_later(app);
+        }
+        Msg::Submit(text) => submit(app, text, &mut effects),
+        Msg::DialogueChanged(text) => dialogue::changed(app, text),
+        Msg::DialogueSubmit(text) => dialogue::submit(app, &text, &mut effects),
+        Msg::Dismiss => app.overlay = None,
+        Msg::ScrollTo(scroll) => scroll_to(app, scroll),
+        Msg::SelectIndex(index) => {
+            if let Some((id, _)) = app.channels.get_index(index) {
+                let id = id.clone();
+                select(app, &id);
+            }
+        }
+        Msg::ToggleFold(block) => with_selected(app, |channel| {
+            match channel.toggled.iter().position(|toggled| *toggled == block) {
+                Some(at) => drop(channel.toggled.swap_remove(at)),
+                None => channel.toggled.push(block),
+            }
+        }),
+        Msg::MarkPart(block) => with_selected(app, |channel| channel.marked = Some(block)),
+        Msg::Resize(columns, rows) => app.size = (columns, rows),
+        Msg::TerminalFocus(focused) => {
+            app.terminal_focused = focused;
+            if focused {
+                with_selected(app, |channel| channel.unread = false);
+            }
+        }
+        Msg::Server(result) => server(app, result),
+        Msg::Dispatched {
+            request,
+            channel,
+            result,
+        } => dispatched(app, request, &channel, result, &mut effects),
+        Msg::Published { request, result } => dialogue::published(app, request, result),
+        Msg::Cancelled { channel, result } => match result {
+            Ok(()) => {
+                let title = app.channels.get(&channel).map_or("the run", |channel| &channel.title);
+                let text = format!("Cancelling {title}");
+                say(app, text);
+            }
+            Err(reason) => complain(app, format!("Could not cancel the run: {reason}")),
+        },
+        Msg::Runs(runs) => take_titles(app, runs),
+        Msg::Copied(Ok(ways)) => say(app, format!("Copied the channel id ({ways})")),
+        Msg::Copied(Err(reason)) => complain(app, format!("Could not copy: {reason}")),
+        Msg::SaveFailed(reason) => complain(app, format!("Could not save what is watched: {reason}")),
+        Msg::Shutdown => quit(app, &mut effects),
+    }
+    app.revision += 1;
+    effects
+}
+
+/// Says something in the line of news.
+pub(super) fn say(app: &mut App, text: String) {
+    app.notice = Some(Notice {
+        text,
+        error: false,
+        at: app.now.monotonic_ms,
+    });
+}
+
+/// Says that something went wrong.
+pub(super) fn complain(app: &mut App, text: String) {
+    app.notice = Some(Notice {
+        text,
+        error: true,
+        at: app.now.monotonic_ms,
+    });
+}
+
+/// Changes the selected channel, if there is one.
+pub(super) fn with_selected(app: &mut App, change: impl FnOnce(&mut Channel)) {
+    if let Some(channel) = app.selected.as_ref().and_then(|id| app.channels.get_mut(id)) {
+        change(channel);
+    }
+}
+
+/// Moves the mark of the list; what is looked at is no longer unread.
+pub(super) fn select(app: &mut App, id: &ChannelId) {
+    if let Some(channel) = app.channels.get_mut(id) {
+        channel.unread = false;
+        if app.selected.as_ref() != Some(id) {
+            app.selected = Some(id.clone());
+            save_later(app);
+        }
+    }
+}
+
+/// Watches a channel at the top of the list, and selects it.
+pub(super) fn watch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
+    app.last_generation += 1;
+    let channel = Channel::new(id.clone(), app.last_generation, app.now);
+    app.channels.shift_insert(0, id.clone(), channel);
+    effects.push(Effect::Watch {
+        channel: id.clone(),
+        generation: app.last_generation,
+    });
+    select(app, id);
+    save_now(app, effects);
+}
+
+/// Takes a channel out of the list; its neighbour is selected.
+pub(super) fn unwatch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
+    let Some(index) = app.channels.get_index_of(id) else {
+        return;
+    };
+    app.channels.shift_remove(id);
+    effects.push(Effect::Unwatch { channel: id.clone() });
+    if app.selected.as_ref() == Some(id) {
+        let neighbour = app.channels.get_index(index).or_else(|| app.channels.last());
+        app.selected = neighbour.map(|(id, _)| id.clone());
+        with_selected(app, |channel| channel.unread = false);
+    }
+    if app.channels.is_empty() && app.focus == Focus::Transcript {
+        app.focus = Focus::List;
+    }
+    save_now(app, effects);
+}
+
+/// Ends the program; what was not saved yet is.
+pub(super) fn quit(app: &mut App, effects: &mut Vec<Effect>) {
+    if app.save_due.is_some() {
+        save_now(app, effects);
+    }
+    effects.push(Effect::Quit);
+}
+
+/// The text of the compose box is replaced by another one.
+pub(super) fn set_draft(app: &mut App, text: String) {
+    app.draft = text;
+    app.draft_revision += 1;
+    save_later(app);
+}
+
+/// The next request's name.
+pub(super) fn next_request(app: &mut App) -> RequestId {
+    app.last_request += 1;
+    RequestId(app.last_request)
+}
+
+fn save_later(app: &mut App) {
+    app.save_due.get_or_insert(app.now.monotonic_ms + SAVE_DELAY_MS);
+}
+
+fn save_now(app: &mut App, effects: &mut Vec<Effect>) {
+    app.save_due = None;
+    effects.retain(|effect| !matches!(effect, Effect::Save(_)));
+    effects.push(Effect::Save(Box::new(app.saved_state())));
+}
+
+fn start(app: &mut App, effects: &mut Vec<Effect>) {
+    effects.push(Effect::NeedIds(ID_STOCK));
+    for channel in app.channels.values() {
+        effects.push(Effect::Watch {
+            channel: channel.id.clone(),
+            generation: channel.generation,
+        });
+    }
+    if app.channels.values().any(|channel| !channel.titled) {
+        effects.push(Effect::ListRuns);
+    }
+    with_selected(app, |channel| channel.unread = false);
+}
+
+fn tick(app: &mut App, before: Now, effects: &mut Vec<Effect>) {
+    let now = app.now;
+    if app
+        .notice
+        .as_ref()
+        .is_some_and(|notice| now.monotonic_ms >= notice.until())
+    {
+        app.notice = None;
+        app.revision += 1;
+    }
+    if app.save_due.is_some_and(|due| now.monotonic_ms >= due) {
+        save_now(app, effects);
+    }
+    let another_minute = before.unix_ms / 60_000 != now.unix_ms / 60_000;
+    let another_second = before.unix_ms / 1_000 != now.unix_ms / 1_000;
+    if another_minute || (another_second && app.shows_seconds()) {
+        app.revision += 1;
+    }
+}
+
+/// Takes a batch in; `false`: it was stale, nothing changed.
+fn feed(app: &mut App, id: &ChannelId, generation: u64, batch: FeedBatch) -> bool {
+    let now = app.now;
+    let looked_at = app.terminal_focused && app.selected.as_ref() == Some(id);
+    let Some(channel) = app.channels.get_mut(id) else {
+        return false;
+    };
+    if channel.generation != generation {
+        return false;
+    }
+    let news = match batch.items.last() {
+        Some(Item::Event { at: Some(at), .. }) => *at >= channel.watching_since,
+        Some(_) => true,
+        None => false,
+    };
+    if let Some(first) = first_event(&batch)
+        && let Some(prompt) = channel.prompt.take()
+        && !matches!(&first.kind, EventKind::Message(message) if message.kind != MessageKind::Bot)
+    {
+        // The hosted service does not send the prompt; what was typed here stands in for it.
+        let message = Message::new(MessageKind::User, prompt);
+        let item = Item::Event {
+            id: None,
+            at: None,
+            event: Event {
+                kind: EventKind::Message(Box::new(message)),
+                extra: Object::new(),
+            },
+            raw: bytes::Bytes::new(),
+        };
+        channel.transcript.apply(item, now.unix_ms);
+    }
+    for item in batch.items {
+        channel.transcript.apply(item, now.unix_ms);
+    }
+    if let Some(connection) = batch.connection {
+        channel.connection = connection;
+    }
+    channel.unread |= news && !looked_at;
+    if channel.scroll == Scroll::Tail {
+        channel.read_tokens = channel.tokens();
+    }
+    let mut renamed = false;
+    if !channel.titled
+        && let Some(title) = channel.transcript.title().map(str::to_owned)
+    {
+        renamed = channel.set_title(&title);
+    }
+    if renamed {
+        save_later(app);
+    }
+    dialogue::call_changed(app, id);
+    true
+}
+
+fn first_event(batch: &FeedBatch) -> Option<&Event> {
+    batch.items.iter().find_map(|item| match item {
+        Item::Event { event, .. } => Some(event),
+        _ => None,
+    })
+}
+
+fn server(app: &mut App, result: Result<Box<ServerInfo>, String>) {
+    match result {
+        Ok(info) => {
+            app.server.info = Some(*info);
+            app.server.state = ServerState::Ready;
+        }
+        Err(reason) => {
+            let since = match app.server.state {
+                ServerState::Unreachable { since, .. } => since,
+                ServerState::Starting | ServerState::Ready => app.now.unix_ms,
+            };
+            app.server.state = ServerState::Unreachable { reason, since };
+        }
+    }
+}
+
+fn submit(app: &mut App, text: String, effects: &mut Vec<Effect>) {
+    if text.trim().is_empty() {
+        say(app, "Type a prompt first; Enter sends it".to_owned());
+        return;
+    }
+    set_draft(app, String::new());
+    // Where one pane shows at a time, that is now the new run's transcript.
+    app.focus_before_compose = Focus::Transcript;
+    dispatch(app, text, effects);
+}
+
+fn dispatch(app: &mut App, prompt: String, effects: &mut Vec<Effect>) {
+    let Some(id) = app.fresh_ids.pop() else {
+        // The loop brings ids at once; until then the prompt waits here.
+        app.unsent.push(prompt);
+        effects.push(Effect::NeedIds(ID_STOCK));
+        return;
+    };
+    let request = next_request(app);
+    // Watched before it is dispatched: nothing of the run is missed.
+    watch(app, &id, effects);
+    if let Some(channel) = app.channels.get_mut(&id) {
+        channel.set_title(&prompt);
+        channel.prompt = Some(prompt.clone());
+        channel.dispatching = true;
+    }
+    effects.push(Effect::Dispatch {
+        request,
+        channel: id.clone(),
+        body: Box::new(DispatchRequest {
+            channel_id: Some(id.clone()),
+            complete: CompleteRequest::prompt(prompt.clone()),
+        }),
+    });
+    app.dispatches.push((request, id, prompt));
+    save_now(app, effects);
+    if app.fresh_ids.len() < ID_STOCK / 2 {
+        effects.push(Effect::NeedIds(ID_STOCK));
+    }
+}
+
+fn dispatched(
+    app: &mut App,
+    request: RequestId,
+    id: &ChannelId,
+    result: Result<(), String>,
+    effects: &mut Vec<Effect>,
+) {
+    let Some(at) = app.dispatches.iter().position(|(of, ..)| *of == request) else {
+        return;
+    };
+    let (_, _, prompt) = app.dispatches.swap_remove(at);
+    match result {
+        Ok(()) => {
+            if let Some(channel) = app.channels.get_mut(id) {
+                channel.dispatching = false;
+            }
+        }
+        Err(reason) => {
+            unwatch(app, id, effects);
+            let draft = if app.draft.trim().is_empty() {
+                prompt
+            } else {
+                format!("{prompt}\n\n{}", app.draft)
+            };
+            set_draft(app, draft);
+            complain(app, format!("Not sent: {reason}. The prompt is back in the box"));
+        }
+    }
+}
+
+fn scroll_to(app: &mut App, scroll: Scroll) {
+    with_selected(app, |channel| {
+        if channel.scroll == Scroll::Tail || scroll == Scroll::Tail {
+            channel.read_tokens = channel.tokens();
+        }
+        channel.scroll = scroll;
+    });
+}
+
+fn take_titles(app: &mut App, runs: Vec<RunSummary>) {
+    let mut renamed = false;
+    for run in runs {
+        if let Some(channel) = app.channels.get_mut(&run.channel_id)
+            && !channel.titled
+        {
+            renamed |= channel.set_title(&run.title);
+        }
+    }
+    if renamed {
+        save_later(app);
+    }
+}

@@ -1,0 +1,226 @@
+//! Streaming answers: a subscription's lines, a completion's events.
+//!
+//! It decodes lines, watches for silence, and hands over what came together at once. It neither
+//! reconnects nor decides what a line means for a run.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use reqwest::Response;
+
+use super::endpoint::Endpoint;
+use super::error::ClientError;
+use crate::wire::jsonl::LineError;
+use crate::wire::surrogate::SurrogateJoiner;
+use crate::wire::{Event, LineDecoder, SubscriptionLine};
+
+/// About how many bytes are decoded before what they hold is handed over.
+const BATCH_BYTES: usize = 256 * 1024;
+
+/// The bytes of an answer as lines; keeps watch over its silence.
+struct Lines {
+    endpoint: Endpoint,
+    response: Option<Response>,
+    decoder: LineDecoder,
+    idle: Duration,
+}
+
+impl Lines {
+    /// Waits for the next bytes and takes all that are there. `false`: the stream is at its end.
+    ///
+    /// It can be dropped while it waits: nothing is lost.
+    async fn fill(&mut self) -> Result<bool, ClientError> {
+        let Some(response) = &mut self.response else {
+            return Ok(false);
+        };
+        let Ok(first) = tokio::time::timeout(self.idle, response.chunk()).await else {
+            self.response = None;
+            return Err(ClientError::Timeout {
+                server: self.endpoint.name().to_owned(),
+                what: "sign of life",
+                after: self.idle,
+            });
+        };
+        let mut taken = 0;
+        let mut next = Some(first);
+        while let Some(chunk) = next {
+            match chunk {
+                Ok(Some(chunk)) => {
+                    taken += chunk.len();
+                    self.decoder.push(&chunk);
+                }
+                Ok(None) => {
+                    self.response = None;
+                    return Ok(taken > 0);
+                }
+                Err(error) => {
+                    self.response = None;
+                    return Err(ClientError::from_transport(
+                        &self.endpoint,
+                        &error,
+                        "sign of life",
+                        self.idle,
+                    ));
+                }
+            }
+            next = if taken < BATCH_BYTES {
+                response.chunk().now_or_never()
+            } else {
+                None
+            };
+        }
+        Ok(true)
+    }
+}
+
+/// One line of a subscription: as it came, and what was understood of it.
+#[derive(Debug)]
+pub struct ReceivedLine {
+    /// The line as it came, byte for byte, without its line break.
+    pub raw: Bytes,
+    /// What it says; an error for a line that cannot be read.
+    pub line: Result<SubscriptionLine, LineError>,
+}
+
+/// An open subscription.
+pub struct Subscription {
+    lines: Lines,
+    joiner: SurrogateJoiner,
+    failure: Option<ClientError>,
+}
+
+impl Subscription {
+    pub(super) fn new(endpoint: Endpoint, response: Response, idle: Duration) -> Self {
+        Self {
+            lines: Lines {
+                endpoint,
+                response: Some(response),
+                decoder: LineDecoder::default(),
+                idle,
+            },
+            joiner: SurrogateJoiner::default(),
+            failure: None,
+        }
+    }
+
+    /// The same subscription with another bound on its silence.
+    #[must_use]
+    pub fn with_idle_timeout(mut self, idle: Duration) -> Self {
+        self.lines.idle = idle;
+        self
+    }
+
+    /// The lines that came since the last call, at least one; `None` when the server ended the stream.
+    ///
+    /// Heartbeats keep it alive and are no lines. It can be dropped while it waits: nothing is lost.
+    /// Half a line at the end of the stream is dropped; a new subscription brings it whole.
+    ///
+    /// # Errors
+    /// Silence for longer than the idle timeout, or a broken connection. The stream is over then.
+    pub async fn next(&mut self) -> Option<Result<Vec<ReceivedLine>, ClientError>> {
+        if let Some(error) = self.failure.take() {
+            return Some(Err(error));
+        }
+        loop {
+            let (more, failure) = match self.lines.fill().await {
+                Ok(more) => (more, None),
+                Err(error) => (false, Some(error)),
+            };
+            let mut lines = Vec::new();
+            while let Some(line) = self.lines.decoder.next_line() {
+                lines.push(self.receive(line));
+            }
+            if !more && failure.is_none() {
+                // A whole object that only lacks its line break counts.
+                let last = self.lines.decoder.finish().map(|line| self.receive(line));
+                lines.extend(last.filter(|last| last.line.is_ok()));
+            }
+            match (lines.is_empty(), failure) {
+                (false, failure) => {
+                    self.failure = failure;
+                    return Some(Ok(lines));
+                }
+                (true, Some(error)) => return Some(Err(error)),
+                (true, None) if !more => return None,
+                (true, None) => {}
+            }
+        }
+    }
+
+    fn receive(&mut self, line: Result<Bytes, LineError>) -> ReceivedLine {
+        match line {
+            Ok(raw) => ReceivedLine {
+                line: SubscriptionLine::parse(&self.joiner.repair(&raw)),
+                raw,
+            },
+            Err(error) => ReceivedLine {
+                raw: Bytes::new(),
+                line: Err(error),
+            },
+        }
+    }
+}
+
+/// The events of a completion.
+pub struct EventStream {
+    lines: Lines,
+    joiner: SurrogateJoiner,
+    over: bool,
+    failure: Option<ClientError>,
+}
+
+impl EventStream {
+    pub(super) fn new(endpoint: Endpoint, response: Response, idle: Duration) -> Self {
+        Self {
+            lines: Lines {
+                endpoint,
+                response: Some(response),
+                decoder: LineDecoder::default(),
+                idle,
+            },
+            joiner: SurrogateJoiner::default(),
+            over: false,
+            failure: None,
+        }
+    }
+
+    /// The next event with its line as it came; `None` after the event that ends the run.
+    ///
+    /// # Errors
+    /// [`ClientError::BadAnswer`] for a line that is no event (the next call goes on after it); anything
+    /// else ends the stream, also a stream that ends before its run does.
+    pub async fn next(&mut self) -> Option<Result<(Event, Bytes), ClientError>> {
+        while !self.over {
+            let line = match self.lines.decoder.next_line() {
+                Some(line) => line,
+                None if self.lines.response.is_some() && self.failure.is_none() => {
+                    self.failure = self.lines.fill().await.err();
+                    continue;
+                }
+                None => match (self.failure.take(), self.lines.decoder.finish()) {
+                    (None, Some(line)) => line,
+                    (failure, _) => {
+                        self.over = true;
+                        return Some(Err(failure.unwrap_or_else(|| ClientError::Lost {
+                            server: self.lines.endpoint.name().to_owned(),
+                            reason: "the stream ended before the run did".to_owned(),
+                        })));
+                    }
+                },
+            };
+            return Some(self.read(line));
+        }
+        None
+    }
+
+    fn read(&mut self, line: Result<Bytes, LineError>) -> Result<(Event, Bytes), ClientError> {
+        let bad = |reason: String| ClientError::bad_answer(&self.lines.endpoint, reason);
+        let raw = line.map_err(|error| bad(error.to_string()))?;
+        let repaired = self.joiner.repair(&raw);
+        let event: Event = serde_json::from_slice(&repaired)
+            .map_err(|error| bad(format!("a line of the stream is no event ({error})")))?;
+        self.over = event.kind.ends_run();
+        Ok((event, raw))
+    }
+}

@@ -1,0 +1,314 @@
+//! A conversation as models take it: the request's messages and what the run adds.
+//!
+//! It keeps one promise that models insist on: every function call is followed by its result. It runs nothing.
+
+use std::collections::HashSet;
+
+use serde_json::{Value, json};
+
+use crate::llm::{Arguments, ChatMessage, ToolCall};
+use crate::wire::event::{Activity, ActivityKind};
+use crate::wire::{CompleteRequest, Message, MessageKind};
+
+/// The conversation so far.
+#[derive(Debug, Default)]
+pub(super) struct Chat {
+    messages: Vec<ChatMessage>,
+    /// Calls without a result yet: id and name, in their order.
+    open: Vec<(String, String)>,
+    /// The ids of all calls, so that none is used twice.
+    ids: HashSet<String>,
+}
+
+impl Chat {
+    /// The conversation of a request.
+    pub(super) fn new(request: &CompleteRequest) -> Self {
+        let mut chat = Self::default();
+        let extension = request
+            .extensions
+            .as_ref()
+            .and_then(|extensions| extensions.get("backstory")?.as_str());
+        // Many models take what tells them who they are only at the very beginning, in one piece.
+        let stored = request
+            .messages
+            .iter()
+            .filter(|message| message.kind == MessageKind::Backstory);
+        let backstory = request
+            .backstory
+            .as_deref()
+            .into_iter()
+            .chain(extension)
+            .chain(stored.map(|message| message.text.as_str()))
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .collect::<Vec<_>>()
+            .join("\n\n");
+        if !backstory.is_empty() {
+            chat.messages.push(ChatMessage::System(backstory));
+        }
+        for message in &request.messages {
+            chat.take(message);
+        }
+        chat
+    }
+
+    /// The whole conversation; calls that nobody answered get a result that says so.
+    pub(super) fn messages(&mut self) -> Vec<ChatMessage> {
+        self.close();
+        self.messages.clone()
+    }
+
+    /// An id for a call that no earlier call has.
+    pub(super) fn fresh_id(&mut self, wanted: &str) -> String {
+        let mut id = wanted.to_owned();
+        let mut number = self.ids.len();
+        while id.is_empty() || !self.ids.insert(id.clone()) {
+            number += 1;
+            id = if wanted.is_empty() {
+                format!("call_{number}")
+            } else {
+                format!("{wanted}_{number}")
+            };
+        }
+        id
+    }
+
+    /// What the model said and called. The calls' ids come from [`Self::fresh_id`].
+    pub(super) fn assistant(&mut self, text: &str, calls: &[ToolCall]) {
+        self.close();
+        if text.is_empty() && calls.is_empty() {
+            return;
+        }
+        self.messages.push(ChatMessage::Assistant {
+            text: text.to_owned(),
+            calls: calls.to_vec(),
+        });
+        self.open
+            .extend(calls.iter().map(|call| (call.id.clone(), call.name.clone())));
+    }
+
+    /// What a call gave.
+    pub(super) fn result(&mut self, id: &str, result: &Value) {
+        self.open.retain(|(open, _)| open != id);
+        self.messages.push(ChatMessage::Tool {
+            id: id.to_owned(),
+            content: content(result),
+        });
+    }
+
+    /// What the run says in the person's place.
+    pub(super) fn user(&mut self, text: &str) {
+        self.close();
+        self.messages.push(ChatMessage::User(text.to_owned()));
+    }
+
+    fn take(&mut self, message: &Message) {
+        let text = message.text.as_str();
+        match &message.kind {
+            MessageKind::Activity => {
+                if let Some(activity) = message.activity() {
+                    self.take_activity(&activity);
+                }
+            }
+            // The backstory stands at the beginning; the rest is for people.
+            MessageKind::Backstory | MessageKind::Reasoning | MessageKind::Checkpoint | MessageKind::Other(_) => {}
+            _ if text.is_empty() => {}
+            MessageKind::User => self.user(text),
+            MessageKind::Bot => self.assistant(text, &[]),
+            MessageKind::Context => {
+                self.close();
+                self.messages.push(ChatMessage::System(format!("Context:\n{text}")));
+            }
+            MessageKind::Instruction => {
+                self.close();
+                self.messages.push(ChatMessage::System(text.to_owned()));
+            }
+        }
+    }
+
+    fn take_activity(&mut self, activity: &Activity) {
+        let function = &activity.function;
+        let id = activity.extra.get("id").and_then(Value::as_str).unwrap_or("");
+        match activity.kind {
+            ActivityKind::Request => self.request(id, &function.name, &function.arguments),
+            ActivityKind::Response => {
+                let by_id = self.open.iter().find(|(open, _)| !id.is_empty() && open == id);
+                let found = by_id.or_else(|| self.open.iter().find(|(_, name)| *name == function.name));
+                let id = match found {
+                    Some((id, _)) => id.clone(),
+                    // Its request was not kept: it is put in front of it.
+                    None => {
+                        self.request(id, &function.name, &function.arguments);
+                        self.open.last().map(|(id, _)| id.clone()).unwrap_or_default()
+                    }
+                };
+                self.result(&id, function.result.as_ref().unwrap_or(&Value::Null));
+            }
+            ActivityKind::Trigger => {
+                let happened = json!({"event": function.name, "arguments": function.arguments});
+                self.user(&happened.to_string());
+            }
+        }
+    }
+
+    /// A call of the conversation so far. Calls that follow each other belong to one answer of the model.
+    fn request(&mut self, id: &str, name: &str, arguments: &Value) {
+        let id = self.fresh_id(id);
+        let call = ToolCall {
+            id: id.clone(),
+            name: name.to_owned(),
+            arguments: match arguments {
+                Value::Null => Arguments::Json(json!({})),
+                other => Arguments::Json(other.clone()),
+            },
+        };
+        if let Some(ChatMessage::Assistant { calls, .. }) = self.messages.last_mut() {
+            calls.push(call);
+        } else {
+            self.close();
+            self.messages.push(ChatMessage::Assistant {
+                text: String::new(),
+                calls: vec![call],
+            });
+        }
+        self.open.push((id, name.to_owned()));
+    }
+
+    fn close(&mut self) {
+        for (id, _) in std::mem::take(&mut self.open) {
+            self.messages.push(ChatMessage::Tool {
+                id,
+                content: content(&json!({"error": "nobody answered this call"})),
+            });
+        }
+    }
+}
+
+/// A result as models read it: a text as it is, everything else as JSON.
+fn content(result: &Value) -> String {
+    match result {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::ChatMessage::{Assistant, System, Tool, User};
+
+    fn chat(request: Value) -> Vec<ChatMessage> {
+        Chat::new(&serde_json::from_value(request).expect("a request")).messages()
+    }
+
+    fn activity(kind: &str, name: &str, id: Option<&str>, result: Option<Value>) -> Value {
+        let mut activity = json!({"type": kind, "function": {"name": name, "arguments": {"a": 1}}});
+        if let Some(id) = id {
+            activity["id"] = json!(id);
+        }
+        if let Some(result) = result {
+            activity["function"]["result"] = result;
+        }
+        json!({"type": "activity", "text": "", "meta": {"activity": activity}})
+    }
+
+    fn call(id: &str, name: &str) -> ToolCall {
+        ToolCall {
+            id: id.into(),
+            name: name.into(),
+            arguments: Arguments::Json(json!({"a": 1})),
+        }
+    }
+
+    fn tool(id: &str, content: &str) -> ChatMessage {
+        Tool {
+            id: id.into(),
+            content: content.into(),
+        }
+    }
+
+    #[test]
+    fn every_kind_of_message_has_its_place() {
+        let got = chat(json!({
+            "backstory": "You are kind.",
+            "extensions": {"backstory": "And brief."},
+            "messages": [
+                {"type": "user", "text": "one"},
+                {"type": "reasoning", "text": "hidden"},
+                {"type": "bot", "text": "two"},
+                {"type": "context", "text": "ctx"},
+                {"type": "instruction", "text": "do"},
+                {"type": "backstory", "text": "And wise."},
+                {"type": "checkpoint", "text": "c"},
+                {"type": "new kind", "text": "?"},
+                {"type": "user", "text": "three"},
+            ],
+        }));
+        let two = Assistant {
+            text: "two".into(),
+            calls: Vec::new(),
+        };
+        assert_eq!(
+            got,
+            [
+                System("You are kind.\n\nAnd brief.\n\nAnd wise.".into()),
+                User("one".into()),
+                two,
+                System("Context:\nctx".into()),
+                System("do".into()),
+                User("three".into()),
+            ]
+        );
+    }
+
+    #[test]
+    fn calls_find_their_results() {
+        let got = chat(json!({"messages": [
+            {"type": "user", "text": "go"},
+            {"type": "bot", "text": "I look."},
+            activity("request", "f", Some("x"), None),
+            activity("request", "g", None, None),
+            activity("response", "g", None, Some(json!("two"))),
+            activity("response", "f", Some("x"), Some(json!({"n": 1}))),
+            activity("response", "h", None, Some(json!(3))),
+        ]}));
+        let looked = Assistant {
+            text: "I look.".into(),
+            calls: vec![call("x", "f"), call("call_2", "g")],
+        };
+        let made_up = Assistant {
+            text: String::new(),
+            calls: vec![call("call_3", "h")],
+        };
+        assert_eq!(
+            got,
+            [
+                User("go".into()),
+                looked,
+                tool("call_2", "two"),
+                tool("x", "{\"n\":1}"),
+                made_up,
+                tool("call_3", "3")
+            ]
+        );
+    }
+
+    #[test]
+    fn a_call_that_nobody_answered_is_closed() {
+        let got = chat(json!({"messages": [
+            activity("request", "f", Some("x"), None),
+            {"type": "user", "text": "never mind"},
+        ]}));
+        assert_eq!(got[1], tool("x", "{\"error\":\"nobody answered this call\"}"));
+        assert_eq!(got[2], User("never mind".into()));
+    }
+
+    #[test]
+    fn ids_are_used_once() {
+        let mut chat = Chat::default();
+        let ids: Vec<String> = ["a", "a", "", "", "a"].iter().map(|id| chat.fresh_id(id)).collect();
+        let unique: HashSet<&String> = ids.iter().collect();
+        assert_eq!(unique.len(), ids.len(), "{ids:?}");
+        assert_eq!(ids[0], "a");
+    }
+}

@@ -1,0 +1,167 @@
+//! The functions of a run: where a call's result comes from, and what a published answer means.
+//!
+//! It decides and emits nothing; `run` waits and tells.
+
+use serde_json::{Value, json};
+
+use crate::llm::{Arguments, Model, Tool, ToolCall};
+use crate::wire::request::{Function, FunctionResult};
+use crate::wire::{ChannelId, CompleteRequest};
+
+/// What becomes of a call.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Source {
+    /// The result is known.
+    Known(Value),
+    /// It comes on a channel.
+    Channel(ChannelId),
+    /// The run's caller handles it.
+    Caller,
+}
+
+/// The functions of a request, or what the model itself offers when it brings none; channels that are missing there
+/// are minted.
+pub(super) fn of(request: &CompleteRequest, model: &dyn Model) -> Vec<Function> {
+    if !request.functions.is_empty() {
+        return request.functions.clone();
+    }
+    let mut functions = model.builtin_functions();
+    functions.retain_mut(|function| {
+        let Some(FunctionResult { data: None, channel }) = &mut function.result else {
+            return true;
+        };
+        if channel.is_none() {
+            *channel = mint();
+        }
+        channel.is_some()
+    });
+    functions
+}
+
+/// A new channel; `None` if the machine has no random numbers, which a secret cannot do without.
+fn mint() -> Option<ChannelId> {
+    let mut bytes = [0; 18];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(ChannelId::from_random(bytes))
+}
+
+/// The functions as models take them.
+pub(super) fn tools(functions: &[Function]) -> Vec<Tool> {
+    functions
+        .iter()
+        .map(|function| Tool {
+            name: function.name.clone(),
+            description: function.description.clone(),
+            parameters: function.parameters.clone(),
+        })
+        .collect()
+}
+
+/// Where a call's result comes from. What the model got wrong is a result too, so that it can do better.
+pub(super) fn source(functions: &[Function], call: &ToolCall) -> Source {
+    let Some(function) = functions.iter().find(|function| function.name == call.name) else {
+        let names: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
+        let there = if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        };
+        return Source::Known(failure(&format!(
+            "there is no function {:?}; there are: {there}",
+            call.name
+        )));
+    };
+    match &call.arguments {
+        Arguments::Json(Value::Object(_)) => {}
+        Arguments::Json(_) => return Source::Known(failure("the arguments have to be a JSON object; call it again")),
+        Arguments::Raw(_) => return Source::Known(failure("the arguments are not valid JSON; call it again")),
+    }
+    match &function.result {
+        Some(FunctionResult {
+            channel: Some(channel), ..
+        }) => Source::Channel(channel.clone()),
+        Some(FunctionResult { data: Some(data), .. }) => Source::Known(data.clone()),
+        _ => Source::Caller,
+    }
+}
+
+/// A result that tells the model what went wrong.
+pub(super) fn failure(text: &str) -> Value {
+    json!({"error": text})
+}
+
+/// What a published message means (PROTOCOL, "Functions"): the result, and who gave it.
+pub(super) fn answer(message: &Value) -> (Value, Option<String>) {
+    let parsed = match message {
+        Value::String(text) => serde_json::from_str(text).unwrap_or_else(|_| message.clone()),
+        other => other.clone(),
+    };
+    let Value::Object(fields) = &parsed else {
+        return (parsed, None);
+    };
+    let from = fields.get("from").and_then(Value::as_str).map(str::to_owned);
+    let result = match (fields.get("error"), fields.get("data")) {
+        (Some(error), _) if !error.is_null() => json!({"error": error}),
+        (_, Some(data)) => data.clone(),
+        _ => parsed.clone(),
+    };
+    (result, from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::llm::Demo;
+
+    #[test]
+    fn answers_mean_what_the_protocol_says() {
+        for (message, result, from) in [
+            (json!({"data": 1, "from": "laptop-2"}), json!(1), Some("laptop-2")),
+            (json!({"data": null}), json!(null), None),
+            (json!({"error": "no", "from": "x"}), json!({"error": "no"}), Some("x")),
+            (json!({"error": null, "data": 2}), json!(2), None),
+            (json!({"approved": true}), json!({"approved": true}), None),
+            (json!("{\"data\": [1]}"), json!([1]), None),
+            (json!("42"), json!(42), None),
+            (json!("yes"), json!("yes"), None),
+            (json!([1]), json!([1]), None),
+            (json!(true), json!(true), None),
+        ] {
+            assert_eq!(answer(&message), (result, from.map(str::to_owned)), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_call_knows_where_its_result_comes_from() {
+        let functions: Vec<Function> = serde_json::from_value(json!([
+            {"name": "data", "description": "", "result": {"data": null}},
+            {"name": "both", "description": "", "result": {"data": 1, "channel": "0123456789abcdef"}},
+            {"name": "caller", "description": ""},
+        ]))
+        .expect("functions");
+        let call = |name: &str, arguments: &str| ToolCall {
+            id: "a".into(),
+            name: name.into(),
+            arguments: Arguments::parse(arguments),
+        };
+        let channel = ChannelId::parse("0123456789abcdef").expect("an id");
+        assert_eq!(source(&functions, &call("data", "")), Source::Known(Value::Null));
+        assert_eq!(source(&functions, &call("both", "{}")), Source::Channel(channel));
+        assert_eq!(source(&functions, &call("caller", "{}")), Source::Caller);
+        for wrong in [call("nobody", "{}"), call("data", "{oops"), call("caller", "[1]")] {
+            let Source::Known(result) = source(&functions, &wrong) else {
+                panic!("{wrong:?} is answered at once");
+            };
+            assert!(result.get("error").is_some(), "{result}");
+        }
+    }
+
+    #[test]
+    fn the_models_own_functions_get_a_channel() {
+        let request = CompleteRequest::prompt("deploy");
+        let channel = |functions: &[Function]| functions[0].result.as_ref().and_then(|result| result.channel.clone());
+        let first = channel(&of(&request, &Demo::default())).expect("a channel");
+        let second = channel(&of(&request, &Demo::default())).expect("a channel");
+        assert_ne!(first, second);
+    }
+}

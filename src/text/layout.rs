@@ -1,0 +1,430 @@
+//! The rows of one block: kept, and extended when its text grows.
+//!
+//! A text is cut into units (`markdown`) or lines. All but the last are final: they are read and broken once. The
+//! work of an update is that of the last unit and of what is new, however long the text is: a unit that grows past
+//! a limit is cut. It does not colour, fold or scroll.
+
+use super::fence::Fence;
+use super::lines::{Line, Piece, Shape};
+use super::markdown::{self, UnitKind};
+use super::width::boundary;
+use super::wrap::wrap;
+use super::{Role, Row, sanitise_line};
+
+/// How much of a text is cut into units at once, in bytes.
+const WINDOW: usize = 256 * 1024;
+/// A paragraph, or a line of code, that is longer is laid out in parts, in bytes.
+const LONGEST_PART: usize = 8 * 1024;
+/// The same for a list's item, a table, a quotation.
+const LONGEST_NESTED: usize = 64 * 1024;
+/// Places and bytes that are compared to see whether a text only grew.
+const SAMPLES: usize = 16;
+const SAMPLE: usize = 16;
+
+/// How a text is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// As markdown.
+    #[default]
+    Markdown,
+    /// As it is, line by line, broken between words.
+    Plain,
+    /// As code: line by line, broken anywhere.
+    Code,
+}
+
+/// The rows of one block at one width.
+///
+/// The cache's key is revision and width; its invariant: the first `stable_rows` rows are those of the first
+/// `stable` bytes of the source and never change while the source only grows.
+#[derive(Debug, Default)]
+pub struct BlockRows {
+    format: Format,
+    revision: Option<u64>,
+    width: u16,
+    rows: Vec<Row>,
+    stable: usize,
+    stable_rows: usize,
+    fence: Option<Fence>,
+    previous: Previous,
+    length: usize,
+    samples: Vec<(usize, [u8; SAMPLE])>,
+}
+
+/// What stands above the next unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Previous {
+    #[default]
+    Nothing,
+    Block,
+    Item,
+    /// The first part of a unit that was cut.
+    Part,
+}
+
+impl BlockRows {
+    /// No rows yet.
+    #[must_use]
+    pub fn new(format: Format) -> Self {
+        Self {
+            format,
+            ..Self::default()
+        }
+    }
+
+    /// Brings the rows up to date with a text, its revision and a width in columns (2 at least).
+    ///
+    /// Free when neither revision nor width changed; when the text only grew, the work is that of the new part.
+    pub fn update(&mut self, source: &str, revision: u64, width: u16) {
+        if self.revision == Some(revision) && self.width == width {
+            return;
+        }
+        if self.width != width || !self.only_grew(source) {
+            *self = Self {
+                format: self.format,
+                width,
+                ..Self::default()
+            };
+        }
+        self.revision = Some(revision);
+        self.rows.truncate(self.stable_rows);
+        match self.format {
+            Format::Markdown => self.markdown(source),
+            Format::Plain | Format::Code => self.lines(source),
+        }
+        self.remember(source);
+    }
+
+    /// The rows, from the top.
+    #[must_use]
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// How many rows from the top are final while the text only grows.
+    #[must_use]
+    pub fn stable_len(&self) -> usize {
+        self.stable_rows
+    }
+
+    /// The row that holds this byte of the source: the last one that begins at or before it.
+    #[must_use]
+    pub fn row_at(&self, offset: usize) -> usize {
+        self.rows
+            .partition_point(|row| row.source_offset <= offset)
+            .saturating_sub(1)
+    }
+
+    /// Whether the text begins with the one before, as far as samples tell.
+    fn only_grew(&self, source: &str) -> bool {
+        source.len() >= self.length
+            && source.is_char_boundary(self.stable)
+            && self
+                .samples
+                .iter()
+                .all(|(at, bytes)| source.as_bytes().get(*at..at + SAMPLE) == Some(&bytes[..]))
+    }
+
+    fn remember(&mut self, source: &str) {
+        let bytes = source.as_bytes();
+        self.length = bytes.len();
+        self.samples.clear();
+        let last = bytes.len().saturating_sub(SAMPLE);
+        for index in 0..=SAMPLES {
+            let at = last / SAMPLES * index;
+            let at = if index == SAMPLES { last } else { at };
+            if let Some(sample) = bytes.get(at..at + SAMPLE).and_then(|sample| sample.try_into().ok()) {
+                self.samples.push((at, sample));
+            } else {
+                // Too short to sample: a short text is laid out anew.
+                self.samples.clear();
+                self.length = usize::MAX;
+                return;
+            }
+        }
+    }
+
+    fn markdown(&mut self, source: &str) {
+        loop {
+            if let Some(fence) = self.fence {
+                self.fence_lines(source, fence);
+                if self.fence.is_some() {
+                    return;
+                }
+            }
+            if !self.settle(source) {
+                return;
+            }
+        }
+    }
+
+    /// Lays out the units of the next window and makes all but the last final; false when there is no more to do.
+    fn settle(&mut self, source: &str) -> bool {
+        let (window, whole) = window(&source[self.stable..]);
+        let base = self.stable;
+        let units = markdown::units(window);
+        // The unit that may still change: the last whose first line is complete, so that it cannot turn out to
+        // belong to the one before.
+        let open = units
+            .iter()
+            .rposition(|unit| has_break(&window[unit.start..]))
+            .unwrap_or(0);
+        for (index, unit) in units.iter().enumerate().take(open) {
+            let end = units.get(index + 1).map_or(window.len(), |next| next.start);
+            if base + unit.start < self.stable {
+                // The fence before was read differently: look again from its end.
+                return true;
+            }
+            if self.cut(source, base + unit.start, base + end, unit.kind) {
+                return true;
+            }
+            if unit.kind == UnitKind::Fence && self.open_fence(source, base + unit.start) {
+                if let Some(fence) = self.fence {
+                    self.fence_lines(source, fence);
+                }
+                if self.fence.is_some() {
+                    return false;
+                }
+                continue;
+            }
+            self.unit(source, base + unit.start, base + end, unit.kind);
+            self.make_stable(base + end);
+        }
+        let Some(unit) = units.get(open) else {
+            if window.len() > LONGEST_PART {
+                let end = base + line_end_before(window, window.len());
+                self.make_stable(end);
+                return end > base;
+            }
+            return false;
+        };
+        let start = base + unit.start;
+        if start < self.stable {
+            return true;
+        }
+        if unit.kind == UnitKind::Fence && has_break(&window[unit.start..]) && self.open_fence(source, start) {
+            return true;
+        }
+        let end = units.get(open + 1).map_or(window.len(), |next| next.start);
+        if self.cut(source, start, base + end, unit.kind) {
+            return true;
+        }
+        if !whole {
+            self.unit(source, start, base + end, unit.kind);
+            self.make_stable(base + end);
+            return true;
+        }
+        // The tail: shown, not final.
+        let previous = self.previous;
+        for (index, unit) in units.iter().enumerate().skip(open) {
+            let end = units.get(index + 1).map_or(window.len(), |next| next.start);
+            self.unit(source, base + unit.start, base + end, unit.kind);
+        }
+        self.previous = previous;
+        false
+    }
+
+    /// Cuts a unit that is too long to be laid out with every token; true when it did.
+    fn cut(&mut self, source: &str, start: usize, end: usize, kind: UnitKind) -> bool {
+        let unit = &source[start..end];
+        let nested = kind == UnitKind::Item || unit.starts_with(['|', '>', ' ', '<']);
+        let longest = if nested { LONGEST_NESTED } else { LONGEST_PART };
+        if unit.len() <= longest || kind == UnitKind::Fence {
+            return false;
+        }
+        let end = start + line_end_before(unit, longest);
+        self.unit(source, start, end, UnitKind::Block);
+        self.make_stable(end);
+        self.previous = Previous::Part;
+        true
+    }
+
+    fn make_stable(&mut self, end: usize) {
+        self.stable = end;
+        self.stable_rows = self.rows.len();
+    }
+
+    fn unit(&mut self, source: &str, start: usize, end: usize, kind: UnitKind) {
+        let current = if kind == UnitKind::Item {
+            Previous::Item
+        } else {
+            Previous::Block
+        };
+        self.separate(source, start, current);
+        for line in markdown::read(&source[start..end], start) {
+            self.push(&line, end);
+        }
+    }
+
+    /// A blank row between two units; between two items only where the source has one.
+    fn separate(&mut self, source: &str, start: usize, current: Previous) {
+        let blank = match (self.previous, current) {
+            (Previous::Nothing | Previous::Part, _) => false,
+            (Previous::Item, Previous::Item) => markdown::blank_before(source, start),
+            _ => true,
+        };
+        if blank {
+            self.rows.push(Row {
+                source_offset: start,
+                ..Row::default()
+            });
+        }
+        self.previous = current;
+    }
+
+    /// Breaks a line into rows. `end` is where its source ends: signs may be longer than what they stand for, and
+    /// no row begins beyond it.
+    fn push(&mut self, line: &Line, end: usize) {
+        let from = self.rows.len();
+        wrap(line, usize::from(self.width), &mut self.rows);
+        let mut least = from.checked_sub(1).map_or(0, |last| self.rows[last].source_offset);
+        for row in &mut self.rows[from..] {
+            row.source_offset = row.source_offset.min(end).max(least);
+            least = row.source_offset;
+        }
+    }
+
+    /// Begins a fenced code block at a complete line; false if it is none.
+    fn open_fence(&mut self, source: &str, start: usize) -> bool {
+        let Some((line, next)) = next_line(&source[start..]) else {
+            return false;
+        };
+        let Some((fence, info)) = Fence::open(line) else {
+            return false;
+        };
+        self.separate(source, start, Previous::Block);
+        if !info.is_empty() {
+            let piece = piece(info, Role::CodeInfo, start);
+            self.push(&plain_line(Shape::Words(vec![piece]), start), start + next);
+        }
+        self.make_stable(start + next);
+        self.fence = Some(fence);
+        true
+    }
+
+    fn fence_lines(&mut self, source: &str, fence: Fence) {
+        loop {
+            let rest = &source[self.stable..];
+            let (line, next) = match next_part(rest) {
+                Some(part) => part,
+                None => break,
+            };
+            if fence.is_closed_by(line) && has_break(&rest[..next]) {
+                self.fence = None;
+                self.make_stable(self.stable + next);
+                return;
+            }
+            self.code_line(fence.content(line), self.stable);
+            self.make_stable(self.stable + next);
+        }
+        let rest = source[self.stable..].trim_end_matches('\r');
+        if !rest.is_empty() && !fence.is_closed_by(rest) {
+            self.code_line(fence.content(rest), self.stable);
+        }
+    }
+
+    fn code_line(&mut self, line: &str, offset: usize) {
+        let pieces = if line.is_empty() {
+            Vec::new()
+        } else {
+            vec![piece(line, Role::CodeBlock, offset)]
+        };
+        self.push(&plain_line(Shape::Code(pieces), offset), offset + line.len());
+    }
+
+    fn lines(&mut self, source: &str) {
+        while let Some((line, next)) = next_part(&source[self.stable..]) {
+            self.text_line(line, self.stable);
+            self.make_stable(self.stable + next);
+        }
+        let rest = source[self.stable..].trim_end_matches('\r');
+        if !rest.is_empty() {
+            self.text_line(rest, self.stable);
+        }
+    }
+
+    fn text_line(&mut self, line: &str, offset: usize) {
+        if self.format == Format::Code {
+            return self.code_line(line, offset);
+        }
+        let pieces = if line.is_empty() {
+            Vec::new()
+        } else {
+            vec![piece(line, Role::Plain, offset)]
+        };
+        self.push(&plain_line(Shape::Words(pieces), offset), offset + line.len());
+    }
+}
+
+fn piece(text: &str, role: Role, offset: usize) -> Piece {
+    Piece {
+        text: sanitise_line(text).into_owned(),
+        role,
+        offset,
+    }
+}
+
+fn plain_line(shape: Shape, offset: usize) -> Line {
+    Line {
+        first: Vec::new(),
+        rest: Vec::new(),
+        shape,
+        offset,
+    }
+}
+
+/// Whether the first line of a text is complete.
+fn has_break(text: &str) -> bool {
+    next_line(text).is_some()
+}
+
+/// The first line without its break, and where the next begins; `None` while it is not complete. A `\r` at the very
+/// end may be half of a break.
+fn next_line(text: &str) -> Option<(&str, usize)> {
+    let at = memchr::memchr2(b'\n', b'\r', text.as_bytes())?;
+    match (text.as_bytes()[at], text.as_bytes().get(at + 1)) {
+        (b'\r', None) => None,
+        (b'\r', Some(b'\n')) => Some((&text[..at], at + 2)),
+        _ => Some((&text[..at], at + 1)),
+    }
+}
+
+/// The same; a line that is too long comes in parts.
+fn next_part(text: &str) -> Option<(&str, usize)> {
+    let near = &text[..boundary(text, LONGEST_PART + 2)];
+    match next_line(near) {
+        Some(line) => Some(line),
+        None if text.len() > LONGEST_PART + 2 => {
+            let end = boundary(text, LONGEST_PART);
+            Some((&text[..end], end))
+        }
+        None => None,
+    }
+}
+
+/// The part of a text that is looked at at once, and whether that is all of it.
+fn window(text: &str) -> (&str, bool) {
+    if text.len() <= WINDOW {
+        return (text, true);
+    }
+    (&text[..line_end_before(text, WINDOW)], false)
+}
+
+/// The end of the last line (else word, else character) within the first `most` bytes.
+fn line_end_before(text: &str, most: usize) -> usize {
+    let head = &text[..boundary(text, most)];
+    let end = head.rfind('\n').or_else(|| head.rfind(' ')).map_or(0, |at| at + 1);
+    if end > 0 { end } else { head.len() }
+}

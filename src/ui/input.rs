@@ -1,0 +1,207 @@
+//! Keys and pastes become messages. Scrolling needs rows, so it is worked out here, with the rows in view.
+
+use crossterm::event::{Event, KeyEvent, KeyEventKind};
+use ratatui::layout::Rect;
+use tui_textarea::Input;
+
+use crate::app::action::{Action, Place, lookup};
+use crate::app::state::Overlay;
+use crate::app::{App, Msg, Scroll, Spot};
+
+use super::theme::Theme;
+use super::transcript::text_width;
+use super::viewport::{Place as Row, Viewport};
+use super::{Canvas, Ui, dialogue, keys};
+
+impl Ui {
+    /// What a terminal event means in the present state: keys by focus through the action table, pastes
+    /// whole; the mouse is ignored.
+    pub fn handle(&mut self, app: &App, event: Event) -> Vec<Msg> {
+        self.sync(app);
+        match event {
+            Event::Resize(columns, rows) => vec![Msg::Resize(columns, rows)],
+            Event::FocusGained => vec![Msg::TerminalFocus(true)],
+            Event::FocusLost => vec![Msg::TerminalFocus(false)],
+            Event::Key(key) if key.kind != KeyEventKind::Release => self.key(app, key),
+            Event::Paste(text) => self.paste(app, &text),
+            Event::Key(_) | Event::Mouse(_) => Vec::new(),
+        }
+    }
+
+    fn key(&mut self, app: &App, event: KeyEvent) -> Vec<Msg> {
+        let place = keys::place(app);
+        if let Some(action) = keys::convert(event).and_then(|key| lookup(place, key)) {
+            return self.act(app, place, action);
+        }
+        match place {
+            Place::Compose if self.compose.input(Input::from(event)) => vec![Msg::DraftChanged(self.compose.text())],
+            Place::Dialogue if self.dialogue.input(Input::from(event)) => {
+                vec![Msg::DialogueChanged(self.dialogue.text())]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn paste(&mut self, app: &App, text: &str) -> Vec<Msg> {
+        match keys::place(app) {
+            Place::Dialogue => {
+                // An id that was copied with its line end is still one line.
+                let is_id = matches!(app.overlay, Some(Overlay::Watch { .. }));
+                self.dialogue.paste(if is_id { text.trim() } else { text });
+                vec![Msg::DialogueChanged(self.dialogue.text())]
+            }
+            Place::Compose => {
+                self.compose.paste(text);
+                vec![Msg::DraftChanged(self.compose.text())]
+            }
+            // What is pasted outside the compose box is a prompt: nothing of it is taken for keys.
+            Place::List | Place::Transcript => {
+                self.compose.paste(text);
+                vec![Msg::Action(Action::Compose), Msg::DraftChanged(self.compose.text())]
+            }
+            Place::Help | Place::Confirm => Vec::new(),
+        }
+    }
+
+    fn act(&mut self, app: &App, place: Place, action: Action) -> Vec<Msg> {
+        match action {
+            Action::Send => vec![Msg::Submit(self.compose.text())],
+            Action::Newline if place == Place::Compose => {
+                self.compose.newline();
+                vec![Msg::DraftChanged(self.compose.text())]
+            }
+            Action::Newline => {
+                self.dialogue.newline();
+                vec![Msg::DialogueChanged(self.dialogue.text())]
+            }
+            Action::Accept => vec![Msg::DialogueSubmit(self.dialogue.text())],
+            Action::Help => {
+                self.help_scroll = 0;
+                vec![Msg::Action(action)]
+            }
+            Action::ScrollDown | Action::ScrollUp | Action::PageDown | Action::PageUp if place == Place::Help => {
+                let by = if matches!(action, Action::ScrollDown | Action::ScrollUp) {
+                    1
+                } else {
+                    10
+                };
+                self.help_scroll = match action {
+                    Action::ScrollDown | Action::PageDown => (self.help_scroll + by).min(self.help_most),
+                    _ => self.help_scroll.saturating_sub(by),
+                };
+                // Nothing of the state changes; the message makes the loop draw.
+                vec![Msg::Action(action)]
+            }
+            Action::ScrollDown => self.scroll(app, |_| 1),
+            Action::ScrollUp => self.scroll(app, |_| -1),
+            Action::HalfPageDown => self.scroll(app, |page| page / 2),
+            Action::HalfPageUp => self.scroll(app, |page| -(page / 2)),
+            Action::PageDown => self.scroll(app, |page| page),
+            Action::PageUp => self.scroll(app, |page| -page),
+            Action::NextPart => self.mark(app, true),
+            Action::PreviousPart => self.mark(app, false),
+            Action::Fold => self.fold(app),
+            _ => vec![Msg::Action(action)],
+        }
+    }
+
+    /// The transcript of the selected channel at the size of the screen, and the rows that it has.
+    fn with_viewport<T>(&mut self, app: &App, work: impl FnOnce(&mut Viewport, usize) -> T) -> Option<T> {
+        let channel = app.selected_channel()?;
+        let screen = Rect::new(0, 0, app.size.0, app.size.1);
+        let mut scratch = ratatui::buffer::Buffer::empty(Rect::new(0, 0, 1, 1));
+        let canvas = Canvas {
+            buffer: &mut scratch,
+            theme: Theme::new(self.options),
+        };
+        let open = dialogue(&canvas, app);
+        let areas = self.areas(app, screen, open.as_ref());
+        let (_, pane) = areas.transcript?;
+        let options = self.options;
+        let cache = self.cache(app);
+        let mut viewport = Viewport::new(channel, cache, text_width(pane), options);
+        Some(work(&mut viewport, usize::from(pane.height)))
+    }
+
+    /// Moves the view by so many rows of a page.
+    fn scroll(&mut self, app: &App, rows: impl FnOnce(isize) -> isize) -> Vec<Msg> {
+        self.with_viewport(app, |viewport, height| {
+            let window = viewport.window(height);
+            // A row of the page before stays in view, to hold on to.
+            let page = isize::try_from(height.saturating_sub(2).max(1)).unwrap_or(1);
+            let by = rows(page);
+            if window.at_end && by > 0 {
+                return Msg::ScrollTo(Scroll::Tail);
+            }
+            let top = viewport.moved(window.top, by);
+            Msg::ScrollTo(scroll_at(viewport, top, height))
+        })
+        .into_iter()
+        .collect()
+    }
+
+    /// Marks the next part and brings it into view.
+    fn mark(&mut self, app: &App, forward: bool) -> Vec<Msg> {
+        self.with_viewport(app, |viewport, height| {
+            let window = viewport.window(height);
+            let Some(index) = viewport.next_part(window, forward) else {
+                return Vec::new();
+            };
+            let Some(id) = viewport.channel.transcript.get(index).map(|block| block.id) else {
+                return Vec::new();
+            };
+            let mut messages = vec![Msg::MarkPart(id)];
+            let start = Row {
+                index,
+                row: viewport.view(index).map_or(0, |view| view.gap),
+            };
+            let last = viewport.moved(window.top, isize::try_from(window.rows.saturating_sub(1)).unwrap_or(0));
+            if start < window.top || start > last {
+                messages.push(Msg::ScrollTo(scroll_at(viewport, start, height)));
+            }
+            messages
+        })
+        .unwrap_or_default()
+    }
+
+    /// Folds or unfolds; the rows above the part stay where they are.
+    fn fold(&mut self, app: &App) -> Vec<Msg> {
+        self.with_viewport(app, |viewport, height| {
+            let window = viewport.window(height);
+            let Some(id) = viewport.fold_target(window) else {
+                return vec![Msg::Action(Action::Fold)];
+            };
+            let Some(index) = viewport.channel.transcript.position(id) else {
+                return Vec::new();
+            };
+            let Some(view) = viewport.view(index) else {
+                return Vec::new();
+            };
+            let (folded, gap) = (view.folded, u16::try_from(view.gap).unwrap_or(0));
+            let mut messages = vec![Msg::ToggleFold(id)];
+            if folded {
+                // Its beginning stays where it is, rather than the end of what follows.
+                let at_tail = viewport.channel.scroll == Scroll::Tail;
+                if !at_tail || viewport.rows_from(Row { index: 0, row: 0 }, height) >= height {
+                    messages.push(Msg::ScrollTo(viewport.anchor(window.top)));
+                }
+            } else if window.top.index == index {
+                messages.push(Msg::ScrollTo(Scroll::Anchor {
+                    block: id,
+                    spot: Spot::Head(gap),
+                }));
+            }
+            messages
+        })
+        .unwrap_or_default()
+    }
+}
+
+/// The scroll position with this row at the top; at the end it follows.
+fn scroll_at(viewport: &mut Viewport, top: Row, height: usize) -> Scroll {
+    if top >= viewport.tail_top(height) {
+        Scroll::Tail
+    } else {
+        viewport.anchor(top)
+    }
+}

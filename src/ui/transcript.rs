@@ -1,0 +1,290 @@
+//! The transcript pane: the rows in view of the selected channel, and what to say where there are none.
+
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+
+use crate::app::state::{Focus, ServerState};
+use crate::app::{App, Channel, ChannelState, Now};
+use crate::text::sanitise_line;
+use crate::transcript::{Block, BlockKind, CallState, Connection};
+
+use super::block::{BlockView, Line, Right, Tone};
+use super::canvas::Canvas;
+use super::format::{clock, count, duration, number};
+use super::theme::Theme;
+use super::viewport::{RowCache, Viewport};
+use super::{UiOptions, wrap};
+
+/// Columns in front of the text: the mark and a blank.
+const MARGIN: u16 = 2;
+/// Rows below the view are counted up to here.
+const COUNTED_ROWS: usize = 99;
+
+/// The width of the text in a pane.
+pub(super) fn text_width(pane: Rect) -> u16 {
+    pane.width.saturating_sub(MARGIN + 1).max(1)
+}
+
+/// Draws the title bar and the rows.
+pub(super) fn draw(canvas: &mut Canvas, bar: Rect, pane: Rect, app: &App, cache: &mut RowCache, options: UiOptions) {
+    let focused = app.focus == Focus::Transcript;
+    let Some(channel) = app.selected_channel() else {
+        canvas.bar(bar, "transcript", "", focused);
+        draw_welcome(canvas, pane, app, options);
+        return;
+    };
+    canvas.bar(bar, &channel.title, &summary(channel, app.now), focused);
+    if channel.transcript.is_empty() {
+        draw_empty(canvas, pane, app, channel);
+        return;
+    }
+    let mut viewport = Viewport::new(channel, cache, text_width(pane), options);
+    let window = viewport.window(usize::from(pane.height));
+    let target = if focused { viewport.fold_target(window) } else { None };
+    let mut y = pane.top();
+    let end = pane.top() + u16::try_from(window.rows).unwrap_or(pane.height).min(pane.height);
+    let mut index = window.top.index;
+    let mut row = window.top.row;
+    while y < end {
+        let Some(block) = channel.transcript.get(index) else {
+            break;
+        };
+        let is_target = target == Some(block.id);
+        let is_marked = focused && channel.marked == Some(block.id);
+        let Some(view) = viewport.view(index) else { break };
+        let rows = view.len();
+        while row < rows && y < end {
+            let area = Rect { y, height: 1, ..pane };
+            draw_row(canvas, area, block, view, row, is_target, app.now);
+            if is_marked && row >= view.gap {
+                let style = canvas.theme.accent();
+                let mark = canvas.theme.mark;
+                canvas.put(pane.x, y, 1, mark, style);
+            }
+            row += 1;
+            y += 1;
+        }
+        row = 0;
+        index += 1;
+    }
+    let mut bottom = pane.bottom();
+    if viewport.status_rows() > 0 && pane.height > 0 {
+        bottom -= 1;
+        let (text, style) = match &channel.connection {
+            Connection::Failed { reason } => (format!("x no longer watched: {reason}"), canvas.theme.error()),
+            Connection::Reconnecting { reason, attempt, .. } => (
+                format!("~ connection lost: {reason} (try {attempt})"),
+                canvas.theme.warning(),
+            ),
+            _ => (String::new(), canvas.theme.plain()),
+        };
+        canvas.put(pane.x + MARGIN, bottom, text_width(pane), &sanitise_line(&text), style);
+    }
+    if !window.at_end && bottom > pane.top() {
+        let below = viewport.moved(window.top, isize::try_from(window.rows).unwrap_or(0));
+        let rows = viewport.rows_from(below, COUNTED_ROWS + 1);
+        let more = if rows > COUNTED_ROWS {
+            "99+ lines".to_owned()
+        } else {
+            count(rows as u64, "line")
+        };
+        let new = channel.tokens().saturating_sub(channel.read_tokens);
+        let text = if new > 0 {
+            format!("{more} below, {} new: G follows", count(new, "token"))
+        } else {
+            format!("{more} below: G goes to the end")
+        };
+        let style = canvas.theme.accent();
+        canvas.put_right(
+            pane.x + MARGIN,
+            pane.right().saturating_sub(1),
+            pane.bottom() - 1,
+            &text,
+            style,
+        );
+    }
+}
+
+/// State, time, tokens and rate for the title bar.
+fn summary(channel: &Channel, now: Now) -> String {
+    let state = channel.state(now);
+    let mut text = state.word().to_owned();
+    if let ChannelState::Reconnecting { seconds } = state {
+        text = format!("reconnecting in {seconds} s");
+    }
+    if let Some(elapsed) = channel.elapsed(now) {
+        text.push_str(&format!("  {}", duration(elapsed)));
+    }
+    let tokens = channel.tokens();
+    if tokens > 0 {
+        text.push_str(&format!("  {:>5} tok", number(tokens)));
+    }
+    if state == ChannelState::Live {
+        text.push_str(&format!("  {:>3.0}/s", channel.transcript.rate(now.unix_ms)));
+    }
+    text
+}
+
+fn tone(theme: &Theme, tone: Tone) -> Style {
+    match tone {
+        Tone::Plain => theme.plain(),
+        Tone::Dim => theme.dim(),
+        Tone::Bold => theme.bold(),
+        Tone::Warning => theme.warning(),
+        Tone::Error => theme.error(),
+        Tone::Good => theme.good(),
+    }
+}
+
+fn draw_row(canvas: &mut Canvas, area: Rect, block: &Block, view: &BlockView, row: usize, is_target: bool, now: Now) {
+    let left = area.x + MARGIN;
+    let right = area.right().saturating_sub(1);
+    let body = view.body();
+    let body_at = view.head.len();
+    if row < body_at {
+        let hint = is_target && row == view.gap;
+        draw_line(
+            canvas,
+            left,
+            right,
+            area.y,
+            &view.head[row],
+            hint.then_some(view.folded),
+            block,
+            now,
+        );
+    } else if let Some(text) = body.get(row - body_at) {
+        let base = tone(&canvas.theme, view.body_tone);
+        let mut x = left + view.body_indent;
+        for span in &text.spans {
+            let style = base.patch(canvas.theme.role(span.role));
+            x = canvas.put(x, area.y, right.saturating_sub(x), &span.text, style);
+        }
+        if view.streaming && row + 1 == body_at + body.len() {
+            let (mark, style) = (canvas.theme.mark, canvas.theme.accent());
+            canvas.put(x, area.y, right.saturating_sub(x), mark, style);
+        }
+    } else if let Some(line) = view.foot.get(row - body_at - body.len()) {
+        draw_line(canvas, left, right, area.y, line, None, block, now);
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn draw_line(
+    canvas: &mut Canvas,
+    left: u16,
+    right: u16,
+    y: u16,
+    line: &Line,
+    fold_hint: Option<bool>,
+    block: &Block,
+    now: Now,
+) {
+    let style = tone(&canvas.theme, line.tone);
+    let dim = canvas.theme.dim();
+    let mut limit = right;
+    match &line.right {
+        Right::Text(text) => limit = canvas.put_right(left, right, y, text, dim).saturating_sub(1),
+        Right::Waiting { asked_at } => {
+            let waited = asked_at.map(|at| duration(now.unix_ms.saturating_sub(at)));
+            let text = format!("waiting {}", waited.unwrap_or_default());
+            limit = canvas
+                .put_right(left, right, y, text.trim_end(), style)
+                .saturating_sub(1);
+        }
+        Right::Nothing => {
+            let gives_up = match &block.kind {
+                BlockKind::Call {
+                    state: CallState::Waiting {
+                        expires_at: Some(at), ..
+                    },
+                    ..
+                } if line.indent > 0 => Some(format!("gives up in {}", duration(at.saturating_sub(now.unix_ms)))),
+                _ => None,
+            };
+            let hint = match fold_hint {
+                Some(true) => Some("(Space opens)"),
+                Some(false) => Some("(Space folds)"),
+                None => None,
+            };
+            if let Some(text) = gives_up.as_deref().or(hint) {
+                limit = canvas.put_right(left, right, y, text, dim).saturating_sub(1);
+            }
+        }
+    }
+    let x = left + line.indent;
+    canvas.put(x, y, limit.saturating_sub(x), &line.text, style);
+}
+
+/// Writes wrapped paragraphs from the top of a pane, a blank row between them.
+fn paragraphs(canvas: &mut Canvas, pane: Rect, texts: &[(String, Style)]) {
+    let mut y = pane.top() + 1;
+    for (text, style) in texts {
+        for row in wrap(text, text_width(pane)).rows() {
+            if y >= pane.bottom() {
+                return;
+            }
+            canvas.put(pane.x + MARGIN, y, text_width(pane), &row.text(), *style);
+            y += 1;
+        }
+        y += 1;
+    }
+}
+
+/// No channel is watched.
+pub(super) fn draw_welcome(canvas: &mut Canvas, pane: Rect, app: &App, options: UiOptions) {
+    let theme = canvas.theme;
+    let mut texts = vec![(
+        "Type a prompt and press Enter, or `w` to watch a channel id.".to_owned(),
+        theme.plain(),
+    )];
+    match &app.server.state {
+        ServerState::Starting => texts.push((format!("Looking for the server {} …", app.server.name), theme.dim())),
+        ServerState::Unreachable { reason, since } => {
+            let at = Now {
+                unix_ms: *since,
+                ..app.now
+            };
+            let text = format!(
+                "{} cannot be reached since {}: {reason}",
+                app.server.name,
+                clock(at, options)
+            );
+            texts.push((text, theme.error()));
+        }
+        ServerState::Ready => {
+            if app.server.info.as_ref().is_some_and(|info| info.demo) {
+                let text = "No language model was found, so the built-in demo model answers: it shows what the program \
+                            does, it knows nothing.";
+                texts.push((text.to_owned(), theme.dim()));
+            }
+        }
+    }
+    texts.push((
+        "Tab leaves the compose box; then ? shows all keys.".to_owned(),
+        theme.dim(),
+    ));
+    paragraphs(canvas, pane, &texts);
+}
+
+/// A channel that nothing has come of.
+fn draw_empty(canvas: &mut Canvas, pane: Rect, app: &App, channel: &Channel) {
+    let theme = canvas.theme;
+    let mut texts = Vec::new();
+    if let Some(prompt) = &channel.prompt {
+        texts.push((format!("you\n{prompt}"), theme.plain()));
+    }
+    let text = match &channel.connection {
+        Connection::Failed { reason } => (format!("x cannot be watched: {reason}"), theme.error()),
+        Connection::Reconnecting { reason, .. } => (format!("~ the connection was lost: {reason}"), theme.warning()),
+        _ if channel.dispatching => ("Sending the prompt …".to_owned(), theme.dim()),
+        _ if channel.prompt.is_some() => ("Queued: nothing has come yet.".to_owned(), theme.dim()),
+        Connection::Connecting => (format!("Connecting to {} …", app.server.name), theme.dim()),
+        Connection::Live | Connection::Ended => (
+            "Connected. Nothing was published on this channel yet; what comes appears here.".to_owned(),
+            theme.dim(),
+        ),
+    };
+    texts.push(text);
+    paragraphs(canvas, pane, &texts);
+}
