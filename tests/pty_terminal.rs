@@ -244,6 +244,8 @@ fn a_shell_can_continue_the_stopped_program() {
     pty.wait_for("probe 100x24 pressed .");
     pty.send("Z");
     pty.wait_until("the shell", |screen| !screen.alternate_screen());
+    // Not before the shell says so: until then what is typed goes to the program.
+    pty.wait_for("Stopped");
     pty.send("fg\n");
     pty.wait_for("probe 100x24 pressed");
     pty.send("ab");

@@ -76,16 +76,17 @@ impl Drop for TerminalGuard {
 /// What became of a wish to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Suspended {
-    /// The process was stopped and continued; the terminal was taken again and is empty.
-    Continued,
+    /// The terminal was given back and the process is being stopped; SIGCONT says that it goes on.
+    Stopped,
     /// There is no shell that could continue the process, so it was not stopped.
     NoShell,
 }
 
-/// Gives the terminal back, stops the process group until the shell continues it, and takes the terminal again.
+/// Gives the terminal back and stops the process group until the shell continues it. This thread may run on for a
+/// moment, since any other may take the signal first: the terminal is to be taken again ([`reenter`]) when SIGCONT comes.
 ///
 /// # Errors
-/// When the process cannot be stopped, or the terminal cannot be taken again.
+/// When the process cannot be stopped; the terminal is ours again then.
 pub fn suspend() -> io::Result<Suspended> {
     // The leader of a session was started by a terminal, not by a shell: stopped, it would stay so for ever.
     if getsid(None).is_ok_and(|session| session == getpid()) {
@@ -93,10 +94,11 @@ pub fn suspend() -> io::Result<Suspended> {
     }
     leave();
     // The whole group, so that the shell sees its job stop also where something stands between (`cargo run`).
-    let stopped = kill_current_process_group(Signal::STOP);
-    enter()?;
-    stopped?;
-    Ok(Suspended::Continued)
+    if let Err(error) = kill_current_process_group(Signal::STOP) {
+        enter()?;
+        return Err(error.into());
+    }
+    Ok(Suspended::Stopped)
 }
 
 /// Takes the terminal again after something else may have changed its modes (the process was stopped and continued).

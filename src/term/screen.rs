@@ -50,13 +50,14 @@ pub trait Screen {
     /// Asks the terminal with the next frame to take a text into its clipboard; `false` when it is too long for that.
     fn copy(&mut self, text: &str) -> bool;
 
-    /// Gives the terminal back and stops the process until the shell continues it.
+    /// Gives the terminal back and stops the process until the shell continues it; then SIGCONT comes, and
+    /// [`Screen::reenter`] is due.
     ///
     /// # Errors
-    /// When the process cannot be stopped, or the terminal cannot be taken again.
+    /// When the process cannot be stopped.
     fn suspend(&mut self) -> io::Result<Suspended>;
 
-    /// Takes the terminal again after the process was stopped and continued from outside.
+    /// Takes the terminal again after the process was stopped and continued.
     ///
     /// # Errors
     /// When the terminal is gone.
@@ -140,11 +141,7 @@ impl Screen for TerminalScreen {
     }
 
     fn suspend(&mut self) -> io::Result<Suspended> {
-        let suspended = modes::suspend()?;
-        if suspended == Suspended::Continued {
-            self.start_anew()?;
-        }
-        Ok(suspended)
+        modes::suspend()
     }
 
     fn reenter(&mut self) -> io::Result<()> {
@@ -242,7 +239,7 @@ impl Screen for BackendScreen {
 
     fn suspend(&mut self) -> io::Result<Suspended> {
         self.suspensions += 1;
-        Ok(Suspended::Continued)
+        Ok(Suspended::Stopped)
     }
 
     fn reenter(&mut self) -> io::Result<()> {

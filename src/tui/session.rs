@@ -137,7 +137,7 @@ pub async fn run_loop<S: Screen, I: InputStream, V: View>(
         ending: None,
         title: String::new(),
         last_tick: Duration::ZERO,
-        stopped_ourselves: false,
+        suspended: false,
     };
     if turn.run(connect, warning).await.is_err() {
         // Writing failed: there is no terminal any more to say so on.
@@ -153,8 +153,8 @@ struct Turn<'a, S, I, V> {
     ending: Option<Ending>,
     title: String,
     last_tick: Duration,
-    /// The next SIGCONT answers our own stop, after which the terminal was taken again already.
-    stopped_ourselves: bool,
+    /// The terminal was given back until SIGCONT comes.
+    suspended: bool,
 }
 
 impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
@@ -177,7 +177,7 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
     async fn wait(&mut self) -> io::Result<()> {
         let session = &mut self.session;
         let busy = session.screen.is_busy();
-        let frame = self.limiter.due();
+        let frame = self.limiter.due().filter(|_| !self.suspended);
         let tick = self.tick_at();
         let (start, session) = (self.session.clock.start, &mut self.session);
         tokio::select! {
@@ -205,7 +205,7 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
     fn paint(&mut self) -> io::Result<()> {
         let session = &mut self.session;
         let now = session.clock.elapsed();
-        if !self.limiter.is_due(now) || session.screen.is_busy() {
+        if self.suspended || !self.limiter.is_due(now) || session.screen.is_busy() {
             return Ok(());
         }
         let title = session.app.title();
@@ -257,8 +257,8 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
                 self.ending = Some(Ending::TerminalGone);
             }
             Input::Stop => self.suspend(),
-            Input::Continued if std::mem::take(&mut self.stopped_ourselves) => {}
             Input::Continued => {
+                self.suspended = false;
                 if self.session.screen.reenter().is_err() {
                     self.ending = Some(Ending::TerminalGone);
                 }
@@ -343,10 +343,7 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
 
     fn suspend(&mut self) {
         match self.session.screen.suspend() {
-            Ok(Suspended::Continued) => {
-                self.stopped_ourselves = true;
-                self.after_a_stop();
-            }
+            Ok(Suspended::Stopped) => self.suspended = true,
             Ok(Suspended::NoShell) => {
                 let warning = "There is no shell to go back to: this terminal runs nothing else";
                 self.dispatch(Msg::Warning(warning.to_owned()));
