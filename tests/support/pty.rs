@@ -144,7 +144,11 @@ impl Pty {
     pub fn wait_until_raw(&self, what: &str, is_so: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + DEADLINE;
         while !is_so(&self.raw()) {
-            assert!(Instant::now() < deadline, "waited for {what}; the screen is:\n{}", self.text());
+            assert!(
+                Instant::now() < deadline,
+                "waited for {what}; the screen is:\n{}",
+                self.text()
+            );
             std::thread::sleep(Duration::from_millis(5));
         }
     }
