@@ -4,7 +4,6 @@
 //! and no other. It wakes up for nothing but input, arrivals, replies, a frame that is due and a tick that is due.
 
 use std::collections::VecDeque;
-use std::fmt::{self, Write as _};
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -167,10 +166,20 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
         self.dispatch(Msg::Start);
         self.session.executor.connect(connect);
         while self.ending.is_none() {
+            self.show();
             self.paint()?;
             self.wait().await?;
         }
         Ok(())
+    }
+
+    /// Tells the feeds which channels are shown, if these are others now.
+    fn show(&mut self) {
+        let shown = self.session.app.selected.as_ref();
+        if shown.into_iter().ne(self.session.executor.shown()) {
+            let shown = shown.into_iter().cloned().collect();
+            self.session.executor.show(shown);
+        }
     }
 
     /// Waits for the next thing to happen and takes it in.
@@ -305,16 +314,20 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
         let mut messages = VecDeque::from([message]);
         while let Some(message) = messages.pop_front() {
             let started = std::time::Instant::now();
-            let name = variant_name(&message);
+            let name = message.name();
+            let urgency = match &message {
+                Msg::Feed { channel, .. } if !self.session.executor.shown().contains(channel) => Urgency::Counter,
+                _ => Urgency::Stream,
+            };
             let before = self.session.app.revision();
             let effects = app::update(self.session.app, message, self.session.clock.now());
             if self.session.app.revision() != before {
-                self.limiter.request(self.session.clock.elapsed(), Urgency::Stream);
+                self.limiter.request(self.session.clock.elapsed(), urgency);
             }
             for effect in effects {
                 messages.extend(self.carry_out(effect));
             }
-            slow_turn(&name, started);
+            slow_turn(name, started);
         }
     }
 
@@ -366,20 +379,4 @@ fn slow_turn(name: &str, started: std::time::Instant) {
     if took > SLOW_TURN {
         tracing::warn!(name, took_ms = millis(took), "a slow turn of the loop");
     }
-}
-
-/// The name of a message without its contents: they may be secret, and long.
-fn variant_name(message: &Msg) -> String {
-    struct Name(String);
-    impl fmt::Write for Name {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
-            self.0.push_str(&text[..end]);
-            // An error ends the formatting, before any of the contents is formatted.
-            if end == text.len() { Ok(()) } else { Err(fmt::Error) }
-        }
-    }
-    let mut name = Name(String::new());
-    let _ = write!(name, "{message:?}");
-    name.0
 }

@@ -98,6 +98,8 @@ impl Service for Server {
         self.0.push("unwatch");
     }
 
+    fn show(&mut self, _: &[ChannelId]) {}
+
     fn dispatch(&self, body: DispatchRequest) -> Answer<()> {
         let (log, behaviour) = (self.0.clone(), self.1);
         Box::pin(async move {
