@@ -24,6 +24,8 @@ pub enum Action {
     Answer,
     /// Copy the channel's id.
     CopyId,
+    /// Copy what the bot wrote.
+    CopyAnswer,
     /// Stop watching the channel.
     StopWatching,
     /// Cancel the channel's run on the server.
@@ -349,7 +351,15 @@ pub static ACTIONS: &[ActionInfo] = &[
         BROWSE,
         Group::General,
         "copy id",
-        "copy the channel id",
+        "show and copy the channel id",
+    ),
+    row(
+        Action::CopyAnswer,
+        &[char('Y')],
+        BROWSE,
+        Group::General,
+        "copy answer",
+        "copy the answer's text",
     ),
     row(
         Action::StopWatching,
@@ -570,8 +580,8 @@ pub static ACTIONS: &[ActionInfo] = &[
         &[plain(KeyCode::Enter)],
         &[Place::Dialogue],
         Group::Dialogue,
-        "take it",
-        "take what is typed",
+        "enter",
+        "watch it, or publish the answer",
     ),
     row(
         Action::Close,

@@ -100,8 +100,10 @@ pub struct Counts {
     pub live: usize,
     /// Waiting for an answer.
     pub waiting: usize,
-    /// Ended or cancelled.
+    /// Ended.
     pub done: usize,
+    /// Cancelled.
+    pub cancelled: usize,
     /// Failed.
     pub failed: usize,
 }

@@ -8,7 +8,7 @@ use super::channel::ChannelState;
 use super::effect::Effect;
 use super::msg::{Scroll, Spot};
 use super::state::{App, Focus, Overlay, Question};
-use super::update::{complain, quit, say, select, set_draft, unwatch, with_selected};
+use super::update::{complain, copy, quit, say, select, set_draft, unwatch, with_selected};
 use super::{Msg, dialogue};
 
 /// Within this time a second Ctrl-C quits, in milliseconds.
@@ -35,9 +35,10 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         Action::NextNeedsYou => next_needs_you(app),
         Action::Answer => dialogue::open_answer(app),
         Action::CopyId => match app.selected.clone() {
-            Some(id) => effects.push(Effect::Copy(id.to_string())),
+            Some(id) => copy(app, id.to_string(), format!("Channel id {id}"), effects),
             None => no_channel(app),
         },
+        Action::CopyAnswer => copy_answer(app, effects),
         Action::StopWatching => match app.selected.clone() {
             Some(id) => {
                 let title = app.selected_channel().map(|channel| channel.title.clone());
@@ -131,7 +132,7 @@ fn focus(app: &mut App, to: Focus) {
 fn no_channel(app: &mut App) {
     say(
         app,
-        "No channel is watched yet: type a prompt, or w watches a channel id".to_owned(),
+        "No channel is watched yet: c writes a prompt, w watches a channel id".to_owned(),
     );
 }
 
@@ -193,6 +194,26 @@ fn cancel_run(app: &mut App) {
     } else {
         app.overlay = Some(Overlay::Confirm(Question::CancelRun(id)));
     }
+}
+
+/// Copies what the bot of the selected channel wrote.
+fn copy_answer(app: &mut App, effects: &mut Vec<Effect>) {
+    let Some(channel) = app.selected_channel() else {
+        no_channel(app);
+        return;
+    };
+    let text = channel.transcript.plain_answer();
+    if text.is_empty() {
+        say(app, "There is no answer to copy yet".to_owned());
+        return;
+    }
+    let whole = if channel.state(app.now).is_open() {
+        "The answer so far"
+    } else {
+        "The answer"
+    };
+    let what = format!("{whole} ({} characters)", text.chars().count());
+    copy(app, text, what, effects);
 }
 
 /// Clears what is being typed; a second time in a row quits.

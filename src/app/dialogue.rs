@@ -22,6 +22,10 @@ pub(super) fn changed(app: &mut App, text: String) {
         Some(Overlay::Answer(answer)) => {
             answer.check = check(&text);
             answer.input = text;
+            // What was wrong with the text before says nothing of this one; what is wrong with the call stays.
+            answer.error = None;
+            let run = answer.run.clone();
+            call_changed(app, &run);
         }
         Some(Overlay::Help | Overlay::Confirm(_)) | None => {}
     }

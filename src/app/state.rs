@@ -46,6 +46,8 @@ pub struct App {
     pub(super) unsent: Vec<String>,
     /// Dispatches that were not answered yet, with their prompts.
     pub(super) dispatches: Vec<(RequestId, ChannelId, String)>,
+    /// What is being copied, in words.
+    pub(super) copying: Option<String>,
     /// When Ctrl-C was pressed last, monotonic milliseconds.
     pub(super) interrupted_at: Option<u64>,
     /// When the state is to be saved, monotonic milliseconds; `None`: it is.
@@ -53,11 +55,6 @@ pub struct App {
     /// Where to go back to from the compose box.
     pub(crate) focus_before_compose: Focus,
 }
-
-/// How long news stay, in milliseconds.
-const NOTICE_MS: u64 = 6_000;
-/// How long bad news stay, in milliseconds.
-const ERROR_NOTICE_MS: u64 = 20_000;
 
 impl App {
     /// The state at the start. `saved` is what the last program wrote down; `size` in columns and rows.
@@ -99,6 +96,7 @@ impl App {
             fresh_ids: Vec::new(),
             unsent: Vec::new(),
             dispatches: Vec::new(),
+            copying: None,
             interrupted_at: None,
             save_due: None,
             focus_before_compose: Focus::List,
@@ -166,7 +164,8 @@ impl App {
         for channel in self.channels.values() {
             match channel.state(self.now) {
                 ChannelState::Waiting => counts.waiting += 1,
-                ChannelState::Done | ChannelState::Cancelled => counts.done += 1,
+                ChannelState::Done => counts.done += 1,
+                ChannelState::Cancelled => counts.cancelled += 1,
                 ChannelState::Failed => counts.failed += 1,
                 ChannelState::Connecting
                 | ChannelState::Queued
@@ -216,7 +215,7 @@ impl Notice {
     /// When it is over, monotonic milliseconds.
     #[must_use]
     pub fn until(&self) -> u64 {
-        self.at + if self.error { ERROR_NOTICE_MS } else { NOTICE_MS }
+        self.at.saturating_add(self.lasts_ms)
     }
 }
 
@@ -330,6 +329,8 @@ pub struct Notice {
     pub error: bool,
     /// When, monotonic milliseconds.
     pub at: u64,
+    /// How long it is shown, in milliseconds, if no key takes it away before.
+    pub lasts_ms: u64,
 }
 
 /// What the next start shows again.

@@ -17,11 +17,20 @@ use super::{commands, dialogue};
 const ID_STOCK: usize = 8;
 /// How long after the last change of the draft, the selection or a title the state is saved, in milliseconds.
 const SAVE_DELAY_MS: u64 = 1_000;
+/// How long news stay, in milliseconds.
+const NOTICE_MS: u64 = 6_000;
+/// How long bad news stay, in milliseconds.
+const ERROR_NOTICE_MS: u64 = 12_000;
+/// How long what was copied stays, in milliseconds: long enough to select it by hand.
+const COPIED_NOTICE_MS: u64 = 30_000;
+/// For so long no key takes an error away: the key may have been on its way before the error was seen.
+const ERROR_HOLD_MS: u64 = 1_000;
 
 /// Takes a message in and says what is to be done, in this order. `now` is the time at which it is taken in.
 pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
     let before = std::mem::replace(&mut app.now, now);
     let mut effects = Vec::new();
+    forget_old_news(app, &msg);
     match msg {
         Msg::Tick => {
             tick(app, before, &mut effects);
@@ -92,8 +101,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
             Err(reason) => complain(app, format!("Could not cancel the run: {reason}")),
         },
         Msg::Runs(runs) => take_titles(app, runs),
-        Msg::Copied(Ok(ways)) => say(app, format!("Copied the channel id ({ways})")),
-        Msg::Copied(Err(reason)) => complain(app, format!("Could not copy: {reason}")),
+        Msg::Copied(result) => copied(app, result),
         Msg::SaveFailed(reason) => complain(app, format!("Could not save what is watched: {reason}")),
         Msg::Shutdown => quit(app, &mut effects),
     }
@@ -101,22 +109,57 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
     effects
 }
 
+/// News are about what was done before: the next thing that the person does takes them away.
+fn forget_old_news(app: &mut App, msg: &Msg) {
+    let does_something = matches!(
+        msg,
+        Msg::Action(_)
+            | Msg::Submit(_)
+            | Msg::DialogueSubmit(_)
+            | Msg::Dismiss
+            | Msg::SelectIndex(_)
+            | Msg::ToggleFold(_)
+            | Msg::MarkPart(_)
+    );
+    if does_something {
+        let now = app.now.monotonic_ms;
+        app.notice
+            .take_if(|notice| !notice.error || now.saturating_sub(notice.at) >= ERROR_HOLD_MS);
+    }
+}
+
 /// Says something in the line of news.
 pub(super) fn say(app: &mut App, text: String) {
-    app.notice = Some(Notice {
-        text,
-        error: false,
-        at: app.now.monotonic_ms,
-    });
+    notify(app, text, false, NOTICE_MS);
 }
 
 /// Says that something went wrong.
 pub(super) fn complain(app: &mut App, text: String) {
+    notify(app, text, true, ERROR_NOTICE_MS);
+}
+
+fn notify(app: &mut App, text: String, error: bool, lasts_ms: u64) {
     app.notice = Some(Notice {
         text,
-        error: true,
+        error,
         at: app.now.monotonic_ms,
+        lasts_ms,
     });
+}
+
+/// Copies a text; `what` says in words what it is, for the news.
+pub(super) fn copy(app: &mut App, text: String, what: String, effects: &mut Vec<Effect>) {
+    app.copying = Some(what);
+    effects.push(Effect::Copy(text));
+}
+
+/// What was to be copied is named whether it worked or not: no terminal ever says, and an id can be selected by hand.
+fn copied(app: &mut App, result: Result<String, String>) {
+    let what = app.copying.take().unwrap_or_else(|| "The text".to_owned());
+    match result {
+        Ok(ways) => notify(app, format!("{what} copied ({ways})"), false, COPIED_NOTICE_MS),
+        Err(reason) => notify(app, format!("{what} not copied: {reason}"), true, COPIED_NOTICE_MS),
+    }
 }
 
 /// Changes the selected channel, if there is one.

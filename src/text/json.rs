@@ -216,7 +216,7 @@ mod tests {
             lines(&json!({"a": [1, "x"], "b": {}}), 20),
             ["{", "  \"a\": [", "    1,", "    \"x\"", "  ],", "  \"b\": {}", "}"]
         );
-        assert_eq!(lines(&json!("one\ntwo\u{7}"), 20), ["one", "two␇"]);
+        assert_eq!(lines(&json!("one\ntwo\u{7}"), 20), ["one", "two^G"]);
         let many: Vec<u32> = (0..1000).collect();
         let shown = lines(&json!(many), 5);
         assert_eq!(shown.len(), 5);

@@ -186,7 +186,13 @@ impl Reader<'_> {
                     self.text(&text, self.role(), range.start);
                 }
             }
-            Event::SoftBreak | Event::HardBreak => {
+            // A line of the source is not a line of the text: a paragraph fills the width (CommonMark 6.8).
+            Event::SoftBreak => {
+                if !self.pieces.is_empty() {
+                    self.text(" ", self.role(), range.start);
+                }
+            }
+            Event::HardBreak => {
                 self.flush();
                 self.at = range.end;
             }

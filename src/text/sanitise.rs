@@ -51,9 +51,11 @@ fn clean(text: &str, breaks: bool) -> Cow<'_, str> {
                 out.extend(std::iter::repeat_n(' ', TAB - column % TAB));
             }
             c if is_safe(c, previous) => out.push(c),
-            // The picture of a control character is as wide as a letter.
-            '\0'..='\u{1f}' => out.push(char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}')),
-            '\u{7f}' => out.push('\u{2421}'),
+            // As `cat -v` and `less` write them; ASCII, so that every font has it.
+            '\0'..='\u{1f}' | '\u{7f}' => {
+                out.push('^');
+                out.push(char::from(c as u8 ^ 0x40));
+            }
             _ => out.push('\u{fffd}'),
         }
     }
@@ -87,8 +89,8 @@ mod tests {
     fn what_is_taken_out_is_shown() {
         for (text, safe) in [
             ("plain, ünïcode, 日本", "plain, ünïcode, 日本"),
-            ("a\u{1b}[31mb", "a␛[31mb"),
-            ("bell\u{7} del\u{7f} nul\0", "bell␇ del␡ nul␀"),
+            ("a\u{1b}[31mb", "a^[[31mb"),
+            ("bell\u{7} del\u{7f} nul\0", "bell^G del^? nul^@"),
             ("c1 \u{9b}31m", "c1 \u{fffd}31m"),
             ("a\u{202e}b\u{2066}c", "a\u{fffd}b\u{fffd}c"),
             ("pass\u{200b}word\u{e0041}", "pass\u{fffd}word\u{fffd}"),
@@ -100,7 +102,7 @@ mod tests {
             assert_eq!(sanitise(text), safe, "{text:?}");
         }
         assert!(matches!(sanitise("clean\ntext"), Cow::Borrowed(_)));
-        assert_eq!(sanitise_line("a\nb"), "a␊b");
+        assert_eq!(sanitise_line("a\nb"), "a^Jb");
     }
 
     proptest! {

@@ -89,6 +89,8 @@ pub enum BlockKind {
         reason: String,
         /// Tokens in all.
         tokens: u64,
+        /// How many of them were read and written, by the `usage` events that were seen.
+        used: Option<(u64, u64)>,
     },
     /// The run failed.
     Failure {

@@ -51,6 +51,8 @@ pub(super) struct Run {
     /// A bot `message` came: the result's text has nothing to add.
     finished_text: bool,
     positions: Positions,
+    /// Tokens that the model calls read and wrote so far, once one said so.
+    used: Option<(u64, u64)>,
 }
 
 /// A text block that tokens are appended to.
@@ -209,14 +211,13 @@ impl Transcript {
                 self.close_texts();
                 self.run.iteration = None;
             }
-            EventKind::Usage(usage) => self.push(
-                at,
-                BlockKind::Usage {
-                    model: usage.model,
-                    input: usage.input_tokens_used,
-                    output: usage.output_tokens_used,
-                },
-            ),
+            EventKind::Usage(usage) => {
+                let (input, output) = (usage.input_tokens_used, usage.output_tokens_used);
+                let (read, written) = self.run.used.unwrap_or_default();
+                self.run.used = Some((read.saturating_add(input), written.saturating_add(output)));
+                let model = usage.model;
+                self.push(at, BlockKind::Usage { model, input, output });
+            }
             EventKind::WaitBegin(wait) => self.wait_begin(at, *wait, time),
             EventKind::WaitEnd(wait) => self.wait_end(at, *wait, time),
             EventKind::OperationBegin(operation) => self.operation_begin(at, "operation", &operation),
@@ -579,6 +580,7 @@ impl Transcript {
             BlockKind::End {
                 reason,
                 tokens: result.usage.token,
+                used: self.run.used,
             },
         );
     }

@@ -105,7 +105,7 @@ fn sketch(transcript: &Transcript) -> Vec<String> {
             BlockKind::Usage { input, output, .. } => format!("usage {input} {output}"),
             BlockKind::Operation { label, done } => format!("{label} {done}"),
             BlockKind::Abort { reason } => format!("abort {reason}"),
-            BlockKind::End { reason, tokens } => format!("end {reason} {tokens}"),
+            BlockKind::End { reason, tokens, .. } => format!("end {reason} {tokens}"),
             BlockKind::Failure { message, .. } => format!("failure {message}"),
             BlockKind::Gap { missing } => format!("gap {missing:?}"),
             BlockKind::Published { json } => format!("published {json}"),

@@ -5,7 +5,7 @@
 use serde_json::Value;
 
 use crate::app::channel::is_foldable;
-use crate::text::width::width;
+use crate::text::width::width as columns;
 use crate::text::{BlockRows, Format, json, sanitise_line};
 use crate::transcript::{Block, BlockKind, CallState};
 
@@ -255,10 +255,11 @@ impl BlockView {
             BlockKind::Abort { reason } => {
                 self.set_body(&format!("given up: {reason}"), Format::Plain, 0, Tone::Warning);
             }
-            BlockKind::End { reason, tokens } => {
+            BlockKind::End { reason, tokens, used } => {
                 let (text, tone) = end_words(reason);
                 let mut line = Line::new(text, tone);
-                line.right = Right::Text(count(*tokens, "token"));
+                let room = usize::from(width).saturating_sub(columns(&line.text) + 2);
+                line.right = Right::Text(in_all(*tokens, *used, room));
                 self.head.push(line);
             }
             BlockKind::Failure { message, code } => {
@@ -318,7 +319,7 @@ impl BlockView {
         answered_at: Option<u64>,
         folded: bool,
     ) {
-        let columns = usize::from(self.key.map_or(80, |key| key.width));
+        let room = usize::from(self.key.map_or(80, |key| key.width));
         let took = asked_at
             .zip(answered_at)
             .map(|(asked, answered)| format!("  {:>5}", short_duration(answered.saturating_sub(asked))))
@@ -334,11 +335,11 @@ impl BlockView {
             CallState::Abandoned => (Right::Text("given up".to_owned()), Tone::Dim),
         };
         let taken = match &right {
-            Right::Text(text) => width(text) + 2,
+            Right::Text(text) => columns(text) + 2,
             Right::Nothing | Right::Waiting { .. } => "waiting 00:00".len() + 2,
         };
         let text = if folded {
-            json::call(function, arguments, columns.saturating_sub(taken).max(8))
+            json::call(function, arguments, room.saturating_sub(taken).max(8))
         } else {
             let name: String = function.chars().take(LONGEST_LINE).collect();
             sanitise_line(&name).into_owned()
@@ -382,6 +383,19 @@ fn kind_word(kind: &BlockKind) -> &'static str {
         BlockKind::Reasoning { .. } => "reasoning",
         BlockKind::Call { .. } => "call",
         _ => "part",
+    }
+}
+
+/// The tokens of the run, and how they come about where that adds up and there is room to say so.
+fn in_all(tokens: u64, used: Option<(u64, u64)>, room: usize) -> String {
+    let total = format!("{} in all", count(tokens, "token"));
+    let parts = used.filter(|(input, output)| input.saturating_add(*output) == tokens && tokens > 0);
+    match parts {
+        Some((input, output)) => {
+            let long = format!("{total} ({} in, {} out)", number(input), number(output));
+            if long.len() <= room { long } else { total }
+        }
+        None => total,
     }
 }
 

@@ -10,41 +10,84 @@ use crate::text::sanitise_line;
 
 use super::canvas::Canvas;
 use super::format::clock;
+use super::theme::Theme;
 use super::{UiOptions, wrap};
+
+/// Columns of the first line that are kept for the names of program and server where counts can be written shorter.
+const NAMES: u16 = 24;
+/// The most rows that news and hints take.
+const MOST_ROWS: u16 = 3;
+/// Under this many rows a dialogue needs the rows that news would take.
+const LOW: u16 = 16;
+/// Columns between two hints, where there is room and where there is not.
+const WIDE_GAP: usize = 3;
+const NARROW_GAP: usize = 2;
+
+/// How many channels are in a state, for the first line.
+struct Count {
+    number: usize,
+    word: &'static str,
+    glyph: &'static str,
+    style: Style,
+}
+
+impl Count {
+    fn text(&self, words: bool) -> String {
+        if words {
+            format!("{} {}", self.number, self.word)
+        } else {
+            format!("{}{}", self.number, self.glyph)
+        }
+    }
+}
+
+/// The counts that are not zero, from the left. A cancelled run is no done one: it is counted by its own word.
+fn counts(app: &App, theme: &Theme) -> Vec<Count> {
+    let Counts {
+        live,
+        waiting,
+        done,
+        cancelled,
+        failed,
+    } = app.counts();
+    let all = [
+        (live, "live", ChannelState::Live),
+        (waiting, "waiting", ChannelState::Waiting),
+        (done, "done", ChannelState::Done),
+        (cancelled, "cancelled", ChannelState::Cancelled),
+        (failed, "failed", ChannelState::Failed),
+    ];
+    all.into_iter()
+        .filter(|(number, ..)| *number > 0)
+        .map(|(number, word, state)| {
+            let (glyph, style) = theme.state(state);
+            Count {
+                number,
+                word,
+                glyph,
+                style,
+            }
+        })
+        .collect()
+}
 
 /// Draws the first line.
 pub(super) fn draw_header(canvas: &mut Canvas, area: Rect, app: &App, options: UiOptions) {
     let theme = canvas.theme;
     let mut right = area.right().saturating_sub(1);
     right = canvas.put_right(area.x, right, area.y, &clock(app.now, options), theme.plain());
-    let Counts {
-        live,
-        waiting,
-        done,
-        failed,
-    } = app.counts();
-    let narrow = area.width < 60;
     right = right.saturating_sub(match area.width {
         0..60 => 1,
         60..100 => 2,
         _ => 5,
     });
-    let parts = [
-        (failed, "failed", ChannelState::Failed),
-        (done, "done", ChannelState::Done),
-        (waiting, "waiting", ChannelState::Waiting),
-        (live, "live", ChannelState::Live),
-    ];
-    for (count, word, state) in parts {
-        if count > 0 {
-            let (glyph, style) = theme.state(state);
-            let text = if narrow {
-                format!("{count}{glyph}")
-            } else {
-                format!("{count} {word}")
-            };
-            right = canvas.put_right(area.x, right, area.y, &text, style).saturating_sub(2);
-        }
+    let counts = counts(app, &theme);
+    let columns = |words: bool| -> usize { counts.iter().map(|count| count.text(words).len() + 2).sum() };
+    let words = columns(true) + usize::from(NAMES) <= usize::from(right.saturating_sub(area.x));
+    for count in counts.iter().rev() {
+        right = canvas
+            .put_right(area.x, right, area.y, &count.text(words), count.style)
+            .saturating_sub(2);
     }
     let put = |canvas: &mut Canvas, x: u16, text: &str, style: Style| {
         canvas.put(x, area.y, right.saturating_sub(x), text, style) + 2
@@ -85,59 +128,119 @@ fn news(app: &App, options: UiOptions) -> Option<(String, bool)> {
     }
 }
 
-/// How many rows the last line would like to have.
-pub(super) fn hint_rows(app: &App, width: u16, options: UiOptions) -> u16 {
-    news(app, options).map_or(1, |(text, _)| {
-        u16::try_from(wrap(&text, width.saturating_sub(2)).len())
-            .unwrap_or(3)
-            .clamp(1, 3)
-    })
+/// The rows of news and whether the hints stand below them.
+fn hint_parts(app: &App, width: u16, options: UiOptions) -> (Vec<(String, bool)>, bool) {
+    let room = width.saturating_sub(2);
+    let Some((text, error)) = news(app, options) else {
+        return (Vec::new(), true);
+    };
+    // What is said for a few seconds may stand in for the hints, but never for the keys of a dialogue.
+    let with_hints = app.overlay.is_some() || app.notice.is_none();
+    let most = if !with_hints {
+        MOST_ROWS
+    } else if app.overlay.is_some() && app.size.1 < LOW {
+        0
+    } else {
+        MOST_ROWS - 1
+    };
+    let rows = wrap(&text, room);
+    let rows = rows.rows().iter().take(usize::from(most));
+    (rows.map(|row| (row.text(), error)).collect(), with_hints)
 }
 
-/// Draws the last line.
+/// How many rows the last line would like to have.
+pub(super) fn hint_rows(app: &App, width: u16, options: UiOptions) -> u16 {
+    let (news, hints) = hint_parts(app, width, options);
+    (u16::try_from(news.len()).unwrap_or(MOST_ROWS) + u16::from(hints)).clamp(1, MOST_ROWS)
+}
+
+/// Draws the last line: news, hints, or news above hints.
 pub(super) fn draw_hint(canvas: &mut Canvas, area: Rect, app: &App, options: UiOptions) {
     let theme = canvas.theme;
-    if let Some((text, error)) = news(app, options) {
-        let style = if error { theme.error() } else { theme.plain() };
-        let rows = wrap(&text, area.width.saturating_sub(2));
-        for (row, y) in rows.rows().iter().zip(area.top()..area.bottom()) {
-            canvas.put(area.x + 1, y, area.width.saturating_sub(2), &row.text(), style);
-        }
-        return;
+    let (news, hints) = hint_parts(app, area.width, options);
+    let news_rows = area.height.saturating_sub(u16::from(hints));
+    for ((text, error), y) in news.iter().zip(area.y..area.y + news_rows) {
+        let style = if *error { theme.error() } else { theme.plain() };
+        canvas.put(area.x + 1, y, area.width.saturating_sub(2), text, style);
     }
+    if hints {
+        let last = Rect::new(area.x, area.bottom().saturating_sub(1), area.width, 1);
+        draw_keys(canvas, last, hints_of(app));
+    }
+}
+
+/// Draws keys with their words. Where they do not fit, those go whose place is last before the kept ones; nothing is
+/// cut in the middle.
+fn draw_keys(canvas: &mut Canvas, area: Rect, hints: Hints) {
+    let theme = canvas.theme;
+    let Hints { mut first, kept } = hints;
+    let room = usize::from(area.width.saturating_sub(2));
+    let columns = |first: &[Hint], gap: usize| -> usize {
+        let all = first.iter().chain(&kept);
+        let columns: usize = all.map(|hint| hint.key().len() + 1 + hint.1.len() + gap).sum();
+        columns.saturating_sub(gap)
+    };
+    while columns(&first, NARROW_GAP) > room && first.pop().is_some() {}
+    let gap = if columns(&first, WIDE_GAP) > room {
+        NARROW_GAP
+    } else {
+        WIDE_GAP
+    };
     let mut x = area.x + 1;
-    for action in hints(app) {
-        let Some(info) = action::info(action) else { continue };
-        let key = info.keys[0].to_string();
-        let columns = u16::try_from(key.len() + 1 + info.hint.len()).unwrap_or(u16::MAX);
-        if x.saturating_add(columns) >= area.right() {
+    for hint in first.iter().chain(&kept) {
+        let key = hint.key();
+        let columns = u16::try_from(key.len() + 1 + hint.1.len()).unwrap_or(u16::MAX);
+        if x.saturating_add(columns) > area.right() {
             break;
         }
-        x = canvas.put(x, area.y, area.right() - x, &key, theme.bold()) + 1;
-        x = canvas.put(x, area.y, area.right() - x, info.hint, theme.dim()) + 3;
+        x = canvas.put(x, area.y, columns, &key, theme.bold()) + 1;
+        x = canvas.put(x, area.y, columns, hint.1, theme.dim()) + u16::try_from(gap).unwrap_or(1);
     }
+}
+
+/// A key that is worth pressing, and what it does, in a word or two.
+struct Hint(Action, &'static str);
+
+impl Hint {
+    /// With the word of the action table.
+    fn of(action: Action) -> Self {
+        Self(action, action::info(action).map_or("", |info| info.hint))
+    }
+
+    fn key(&self) -> String {
+        action::info(self.0).map_or_else(String::new, |info| info.keys[0].to_string())
+    }
+}
+
+/// What is worth pressing: the ones that go where room is short, and the ones that stay.
+struct Hints {
+    first: Vec<Hint>,
+    kept: Vec<Hint>,
 }
 
 /// What is worth pressing now.
-fn hints(app: &App) -> Vec<Action> {
-    match &app.overlay {
-        Some(Overlay::Help) => return vec![Action::Close, Action::ScrollDown, Action::ScrollUp],
-        Some(Overlay::Watch { .. }) => return vec![Action::Accept, Action::Close],
-        Some(Overlay::Answer(_)) => return vec![Action::Accept, Action::Newline, Action::Close],
-        Some(Overlay::Confirm(_)) => return vec![Action::Yes, Action::No],
-        None => {}
-    }
+fn hints_of(app: &App) -> Hints {
+    let table = |actions: &[Action]| actions.iter().copied().map(Hint::of).collect::<Vec<_>>();
+    let (first, kept) = match (&app.overlay, app.focus) {
+        (Some(Overlay::Help), _) => (table(&[Action::ScrollDown, Action::ScrollUp]), table(&[Action::Close])),
+        (Some(Overlay::Watch { .. }), _) => (Vec::new(), vec![Hint(Action::Accept, "watch"), Hint::of(Action::Close)]),
+        (Some(Overlay::Answer(_)), _) => (
+            table(&[Action::Newline]),
+            vec![Hint(Action::Accept, "publish"), Hint::of(Action::Close)],
+        ),
+        (Some(Overlay::Confirm(_)), _) => (Vec::new(), table(&[Action::Yes, Action::No])),
+        (None, Focus::Compose) => (
+            table(&[Action::Send, Action::Newline, Action::PageUp]),
+            table(&[Action::LeaveCompose, Action::FocusNext]),
+        ),
+        (None, _) => (table(&browsing(app)), table(&[Action::Help, Action::Quit])),
+    };
+    Hints { first, kept }
+}
+
+/// What is worth pressing in the list or the transcript, the most useful first.
+fn browsing(app: &App) -> Vec<Action> {
     let mut hints = Vec::with_capacity(10);
-    if app.focus == Focus::Compose {
-        hints.extend([
-            Action::Send,
-            Action::Newline,
-            Action::FocusNext,
-            Action::LeaveCompose,
-            Action::PageUp,
-        ]);
-        return hints;
-    }
     let waits = |channel: &crate::app::Channel| channel.state(app.now) == ChannelState::Waiting;
     if app.selected_channel().is_some_and(waits) {
         hints.push(Action::Answer);
@@ -153,10 +256,11 @@ fn hints(app: &App) -> Vec<Action> {
         if app.selected.is_some() {
             hints.push(Action::Open);
         }
-        hints.extend([Action::Compose, Action::Watch, Action::FocusNext]);
+        hints.extend([Action::Compose, Action::Watch]);
         if app.selected.is_some() {
             hints.push(Action::StopWatching);
         }
+        hints.push(Action::FocusNext);
     } else {
         hints.extend([
             Action::Back,
@@ -166,6 +270,5 @@ fn hints(app: &App) -> Vec<Action> {
             Action::End,
         ]);
     }
-    hints.extend([Action::Help, Action::Quit]);
     hints
 }

@@ -1,6 +1,6 @@
 //! Keys and pastes become messages. Scrolling needs rows, so it is worked out here, with the rows in view.
 
-use crossterm::event::{Event, KeyEvent, KeyEventKind};
+use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind};
 use ratatui::layout::Rect;
 use tui_textarea::Input;
 
@@ -35,6 +35,8 @@ impl Ui {
         }
         match place {
             Place::Compose if self.compose.input(Input::from(event)) => vec![Msg::DraftChanged(self.compose.text())],
+            // There is nowhere to go to by Tab, and nobody means to type one.
+            Place::Dialogue if matches!(event.code, KeyCode::Tab | KeyCode::BackTab) => Vec::new(),
             Place::Dialogue if self.dialogue.input(Input::from(event)) => {
                 vec![Msg::DialogueChanged(self.dialogue.text())]
             }
@@ -114,7 +116,7 @@ impl Ui {
             buffer: &mut scratch,
             theme: Theme::new(self.options),
         };
-        let open = dialogue(&canvas, app);
+        let open = dialogue(&canvas, app, screen.width);
         let areas = self.areas(app, screen, open.as_ref());
         let (_, pane) = areas.transcript?;
         let options = self.options;

@@ -9,8 +9,9 @@ use crate::app::state::Focus;
 pub(super) const SMALLEST: (u16, u16) = (40, 10);
 /// From this width on list and transcript stand side by side.
 const WIDE: u16 = 100;
-/// The widest list beside a transcript.
-const WIDEST_LIST: u16 = 40;
+/// The list beside a transcript: a third of the screen up to the first, a quarter of it up to the second.
+const USUAL_LIST: u16 = 40;
+const WIDEST_LIST: u16 = 56;
 
 /// Where the parts of the screen are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,7 +49,8 @@ pub(super) fn areas(app: &App, screen: Rect, bottom_rows: u16, hint_rows: u16) -
     };
     let pane = |x: u16, width: u16| (row(x, 1, width, 1), row(x, 2, width, body_rows));
     let (list, transcript, divider) = if is_wide(screen.width) {
-        let list = (screen.width / 3).min(WIDEST_LIST);
+        let third = (screen.width / 3).min(USUAL_LIST);
+        let list = third.max((screen.width / 4).min(WIDEST_LIST));
         (
             Some(pane(0, list)),
             Some(pane(list + 1, screen.width - list - 1)),

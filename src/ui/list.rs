@@ -6,7 +6,7 @@ use ratatui::style::Modifier;
 
 use crate::app::state::Focus;
 use crate::app::{App, Channel, ChannelState};
-use crate::text::{json, sanitise_line};
+use crate::text::{json, preview, sanitise_line};
 use crate::transcript::{BlockKind, Connection};
 
 use super::UiOptions;
@@ -129,7 +129,7 @@ fn draw_channel(canvas: &mut Canvas, area: Rect, app: &App, channel: &Channel, w
         let y = area.y + 1;
         canvas.put_right(left, right, y, &rate, theme.dim());
         let limit = canvas.put_right(left, right.saturating_sub(6), y, &tokens, theme.dim());
-        let text = preview(channel, app, usize::from(limit.saturating_sub(left + 1)));
+        let text = last_words(channel, app, usize::from(limit.saturating_sub(left + 1)));
         canvas.put(left, y, limit.saturating_sub(left + 1), &text, theme.dim());
     }
 }
@@ -149,7 +149,7 @@ fn numbers(channel: &Channel, app: &App, state: ChannelState) -> (String, String
 }
 
 /// What is worth knowing of a channel in one short line.
-fn preview(channel: &Channel, app: &App, max: usize) -> String {
+fn last_words(channel: &Channel, app: &App, max: usize) -> String {
     if max < 4 {
         return String::new();
     }
@@ -168,7 +168,7 @@ fn preview(channel: &Channel, app: &App, max: usize) -> String {
         _ => {
             // The end of the text, not its beginning, is what is new.
             let text = channel.transcript.last_text(max);
-            text.map(|text| sanitise_line(text.trim()).into_owned())
+            text.map(|text| sanitise_line(&preview::words(&text)).into_owned())
         }
     }
     .unwrap_or_default()

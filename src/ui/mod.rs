@@ -108,7 +108,7 @@ impl Ui {
             draw_too_small(&mut canvas, screen);
             return;
         }
-        let dialogue = dialogue(&canvas, app);
+        let dialogue = dialogue(&canvas, app, screen.width);
         let areas = self.areas(app, screen, dialogue.as_ref());
         if app.overlay == Some(Overlay::Help) {
             let area = Rect::new(screen.x, screen.y, screen.width, screen.height.saturating_sub(1));
@@ -140,8 +140,7 @@ impl Ui {
             return;
         }
         let focused = app.focus == Focus::Compose;
-        let keys = if focused { "Ctrl-J newline  Enter send" } else { "" };
-        canvas.bar(areas.bottom_bar, "new run", keys, focused);
+        canvas.bar(areas.bottom_bar, "new run", "", focused);
         let placeholder = if focused { "Type a prompt" } else { "c writes a prompt" };
         self.compose.draw(canvas, areas.bottom, focused, placeholder);
     }
@@ -202,12 +201,12 @@ impl Ui {
     }
 }
 
-/// The open dialogue, laid out.
-fn dialogue(canvas: &Canvas, app: &App) -> Option<Dialogue> {
+/// The open dialogue, laid out for a width in columns.
+fn dialogue(canvas: &Canvas, app: &App, width: u16) -> Option<Dialogue> {
     match &app.overlay {
-        Some(Overlay::Watch { error, .. }) => Some(overlay::watch(canvas, error.as_deref())),
-        Some(Overlay::Answer(answer)) => Some(overlay::answer(canvas, app, answer)),
-        Some(Overlay::Confirm(question)) => Some(overlay::confirm(canvas, app, question)),
+        Some(Overlay::Watch { error, .. }) => Some(overlay::watch(canvas, error.as_deref(), width)),
+        Some(Overlay::Answer(answer)) => Some(overlay::answer(canvas, app, answer, width)),
+        Some(Overlay::Confirm(question)) => Some(overlay::confirm(canvas, app, question, width)),
         Some(Overlay::Help) | None => None,
     }
 }

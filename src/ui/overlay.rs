@@ -6,12 +6,14 @@ use ratatui::style::Style;
 use crate::app::action::{ACTIONS, ActionInfo, Group};
 use crate::app::state::{Answer, JsonCheck, Question};
 use crate::app::{App, Now};
+use crate::text::width::{truncate, width as columns};
 use crate::text::{json, sanitise_line};
 use crate::transcript::{BlockKind, CallState};
 
 use super::canvas::Canvas;
 use super::editor::Editor;
 use super::format::duration;
+use super::wrap;
 
 /// The most lines of a call's arguments in its dialogue.
 const ARGUMENT_LINES: usize = 8;
@@ -82,92 +84,125 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, scroll: usize) -> usize
     most
 }
 
-/// A dialogue, laid out: its title bar, the lines above what is typed, and the line below.
+/// A dialogue, laid out for a width: its title bar, the lines above what is typed, and the lines below.
 pub(super) struct Dialogue {
-    pub title: String,
-    pub right: String,
-    pub above: Vec<(String, Style)>,
-    pub below: (String, Style),
-    pub placeholder: &'static str,
-    pub has_editor: bool,
+    title: String,
+    right: String,
+    above: Vec<(String, Style)>,
+    /// What stands above where there are fewer rows than `above` takes; the last one is kept longest.
+    short: Vec<(String, Style)>,
+    below: Vec<(String, Style)>,
+    placeholder: &'static str,
+    has_editor: bool,
 }
 
 impl Dialogue {
+    fn new(title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            right: String::new(),
+            above: Vec::new(),
+            short: Vec::new(),
+            below: Vec::new(),
+            placeholder: "",
+            has_editor: true,
+        }
+    }
+
     /// How many rows it would like to have.
     pub fn rows(&self, editor: &Editor, width: u16) -> u16 {
-        let typed = if self.has_editor { editor.rows(width) + 1 } else { 0 };
-        u16::try_from(self.above.len())
+        let typed = if self.has_editor { editor.rows(width) } else { 0 };
+        u16::try_from(self.above.len() + self.below.len())
             .unwrap_or(u16::MAX)
             .saturating_add(typed)
     }
 
     pub fn draw(&self, canvas: &mut Canvas, bar: Rect, area: Rect, editor: &Editor) {
         canvas.bar(bar, &self.title, &self.right, true);
+        // Where rows are few: one for what is asked, then what is typed, then what is wrong with it.
+        let asked = area.height.min(u16::from(area.height > 1 && !self.above.is_empty()));
         let typed = if self.has_editor {
-            editor.rows(area.width).min(area.height.max(1))
+            editor.rows(area.width).min((area.height - asked).max(1))
         } else {
             0
         };
-        let below = u16::from(self.has_editor && area.height > typed);
-        // What is typed and what is wrong with it stay in view where rows are few.
-        let above = area.height.saturating_sub(typed + below);
-        for ((text, style), y) in self.above.iter().zip(area.y..area.y + above) {
+        let most_below = area.height.saturating_sub(asked + typed);
+        let below = u16::try_from(self.below.len()).unwrap_or(u16::MAX).min(most_below);
+        let above = usize::from(area.height.saturating_sub(typed + below));
+        let lines = if above < self.above.len() && !self.short.is_empty() {
+            &self.short[self.short.len().saturating_sub(above)..]
+        } else {
+            &self.above[..]
+        };
+        let mut y = area.y;
+        for (text, style) in lines.iter().take(above) {
             canvas.put(area.x + 1, y, area.width.saturating_sub(2), text, *style);
+            y += 1;
         }
         if self.has_editor {
             let box_area = Rect {
-                y: area.y + above,
+                y,
                 height: typed,
                 ..area
             };
             editor.draw(canvas, box_area, true, self.placeholder);
-            if below > 0 {
-                let y = area.y + above + typed;
-                canvas.put(area.x + 3, y, area.width.saturating_sub(4), &self.below.0, self.below.1);
-            }
+            y += typed;
+        }
+        for ((text, style), y) in self.below.iter().zip(y..y + below) {
+            canvas.put(area.x + 3, y, area.width.saturating_sub(4), text, *style);
         }
     }
 }
 
+/// The columns of a text in a dialogue.
+fn text_columns(width: u16) -> u16 {
+    width.saturating_sub(4).max(1)
+}
+
+/// The text on rows of a width.
+fn wrapped(text: &str, style: Style, width: u16) -> Vec<(String, Style)> {
+    let rows = wrap(text, text_columns(width));
+    rows.rows().iter().map(|row| (row.text(), style)).collect()
+}
+
+/// The first of some ways to say something that fits on one row; the last one if none does.
+fn that_fits<'a>(ways: &[&'a str], width: u16) -> &'a str {
+    let fits = |way: &&&str| columns(way) <= usize::from(text_columns(width));
+    ways.iter().find(fits).or(ways.last()).copied().unwrap_or_default()
+}
+
 /// The dialogue that asks for a channel id.
-pub(super) fn watch(canvas: &Canvas, error: Option<&str>) -> Dialogue {
+pub(super) fn watch(canvas: &Canvas, error: Option<&str>, width: u16) -> Dialogue {
     let theme = canvas.theme;
-    Dialogue {
-        title: "watch a channel".to_owned(),
-        right: String::new(),
-        above: vec![(
-            "Paste the id of a channel that something else dispatched.".to_owned(),
-            theme.plain(),
-        )],
-        below: error.map_or_else(
-            || {
-                (
-                    "It is a secret: who knows it can follow the run.".to_owned(),
-                    theme.dim(),
-                )
-            },
-            |error| (format!("x {error}"), theme.error()),
-        ),
-        placeholder: "channel id",
-        has_editor: true,
-    }
+    let asked = [
+        "Paste the id of a channel that something else dispatched.",
+        "Paste a channel id.",
+    ];
+    let mut dialogue = Dialogue::new("watch a channel");
+    dialogue.above = vec![(that_fits(&asked, width).to_owned(), theme.plain())];
+    dialogue.below = match error {
+        Some(error) => wrapped(&format!("x {error}"), theme.error(), width),
+        None => wrapped("It is a secret: who knows it can follow the run.", theme.dim(), width),
+    };
+    dialogue.placeholder = "channel id";
+    dialogue
 }
 
 /// The dialogue that answers a waiting call.
-pub(super) fn answer(canvas: &Canvas, app: &App, answer: &Answer) -> Dialogue {
+pub(super) fn answer(canvas: &Canvas, app: &App, answer: &Answer, width: u16) -> Dialogue {
     let theme = canvas.theme;
-    let block = app
-        .channels
-        .get(&answer.run)
-        .and_then(|channel| channel.transcript.block(answer.block));
-    let mut dialogue = Dialogue {
-        title: "answer".to_owned(),
-        right: String::new(),
-        above: Vec::new(),
-        below: (String::new(), theme.plain()),
-        placeholder: "the answer as JSON: true, \"yes\", {\"approved\": true}",
-        has_editor: true,
-    };
+    let channel = app.channels.get(&answer.run);
+    let block = channel.and_then(|channel| channel.transcript.block(answer.block));
+    let mut dialogue = Dialogue::new("answer");
+    dialogue.placeholder = that_fits(
+        &[
+            "the answer as JSON: true, \"yes\", {\"approved\": true}",
+            "JSON: true, \"yes\", {\"n\": 1}",
+        ],
+        width,
+    );
+    let from = channel.map(|channel| (format!("from the run: {}", channel.title), theme.bold()));
+    dialogue.above.extend(from.clone());
     if let Some(BlockKind::Call {
         function,
         arguments,
@@ -186,45 +221,49 @@ pub(super) fn answer(canvas: &Canvas, app: &App, answer: &Answer) -> Dialogue {
         for line in json::lines(arguments, ARGUMENT_LINES) {
             dialogue.above.push((format!("  {line}"), theme.plain()));
         }
+        let call = json::call(function, arguments, usize::from(width.saturating_sub(2)));
+        dialogue.short = from.into_iter().chain([(call, theme.plain())]).collect();
     }
     dialogue.below = match (&answer.error, answer.sending, &answer.check) {
-        (_, Some(_), _) => ("Publishing …".to_owned(), theme.dim()),
-        (Some(error), ..) => (format!("x {error}"), theme.error()),
-        (None, None, JsonCheck::Invalid { line, column, message }) => (
-            format!("not JSON yet: line {line}, column {column}: {message}"),
+        (_, Some(_), _) => wrapped("Publishing …", theme.dim(), width),
+        (Some(error), ..) => wrapped(&format!("x {error}"), theme.error(), width),
+        (None, None, JsonCheck::Invalid { line, column, message }) => wrapped(
+            &format!("not JSON yet: line {line}, column {column}: {message}"),
             theme.warning(),
+            width,
         ),
-        (None, None, JsonCheck::Valid) => ("+ JSON: Enter publishes it".to_owned(), theme.good()),
-        (None, None, JsonCheck::Empty) => (
-            "{\"error\": \"why\"} says no; any other value is the result".to_owned(),
-            theme.dim(),
-        ),
+        (None, None, JsonCheck::Valid) => wrapped("+ JSON: Enter publishes it", theme.good(), width),
+        (None, None, JsonCheck::Empty) => {
+            let ways = [
+                "{\"error\": \"why\"} says no; any other value is the result",
+                "{\"error\": \"why\"} says no",
+            ];
+            wrapped(that_fits(&ways, width), theme.dim(), width)
+        }
     };
     dialogue
 }
 
 /// A question with yes and no.
-pub(super) fn confirm(canvas: &Canvas, app: &App, question: &Question) -> Dialogue {
+pub(super) fn confirm(canvas: &Canvas, app: &App, question: &Question, width: u16) -> Dialogue {
     let Question::CancelRun(id) = question;
     let title = app
         .channels
         .get(id)
         .map_or("this run", |channel| channel.title.as_str());
     let theme = canvas.theme;
-    Dialogue {
-        title: "cancel the run".to_owned(),
-        right: String::new(),
-        above: vec![
-            (format!("Cancel \"{title}\" on the server?"), theme.bold()),
-            (
-                "It stops for everyone who watches it; what it wrote stays.".to_owned(),
-                theme.plain(),
-            ),
-        ],
-        below: (String::new(), theme.plain()),
-        placeholder: "",
-        has_editor: false,
-    }
+    let (before, after) = ("Cancel \"", "\" on the server?");
+    let room = usize::from(text_columns(width)).saturating_sub(before.len() + after.len());
+    let title = truncate(title, room.max(8));
+    let mut dialogue = Dialogue::new("cancel the run");
+    dialogue.has_editor = false;
+    dialogue.above = wrapped(&format!("{before}{title}{after}"), theme.bold(), width);
+    dialogue.above.extend(wrapped(
+        "It stops for everyone who watches it; what it wrote stays.",
+        theme.plain(),
+        width,
+    ));
+    dialogue
 }
 
 fn gives_up(expires_at: u64, now: Now) -> String {

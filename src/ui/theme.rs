@@ -154,6 +154,8 @@ pub(super) fn to_ascii(buffer: &mut ratatui::buffer::Buffer) {
             "━" => "=",
             "┼" | "┬" | "┴" | "├" | "┤" => "+",
             "⏎" => "/",
+            // What is not to be shown as it is; the text's own letters stay.
+            "\u{fffd}" => "?",
             _ => continue,
         };
         cell.set_symbol(ascii);

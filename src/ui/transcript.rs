@@ -17,12 +17,22 @@ use super::{UiOptions, wrap};
 
 /// Columns in front of the text: the mark and a blank.
 const MARGIN: u16 = 2;
+/// The widest column of text: longer lines are hard to read.
+const WIDEST_TEXT: u16 = 120;
 /// Rows below the view are counted up to here.
 const COUNTED_ROWS: usize = 99;
 
 /// The width of the text in a pane.
 pub(super) fn text_width(pane: Rect) -> u16 {
-    pane.width.saturating_sub(MARGIN + 1).max(1)
+    pane.width.saturating_sub(MARGIN + 1).clamp(1, WIDEST_TEXT)
+}
+
+/// The part of a pane that text is written in.
+fn column(pane: Rect) -> Rect {
+    Rect {
+        width: pane.width.min(MARGIN + text_width(pane) + 1),
+        ..pane
+    }
 }
 
 /// Draws the title bar and the rows.
@@ -38,6 +48,7 @@ pub(super) fn draw(canvas: &mut Canvas, bar: Rect, pane: Rect, app: &App, cache:
         draw_empty(canvas, pane, app, channel);
         return;
     }
+    let pane = column(pane);
     let mut viewport = Viewport::new(channel, cache, text_width(pane), options);
     let window = viewport.window(usize::from(pane.height));
     let target = if focused { viewport.fold_target(window) } else { None };
@@ -89,10 +100,12 @@ pub(super) fn draw(canvas: &mut Canvas, bar: Rect, pane: Rect, app: &App, cache:
             count(rows as u64, "line")
         };
         let new = channel.tokens().saturating_sub(channel.read_tokens);
-        let text = if new > 0 {
-            format!("{more} below, {} new: G follows", count(new, "token"))
-        } else {
-            format!("{more} below: G goes to the end")
+        // In the compose box `G` would type one.
+        let text = match (new > 0, focused) {
+            (true, true) => format!("{more} below, {} new: G follows", count(new, "token")),
+            (false, true) => format!("{more} below: G goes to the end"),
+            (true, false) => format!("{more} below, {} new", count(new, "token")),
+            (false, false) => format!("{more} below"),
         };
         let style = canvas.theme.accent();
         canvas.put_right(
@@ -117,7 +130,7 @@ fn summary(channel: &Channel, now: Now) -> String {
     }
     let tokens = channel.tokens();
     if tokens > 0 {
-        text.push_str(&format!("  {:>5} tok", number(tokens)));
+        text.push_str(&format!("  {:>5} tok out", number(tokens)));
     }
     if state == ChannelState::Live {
         text.push_str(&format!("  {:>3.0}/s", channel.transcript.rate(now.unix_ms)));
@@ -234,10 +247,13 @@ fn paragraphs(canvas: &mut Canvas, pane: Rect, texts: &[(String, Style)]) {
 /// No channel is watched.
 pub(super) fn draw_welcome(canvas: &mut Canvas, pane: Rect, app: &App, options: UiOptions) {
     let theme = canvas.theme;
-    let mut texts = vec![(
-        "Type a prompt and press Enter, or `w` to watch a channel id.".to_owned(),
-        theme.plain(),
-    )];
+    let composing = app.focus == Focus::Compose;
+    let first = if composing {
+        "Type a prompt and press Enter."
+    } else {
+        "Press c to write a prompt, or w to watch a channel id."
+    };
+    let mut texts = vec![(first.to_owned(), theme.plain())];
     match &app.server.state {
         ServerState::Starting => texts.push((format!("Looking for the server {} …", app.server.name), theme.dim())),
         ServerState::Unreachable { reason, since } => {
@@ -260,10 +276,12 @@ pub(super) fn draw_welcome(canvas: &mut Canvas, pane: Rect, app: &App, options: 
             }
         }
     }
-    texts.push((
-        "Tab leaves the compose box; then ? shows all keys.".to_owned(),
-        theme.dim(),
-    ));
+    let last = if composing {
+        "Esc leaves the compose box; then w watches a channel id, ? shows all keys and q quits."
+    } else {
+        "? shows all keys, q quits; runs go on without this window."
+    };
+    texts.push((last.to_owned(), theme.dim()));
     paragraphs(canvas, pane, &texts);
 }
 
