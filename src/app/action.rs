@@ -351,7 +351,7 @@ pub static ACTIONS: &[ActionInfo] = &[
         BROWSE,
         Group::General,
         "copy id",
-        "show and copy the channel id",
+        "show and copy channel id",
     ),
     row(
         Action::CopyAnswer,
@@ -581,7 +581,7 @@ pub static ACTIONS: &[ActionInfo] = &[
         &[Place::Dialogue],
         Group::Dialogue,
         "enter",
-        "watch it, or publish the answer",
+        "watch it, or publish it",
     ),
     row(
         Action::Close,

@@ -35,7 +35,7 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         Action::NextNeedsYou => next_needs_you(app),
         Action::Answer => dialogue::open_answer(app),
         Action::CopyId => match app.selected.clone() {
-            Some(id) => copy(app, id.to_string(), format!("Channel id {id}"), effects),
+            Some(id) => copy(app, id.to_string(), format!("channel id {id}"), effects),
             None => no_channel(app),
         },
         Action::CopyAnswer => copy_answer(app, effects),
@@ -208,11 +208,11 @@ fn copy_answer(app: &mut App, effects: &mut Vec<Effect>) {
         return;
     }
     let whole = if channel.state(app.now).is_open() {
-        "The answer so far"
+        "the answer so far"
     } else {
-        "The answer"
+        "the answer"
     };
-    let what = format!("{whole} ({} characters)", text.chars().count());
+    let what = format!("{whole}, {} characters", text.chars().count());
     copy(app, text, what, effects);
 }
 

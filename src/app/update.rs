@@ -155,10 +155,10 @@ pub(super) fn copy(app: &mut App, text: String, what: String, effects: &mut Vec<
 
 /// What was to be copied is named whether it worked or not: no terminal ever says, and an id can be selected by hand.
 fn copied(app: &mut App, result: Result<String, String>) {
-    let what = app.copying.take().unwrap_or_else(|| "The text".to_owned());
+    let what = app.copying.take().unwrap_or_else(|| "the text".to_owned());
     match result {
-        Ok(ways) => notify(app, format!("{what} copied ({ways})"), false, COPIED_NOTICE_MS),
-        Err(reason) => notify(app, format!("{what} not copied: {reason}"), true, COPIED_NOTICE_MS),
+        Ok(ways) => notify(app, format!("Copied ({ways}): {what}"), false, COPIED_NOTICE_MS),
+        Err(reason) => notify(app, format!("Not copied, {reason}: {what}"), true, COPIED_NOTICE_MS),
     }
 }
 

@@ -3,7 +3,7 @@
 //! The line may be cut anywhere, so marks without their other half go too. It does not wrap and does not look at what
 //! stands around the line.
 
-use pulldown_cmark::{Event, Options, Parser};
+use pulldown_cmark::{Event, Options, Parser, TextMergeStream};
 
 /// The words of one line of markdown, on one line. What is not a mark stays as it is; control characters too.
 #[must_use]
@@ -13,9 +13,8 @@ pub fn words(line: &str) -> String {
         return cells(row);
     }
     let mut out = String::with_capacity(line.len());
-    for (event, _) in
-        Parser::new_ext(line, Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS).into_offset_iter()
-    {
+    let options = Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
+    for event in TextMergeStream::new(Parser::new_ext(line, options)) {
         match event {
             Event::Text(text) => push_without_marks(&text, &mut out),
             Event::Code(text) | Event::Html(text) | Event::InlineHtml(text) => out.push_str(&text),

@@ -169,73 +169,96 @@ pub(super) fn draw_hint(canvas: &mut Canvas, area: Rect, app: &App, options: UiO
     }
 }
 
-/// Draws keys with their words. Where they do not fit, those go whose place is last before the kept ones; nothing is
-/// cut in the middle.
-fn draw_keys(canvas: &mut Canvas, area: Rect, hints: Hints) {
+/// Draws keys with their words. Where they do not fit, those that may go do, from the end; nothing is cut in the middle.
+fn draw_keys(canvas: &mut Canvas, area: Rect, mut hints: Vec<Hint>) {
     let theme = canvas.theme;
-    let Hints { mut first, kept } = hints;
     let room = usize::from(area.width.saturating_sub(2));
-    let columns = |first: &[Hint], gap: usize| -> usize {
-        let all = first.iter().chain(&kept);
-        let columns: usize = all.map(|hint| hint.key().len() + 1 + hint.1.len() + gap).sum();
+    let columns = |hints: &[Hint], gap: usize| -> usize {
+        let columns: usize = hints.iter().map(|hint| hint.columns() + gap).sum();
         columns.saturating_sub(gap)
     };
-    while columns(&first, NARROW_GAP) > room && first.pop().is_some() {}
-    let gap = if columns(&first, WIDE_GAP) > room {
+    while columns(&hints, NARROW_GAP) > room
+        && let Some(at) = hints.iter().rposition(|hint| !hint.kept)
+    {
+        hints.remove(at);
+    }
+    let gap = if columns(&hints, WIDE_GAP) > room {
         NARROW_GAP
     } else {
         WIDE_GAP
     };
     let mut x = area.x + 1;
-    for hint in first.iter().chain(&kept) {
-        let key = hint.key();
-        let columns = u16::try_from(key.len() + 1 + hint.1.len()).unwrap_or(u16::MAX);
-        if x.saturating_add(columns) > area.right() {
+    for hint in &hints {
+        if usize::from(x) + hint.columns() > usize::from(area.right()) {
             break;
         }
-        x = canvas.put(x, area.y, columns, &key, theme.bold()) + 1;
-        x = canvas.put(x, area.y, columns, hint.1, theme.dim()) + u16::try_from(gap).unwrap_or(1);
+        x = canvas.put(x, area.y, area.right() - x, &hint.key, theme.bold()) + 1;
+        x = canvas.put(x, area.y, area.right() - x, hint.word, theme.dim()) + u16::try_from(gap).unwrap_or(1);
     }
 }
 
 /// A key that is worth pressing, and what it does, in a word or two.
-struct Hint(Action, &'static str);
+struct Hint {
+    key: String,
+    word: &'static str,
+    /// It stays where others go for want of room.
+    kept: bool,
+}
 
 impl Hint {
-    /// With the word of the action table.
-    fn of(action: Action) -> Self {
-        Self(action, action::info(action).map_or("", |info| info.hint))
-    }
-
-    fn key(&self) -> String {
-        action::info(self.0).map_or_else(String::new, |info| info.keys[0].to_string())
+    fn columns(&self) -> usize {
+        self.key.len() + 1 + self.word.len()
     }
 }
 
-/// What is worth pressing: the ones that go where room is short, and the ones that stay.
-struct Hints {
-    first: Vec<Hint>,
-    kept: Vec<Hint>,
+fn may_go(action: Action) -> Hint {
+    let info = action::info(action);
+    Hint {
+        key: info.map_or_else(String::new, |info| info.keys[0].to_string()),
+        word: info.map_or("", |info| info.hint),
+        kept: false,
+    }
+}
+
+fn kept(action: Action) -> Hint {
+    Hint {
+        kept: true,
+        ..may_go(action)
+    }
+}
+
+/// What Enter does in a dialogue.
+fn enter(word: &'static str) -> Hint {
+    Hint {
+        word,
+        ..kept(Action::Accept)
+    }
 }
 
 /// What is worth pressing now.
-fn hints_of(app: &App) -> Hints {
-    let table = |actions: &[Action]| actions.iter().copied().map(Hint::of).collect::<Vec<_>>();
-    let (first, kept) = match (&app.overlay, app.focus) {
-        (Some(Overlay::Help), _) => (table(&[Action::ScrollDown, Action::ScrollUp]), table(&[Action::Close])),
-        (Some(Overlay::Watch { .. }), _) => (Vec::new(), vec![Hint(Action::Accept, "watch"), Hint::of(Action::Close)]),
-        (Some(Overlay::Answer(_)), _) => (
-            table(&[Action::Newline]),
-            vec![Hint(Action::Accept, "publish"), Hint::of(Action::Close)],
-        ),
-        (Some(Overlay::Confirm(_)), _) => (Vec::new(), table(&[Action::Yes, Action::No])),
-        (None, Focus::Compose) => (
-            table(&[Action::Send, Action::Newline, Action::PageUp]),
-            table(&[Action::LeaveCompose, Action::FocusNext]),
-        ),
-        (None, _) => (table(&browsing(app)), table(&[Action::Help, Action::Quit])),
-    };
-    Hints { first, kept }
+fn hints_of(app: &App) -> Vec<Hint> {
+    match (&app.overlay, app.focus) {
+        (Some(Overlay::Help), _) => vec![
+            kept(Action::Close),
+            may_go(Action::ScrollDown),
+            may_go(Action::ScrollUp),
+        ],
+        (Some(Overlay::Watch { .. }), _) => vec![enter("watch"), kept(Action::Close)],
+        (Some(Overlay::Answer(_)), _) => vec![enter("publish"), may_go(Action::Newline), kept(Action::Close)],
+        (Some(Overlay::Confirm(_)), _) => vec![kept(Action::Yes), kept(Action::No)],
+        (None, Focus::Compose) => vec![
+            kept(Action::Send),
+            may_go(Action::Newline),
+            kept(Action::FocusNext),
+            kept(Action::LeaveCompose),
+            may_go(Action::PageUp),
+        ],
+        (None, Focus::List | Focus::Transcript) => {
+            let mut hints: Vec<Hint> = browsing(app).into_iter().map(may_go).collect();
+            hints.extend([kept(Action::Help), kept(Action::Quit)]);
+            hints
+        }
+    }
 }
 
 /// What is worth pressing in the list or the transcript, the most useful first.

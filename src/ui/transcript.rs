@@ -19,6 +19,8 @@ use super::{UiOptions, wrap};
 const MARGIN: u16 = 2;
 /// The widest column of text: longer lines are hard to read.
 const WIDEST_TEXT: u16 = 120;
+/// Columns of a title bar that the title keeps.
+const LEAST_TITLE: u16 = 20;
 /// Rows below the view are counted up to here.
 const COUNTED_ROWS: usize = 99;
 
@@ -43,7 +45,8 @@ pub(super) fn draw(canvas: &mut Canvas, bar: Rect, pane: Rect, app: &App, cache:
         draw_welcome(canvas, pane, app, options);
         return;
     };
-    canvas.bar(bar, &channel.title, &summary(channel, app.now), focused);
+    let room = usize::from(bar.width.saturating_sub(LEAST_TITLE));
+    canvas.bar(bar, &channel.title, &summary(channel, app.now, room), focused);
     if channel.transcript.is_empty() {
         draw_empty(canvas, pane, app, channel);
         return;
@@ -118,22 +121,30 @@ pub(super) fn draw(canvas: &mut Canvas, bar: Rect, pane: Rect, app: &App, cache:
     }
 }
 
-/// State, time, tokens and rate for the title bar.
-fn summary(channel: &Channel, now: Now) -> String {
+/// State, time, tokens and rate for the title bar, as much as there is room for.
+fn summary(channel: &Channel, now: Now, room: usize) -> String {
     let state = channel.state(now);
     let mut text = state.word().to_owned();
     if let ChannelState::Reconnecting { seconds } = state {
         text = format!("reconnecting in {seconds} s");
     }
+    let mut parts = Vec::with_capacity(3);
     if let Some(elapsed) = channel.elapsed(now) {
-        text.push_str(&format!("  {}", duration(elapsed)));
+        parts.push(format!("  {}", duration(elapsed)));
     }
     let tokens = channel.tokens();
     if tokens > 0 {
-        text.push_str(&format!("  {:>5} tok out", number(tokens)));
+        // What was streamed; what the prompt took is told at the end of the run.
+        parts.push(format!("  {:>5} tok out", number(tokens)));
     }
     if state == ChannelState::Live {
-        text.push_str(&format!("  {:>3.0}/s", channel.transcript.rate(now.unix_ms)));
+        parts.push(format!("  {:>3.0}/s", channel.transcript.rate(now.unix_ms)));
+    }
+    for part in parts {
+        if text.len() + part.len() > room {
+            break;
+        }
+        text.push_str(&part);
     }
     text
 }
