@@ -31,6 +31,7 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         color,
         utc_offset_seconds: jiff::Zoned::now().offset().seconds(),
     };
+    let local = matches!(choice, ServerChoice::Local);
     let server_name = match &choice {
         ServerChoice::Local => "local".to_owned(),
         ServerChoice::Remote(remote) => remote.name.clone(),
@@ -53,6 +54,7 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
     });
     let options = TuiOptions {
         server_name,
+        local,
         connect,
         state_file,
         ui,

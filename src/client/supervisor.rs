@@ -51,11 +51,12 @@ impl Supervisor {
         }
     }
 
-    /// Begins to watch a channel. A feed that the channel has already is cancelled first.
+    /// Begins to watch a channel, after the event of this id where it was read up to there before. A feed that
+    /// the channel has already is cancelled first.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn watch(&mut self, channel: ChannelId, generation: u64) {
+    pub fn watch(&mut self, channel: ChannelId, generation: u64, after: Option<u64>) {
         let token = self.all.child_token();
         if let Some(earlier) = self.feeds.insert(channel.clone(), token.clone()) {
             earlier.cancel();
@@ -63,7 +64,10 @@ impl Supervisor {
         // Feeds that ended by themselves are forgotten here, so that the map does not grow for ever.
         self.feeds.retain(|_, token| !token.is_cancelled());
         let (sender, receiver) = mpsc::channel(FEED_QUEUE);
-        let options = self.options.clone();
+        let options = FeedOptions {
+            resume: after,
+            ..self.options.clone()
+        };
         let feed = feed::run(self.client.clone(), channel.clone(), options, sender, token.clone());
         let task = supervise(feed, receiver, channel, generation, self.out.clone(), token);
         tokio::spawn(task);

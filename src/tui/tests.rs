@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::executor::{Connect, Executor};
 use super::saved;
-use super::service::{Answer, Connected, Service};
+use super::service::{Answer, CallError, Connected, Service};
 use super::session::{Clock, Ending, Session, View, run_loop};
 use crate::app::state::SavedChannel;
 use crate::app::{Action, App, Msg, SavedState};
@@ -90,7 +90,7 @@ struct Behaviour {
 struct Server(Log, Behaviour);
 
 impl Service for Server {
-    fn watch(&mut self, _: ChannelId, generation: u64) {
+    fn watch(&mut self, _: ChannelId, generation: u64, _: Option<u64>) {
         self.0.push(format!("watch {generation}"));
     }
 
@@ -105,7 +105,10 @@ impl Service for Server {
             tokio::time::sleep(behaviour.dispatch_takes).await;
             log.push("dispatched");
             if behaviour.refuses {
-                Err("it is full; try later".into())
+                Err(CallError {
+                    reason: "it is full; try later".into(),
+                    gone: false,
+                })
             } else {
                 Ok(())
             }

@@ -165,6 +165,7 @@ fn preview(channel: &Channel, app: &App, max: usize) -> String {
             }
             _ => failure(channel),
         },
+        ChannelState::NotKept => Some("the server has nothing of it any more".to_owned()),
         _ => {
             // The end of the text, not its beginning, is what is new.
             let text = channel.transcript.last_text(max);

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Ui, UiOptions, keys};
 use crate::app::action::{ACTIONS, Action, Place};
 use crate::app::state::{Focus, Overlay, Question};
-use crate::app::{self, App, Effect, Msg, Now, SavedState, Scroll};
+use crate::app::{self, App, Effect, Msg, Now, Outage, SavedState, Scroll};
 use crate::transcript::{Connection, FeedBatch, Item};
 use crate::wire::request::ServerInfo;
 use crate::wire::{ChannelId, Event as RunEvent};
@@ -266,9 +266,10 @@ macro_rules! screens {
 fn an_empty_start_says_what_to_do() {
     screens!("empty", |size| Play::new(size));
     let mut play = Play::new((80, 24));
-    play.send(Msg::Server(Err(
-        "the local server did not start: no such file".to_owned()
-    )));
+    play.send(Msg::Server(Err(Outage {
+        reason: "the local server did not start: no such file".to_owned(),
+        retry_ms: 4_000,
+    })));
     insta::assert_snapshot!("empty_unreachable", play.screen());
 }
 

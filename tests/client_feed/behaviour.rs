@@ -211,7 +211,7 @@ async fn a_supervisor_tags_what_comes_and_cancels_what_it_owns() {
     ];
     let channels = names.map(|name| name.parse::<switchboard::wire::ChannelId>().expect("a channel id"));
     for (generation, channel) in channels.iter().enumerate() {
-        supervisor.watch(channel.clone(), generation as u64);
+        supervisor.watch(channel.clone(), generation as u64, None);
     }
     let mut seen = [0; 3];
     let mut ended = false;
