@@ -10,6 +10,8 @@ mod dialogue;
 pub mod effect;
 pub mod msg;
 mod server;
+#[cfg(test)]
+mod server_tests;
 pub mod state;
 #[cfg(test)]
 mod tests;
