@@ -49,11 +49,18 @@ impl Home {
     }
 }
 
-impl Drop for Home {
-    fn drop(&mut self) {
+impl Home {
+    /// Stops the local server, as another terminal does.
+    fn stop_server(&self) {
         let mut stop = Command::new(PROGRAM);
         stop.args(["server", "stop", "--force"]).env_clear().envs(self.env());
         let _ = stop.output();
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        self.stop_server();
     }
 }
 
@@ -135,6 +142,30 @@ fn a_prompt_that_meets_a_killed_server_is_not_lost() {
     pty.send("\t");
     pty.send("q");
     assert_eq!(pty.wait_exit().exit_code(), 0);
+}
+
+#[test]
+fn a_server_that_was_stopped_elsewhere_is_started_again() {
+    let home = Home::new();
+    let mut pty = home.start(120, 30);
+    pty.wait_for("Type a prompt");
+    pty.send("the first one, something long\r");
+    pty.wait_for("live  00:0");
+    let stopped = home.server().expect("a server runs");
+    home.stop_server();
+    pty.wait_until("no live run", |screen| {
+        let text = screen.contents();
+        text.contains("demo model") && (text.contains("1 failed") || text.contains("1 done"))
+    });
+    pty.send("the second one\r");
+    pty.wait_until("the end of the second run", |screen| {
+        screen.contents().contains("+ the second one")
+    });
+    assert_ne!(home.server(), Some(stopped), "another server was started");
+    pty.send("\t");
+    pty.send("q");
+    assert_eq!(pty.wait_exit().exit_code(), 0);
+    pty.assert_restored();
 }
 
 #[test]

@@ -122,7 +122,7 @@ impl ChannelState {
 /// How many channels are in which state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Live, queued, connecting or reconnecting.
+    /// Live, queued, or a run to which the connection is being made again.
     pub live: usize,
     /// Waiting for an answer.
     pub waiting: usize,
@@ -212,6 +212,9 @@ impl Channel {
             Status::Empty | Status::Queued | Status::Running | Status::Waiting => {}
         }
         match &self.connection {
+            Connection::Reconnecting { .. } if self.is_untouched() && self.kept == Kept::No => {
+                return ChannelState::NotKept;
+            }
             Connection::Reconnecting { next_try_at, .. } => {
                 return ChannelState::Reconnecting {
                     seconds: next_try_at.saturating_sub(now.unix_ms).div_ceil(1000),

@@ -176,6 +176,8 @@ impl App {
                 ChannelState::Waiting => counts.waiting += 1,
                 ChannelState::Done | ChannelState::Cancelled => counts.done += 1,
                 ChannelState::Failed => counts.failed += 1,
+                // Nothing is known of a run there.
+                ChannelState::Connecting | ChannelState::Reconnecting { .. } if channel.is_untouched() => {}
                 ChannelState::Connecting
                 | ChannelState::Queued
                 | ChannelState::Live

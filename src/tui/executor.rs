@@ -196,25 +196,25 @@ impl Executor {
         let mut messages = Vec::new();
         // Else the search is on, or over already.
         let is_news = epoch == self.epoch && self.service.is_some();
-        if let Some(effect) = unsent {
-            if let Effect::Dispatch { request, channel, .. } = &effect {
-                let resends = self.resends.entry(*request).or_default();
-                *resends += 1;
-                if *resends > MOST_RESENDS {
-                    let refused = Msg::Dispatched {
-                        request: *request,
-                        channel: channel.clone(),
-                        result: Err(reason.clone()),
-                    };
-                    self.note(&refused);
-                    messages.push(refused);
+        if let Some(effect) = unsent
+            && let Effect::Dispatch { request, channel, .. } = &effect
+        {
+            let resends = self.resends.entry(*request).or_default();
+            *resends += 1;
+            if *resends > MOST_RESENDS {
+                let refused = Msg::Dispatched {
+                    request: *request,
+                    channel: channel.clone(),
+                    result: Err(reason.clone()),
+                };
+                self.note(&refused);
+                messages.push(refused);
+            } else {
+                self.unanswered.remove(request);
+                if is_news {
+                    self.held.push_back(effect);
                 } else {
-                    self.unanswered.remove(request);
-                    if is_news {
-                        self.held.push_back(effect);
-                    } else {
-                        self.execute(effect);
-                    }
+                    self.execute(effect);
                 }
             }
         }

@@ -112,7 +112,7 @@ pub(super) fn draw(canvas: &mut Canvas, bar: Rect, pane: Rect, app: &App, cache:
 fn summary(channel: &Channel, now: Now) -> String {
     let state = channel.state(now);
     let mut text = state.word().to_owned();
-    if let ChannelState::Reconnecting { seconds } = state {
+    if let ChannelState::Reconnecting { seconds: seconds @ 1.. } = state {
         text = format!("reconnecting in {seconds} s");
     }
     if let Some(elapsed) = channel.elapsed(now) {
