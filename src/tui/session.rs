@@ -17,7 +17,7 @@ use super::executor::{Connect, Executor, Reply};
 use crate::app::{self, App, Effect, Msg, Now};
 use crate::client::{self, supervisor::Arrival};
 use crate::term::modes::Suspended;
-use crate::term::{FrameLimiter, Input, InputStream, Screen, Urgency, panic};
+use crate::term::{Alarm, FrameLimiter, Input, InputStream, Screen, Urgency, panic};
 use crate::ui::Ui;
 
 /// How long arrivals or keys are taken in before a frame may be painted.
@@ -120,6 +120,8 @@ pub struct Session<'a, S, I, V> {
     pub arrivals: &'a mut mpsc::Receiver<Arrival>,
     /// The time.
     pub clock: Clock,
+    /// What wakes the loop for ticks.
+    pub alarm: Alarm,
 }
 
 /// Runs the loop until its end. The first frame is painted before `connect` is called for the first time.
@@ -196,7 +198,7 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
             Some(reply) = session.replies.recv() => self.take_reply(reply),
             () = sleep_until(start + frame.unwrap_or_default()), if frame.is_some() && !busy => {}
             written = session.screen.idle(), if busy => written?,
-            () = sleep_until(start + tick.unwrap_or_default()), if tick.is_some() => {
+            () = session.alarm.wait_until(start + tick.unwrap_or_default()), if tick.is_some() => {
                 self.last_tick = self.session.clock.elapsed();
                 self.dispatch(Msg::Tick);
             }

@@ -200,6 +200,7 @@ impl Run {
             replies: &mut replies,
             arrivals: &mut arrivals,
             clock,
+            alarm: crate::term::Alarm::default(),
         };
         let ending = run_loop(session, connect(&self.log, self.behaviour), None).await;
         drop(arrivals);
