@@ -87,6 +87,7 @@ pub struct Executor {
     held: VecDeque<Effect>,
     /// How often prompts were sent anew, by their requests.
     resends: HashMap<RequestId, u32>,
+    shown: Vec<ChannelId>,
     /// Prompts on their way, by their requests.
     unanswered: HashMap<RequestId, (ChannelId, String)>,
     saver: Saver,
@@ -112,6 +113,7 @@ impl Executor {
             pause: Duration::ZERO,
             resends: HashMap::new(),
             held: VecDeque::new(),
+            shown: Vec::new(),
             unanswered: HashMap::new(),
             saver: Saver::start(state_file, replies.clone()),
             clipboard: clipboard.map(|clipboard| Arc::new(Mutex::new(clipboard))),
@@ -175,7 +177,8 @@ impl Executor {
     }
 
     /// The server was found: what waited for it is carried out. The messages are for the state.
-    pub fn connected(&mut self, connected: Connected) -> Msg {
+    pub fn connected(&mut self, mut connected: Connected) -> Msg {
+        connected.service.show(&self.shown);
         self.service = Some(connected.service);
         self.seeking = false;
         self.epoch += 1;
@@ -223,6 +226,20 @@ impl Executor {
             messages.push(Msg::ServerGone);
         }
         messages
+    }
+
+    /// Says which channels are shown.
+    pub fn show(&mut self, channels: Vec<ChannelId>) {
+        if let Some(service) = &mut self.service {
+            service.show(&channels);
+        }
+        self.shown = channels;
+    }
+
+    /// The channels that are shown.
+    #[must_use]
+    pub fn shown(&self) -> &[ChannelId] {
+        &self.shown
     }
 
     /// Carries out an effect of the server or of the disk; the others are the loop's own.

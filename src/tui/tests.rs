@@ -101,6 +101,8 @@ impl Service for Server {
         self.0.push("unwatch");
     }
 
+    fn show(&mut self, _: &[ChannelId]) {}
+
     fn dispatch(&self, body: DispatchRequest) -> Answer<()> {
         let (log, behaviour, number) = (self.0.clone(), self.1, self.2);
         Box::pin(async move {
@@ -211,6 +213,7 @@ impl Run {
             replies: &mut replies,
             arrivals: &mut arrivals,
             clock,
+            alarm: crate::term::Alarm::default(),
         };
         let ending = run_loop(session, connect(&self.log, self.behaviour), None).await;
         drop(arrivals);
