@@ -51,16 +51,17 @@ pub(super) fn missing(app: &mut App, outage: Outage) {
         _ => app.now.unix_ms,
     };
     for channel in app.channels.values_mut() {
-        if let Connection::Reconnecting {
-            next_try_at: at,
-            reason: why,
-            attempt,
-        } = &mut channel.connection
-        {
-            *at = next_try_at;
-            why.clone_from(&reason);
-            *attempt += 1;
-        }
+        let attempt = match &channel.connection {
+            Connection::Reconnecting { attempt, .. } => *attempt,
+            Connection::Connecting => 0,
+            _ => continue,
+        };
+        let connection = Connection::Reconnecting {
+            reason: reason.clone(),
+            next_try_at,
+            attempt: attempt + 1,
+        };
+        channel.connected(connection, app.now.unix_ms);
     }
     app.server.state = ServerState::Unreachable {
         reason,

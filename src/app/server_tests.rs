@@ -337,6 +337,23 @@ fn a_server_at_one_address_that_was_started_anew_is_noticed() {
 }
 
 #[test]
+fn a_server_that_is_not_found_at_the_start_leaves_no_channel_connecting() {
+    let mut play = Play::new(&[1]);
+    play.send(Msg::Server(Err(Outage {
+        reason: "no route".to_owned(),
+        retry_ms: 2_000,
+    })));
+    assert_eq!(play.state(&id(1)), ChannelState::Reconnecting { seconds: 2 });
+    assert_eq!(play.app.counts(), Counts::default());
+    play.send(info());
+    play.feed(&id(1), &[], Connection::Connecting);
+    play.feed(&id(1), &[], Connection::Live);
+    let request = RequestId(1);
+    play.runs(request, &[]);
+    assert_eq!(play.state(&id(1)), ChannelState::NotKept);
+}
+
+#[test]
 fn an_outage_says_since_when_and_when_it_is_tried_again() {
     let mut play = Play::new(&[]);
     play.send(info());

@@ -289,14 +289,18 @@ fn draw_empty(canvas: &mut Canvas, pane: Rect, app: &App, channel: &Channel) {
     let text = match &channel.connection {
         Connection::Failed { reason } => (format!("x cannot be watched: {reason}"), theme.error()),
         _ if app.server.state == ServerState::Starting => (seeking(app), theme.dim()),
+        _ if matches!(app.server.state, ServerState::Unreachable { .. }) => {
+            let when = if channel.dispatching {
+                "the prompt is sent when it can be"
+            } else {
+                "what is kept of this channel is shown when it can be"
+            };
+            (
+                format!("~ {} cannot be reached; {when}.", app.server.name),
+                theme.warning(),
+            )
+        }
         Connection::Reconnecting { reason, .. } => (format!("~ the connection was lost: {reason}"), theme.warning()),
-        Connection::Connecting if matches!(app.server.state, ServerState::Unreachable { .. }) => (
-            format!(
-                "{} cannot be reached; what is kept of this channel is shown when it can be.",
-                app.server.name
-            ),
-            theme.warning(),
-        ),
         _ if channel.dispatching => ("Sending the prompt …".to_owned(), theme.dim()),
         _ if channel.prompt.is_some() => ("Queued: nothing has come yet.".to_owned(), theme.dim()),
         _ => match channel.state(app.now) {
