@@ -284,3 +284,29 @@ fn json_errors_have_a_place_in_characters() {
     };
     assert_eq!((line, column), (2, 8));
 }
+
+#[test]
+fn news_go_with_the_next_action_or_after_a_while() {
+    let mut app = app();
+    update(&mut app, Msg::Warning("bad".to_owned()), now(10_000));
+    update(&mut app, Msg::Action(Action::FocusNext), now(10_500));
+    assert!(app.notice.is_some(), "nobody has read it yet");
+    update(&mut app, Msg::Action(Action::FocusNext), now(11_000));
+    assert_eq!(app.notice, None);
+    update(&mut app, Msg::Warning("bad".to_owned()), now(20_000));
+    update(&mut app, Msg::DraftChanged("typing".to_owned()), now(25_000));
+    update(&mut app, Msg::Tick, now(31_999));
+    assert!(app.notice.is_some());
+    update(&mut app, Msg::Tick, now(32_000));
+    assert_eq!(app.notice, None, "an error stays for 12 s");
+    update(&mut app, Msg::Submit("  ".to_owned()), now(40_000));
+    update(&mut app, Msg::Tick, now(45_999));
+    assert!(app.notice.is_some());
+    update(&mut app, Msg::Tick, now(46_000));
+    assert_eq!(app.notice, None, "other news for 6 s");
+    update(&mut app, Msg::Warning("bad".to_owned()), now(50_000));
+    dispatch(&mut app, "one");
+    assert!(app.notice.is_some(), "the time went backwards: held");
+    update(&mut app, Msg::Submit("two".to_owned()), now(52_000));
+    assert_eq!(app.notice, None, "a dispatch takes it away");
+}

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use super::context::{Context, env};
 use super::exit::{Exit, Failure};
 use super::{logging, one_thread};
-use crate::client::{Client, Timeouts};
+use crate::client::{Client, ClientError, Timeouts};
 use crate::config::{ColorChoice, ServerChoice};
-use crate::tui::{self, TuiOptions};
-use crate::ui::UiOptions;
+use crate::tui::{self, NoServer, TuiOptions, UiOptions};
 
 /// Runs the terminal program. Nothing is connected before its first frame.
 pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> Result<Exit, Failure> {
@@ -31,6 +30,7 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         color,
         utc_offset_seconds: jiff::Zoned::now().offset().seconds(),
     };
+    let local = matches!(choice, ServerChoice::Local);
     let server_name = match &choice {
         ServerChoice::Local => "local".to_owned(),
         ServerChoice::Remote(remote) => remote.name.clone(),
@@ -47,12 +47,13 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
             }
             let client = Client::new(endpoint, Timeouts::default()).map_err(|error| error.to_string())?;
             // Whether it answers at all is the question; a server that tells nothing about itself is fine.
-            let info = client.server_info().await.map_err(|error| error.to_string())?;
+            let info = client.server_info().await.map_err(no_server)?;
             Ok((client, info))
         })
     });
     let options = TuiOptions {
         server_name,
+        local,
         connect,
         state_file,
         ui,
@@ -61,4 +62,12 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         .block_on(tui::run(options))
         .map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
     Ok(Exit::Done)
+}
+
+/// Why a server did not answer; one that does not take the secret is no server that cannot be reached.
+fn no_server(error: ClientError) -> NoServer {
+    NoServer {
+        refused: matches!(error, ClientError::Api { status: 401 | 403, .. }),
+        reason: error.to_string(),
+    }
 }

@@ -46,6 +46,7 @@ fn markdown_reads_as_expected() {
         ("a *two\nlines* c", 30, &["a two lines c"]),
         ("spaces  \nbreak", 30, &["spaces", "break"]),
         ("stroke\\\nbreak", 30, &["stroke", "break"]),
+        ("    `\n\n\r---\nx", 30, &["`", "", &"─".repeat(30), "", "x"]),
         ("tag<br>\nbreak", 30, &["tag", "break"]),
         ("- an item\n  goes on\n- next", 30, &["• an item goes on", "• next"]),
         ("> a quote\n> goes on", 30, &["│ a quote goes on"]),

@@ -94,13 +94,61 @@ pub(super) fn draw_header(canvas: &mut Canvas, area: Rect, app: &App, options: U
     };
     let mut x = put(canvas, area.x + 1, "switchboard", theme.bold());
     x = put(canvas, x, &sanitise_line(&app.server.name), theme.plain());
+    if let Some((since, next_try_at)) = app.outage() {
+        let room = usize::from(right.saturating_sub(x));
+        let text = outage(is_refused(app), since, next_try_at, app.now, options, room);
+        put(canvas, x, &text, theme.error());
+        return;
+    }
     match (&app.server.state, &app.server.info) {
-        (ServerState::Starting, _) => put(canvas, x, "starting", theme.dim()),
-        (ServerState::Unreachable { .. }, _) => put(canvas, x, "unreachable", theme.error()),
+        (ServerState::Starting, _) if app.server.local => put(canvas, x, "starting", theme.dim()),
+        (ServerState::Starting, _) => put(canvas, x, "connecting", theme.dim()),
+        (ServerState::Unreachable { .. }, _) => x,
         (ServerState::Ready, Some(info)) if info.demo => put(canvas, x, "demo model", theme.warning()),
         (ServerState::Ready, Some(info)) => put(canvas, x, &sanitise_line(&info.model), theme.dim()),
         (ServerState::Ready, None) => x,
     };
+}
+
+/// Whether the server was reached and refused.
+pub(super) fn is_refused(app: &App) -> bool {
+    matches!(app.server.state, ServerState::Unreachable { refused: true, .. })
+}
+
+/// Since when the server is gone or refuses and when it is tried again, as much of it as there is room for.
+fn outage(refused: bool, since: u64, next_try_at: u64, now: Now, options: UiOptions, room: usize) -> String {
+    let word = if refused { "refused" } else { "unreachable" };
+    let seconds = next_try_at.saturating_sub(now.unix_ms).div_ceil(1000);
+    let since = clock(Now { unix_ms: since, ..now }, options);
+    let next = if seconds == 0 {
+        "trying now".to_owned()
+    } else {
+        format!("next try in {seconds} s")
+    };
+    [format!("{word} since {since}, {next}"), format!("{word} since {since}")]
+        .into_iter()
+        .find(|text| text.len() <= room)
+        .unwrap_or_else(|| word.to_owned())
+}
+
+/// That the server cannot be reached, or refuses, since when, and why.
+pub(super) fn outage_sentence(app: &App, options: UiOptions) -> Option<String> {
+    let ServerState::Unreachable {
+        reason, refused, since, ..
+    } = &app.server.state
+    else {
+        return None;
+    };
+    let at = Now {
+        unix_ms: *since,
+        ..app.now
+    };
+    let word = if *refused { "refuses" } else { "cannot be reached" };
+    Some(format!(
+        "{} {word} since {}: {reason}",
+        app.server.name,
+        clock(at, options)
+    ))
 }
 
 /// What the last line says in words, if it is not hints: news, or that the server is gone.
@@ -109,23 +157,11 @@ fn news(app: &App, options: UiOptions) -> Option<(String, bool)> {
         let glyph = if notice.error { "x " } else { "" };
         return Some((format!("{glyph}{}", notice.text), notice.error));
     }
-    match &app.server.state {
-        ServerState::Unreachable { reason, since } if !app.channels.is_empty() => {
-            let at = Now {
-                unix_ms: *since,
-                ..app.now
-            };
-            Some((
-                format!(
-                    "x {} cannot be reached since {}: {reason}",
-                    app.server.name,
-                    clock(at, options)
-                ),
-                true,
-            ))
-        }
-        _ => None,
+    if app.channels.is_empty() {
+        // There the pane says it.
+        return None;
     }
+    outage_sentence(app, options).map(|text| (format!("x {text}"), true))
 }
 
 /// The rows of news and whether the hints stand below them.

@@ -10,7 +10,8 @@ use crate::transcript::{Block, BlockKind, CallState, Connection};
 
 use super::block::{BlockView, Line, Right, Tone};
 use super::canvas::Canvas;
-use super::format::{clock, count, duration, number};
+use super::format::{count, duration, number};
+use super::header::{is_refused, outage_sentence};
 use super::theme::Theme;
 use super::viewport::{RowCache, Viewport};
 use super::{UiOptions, wrap};
@@ -86,6 +87,9 @@ pub(super) fn draw(canvas: &mut Canvas, bar: Rect, pane: Rect, app: &App, cache:
         bottom -= 1;
         let (text, style) = match &channel.connection {
             Connection::Failed { reason } => (format!("x no longer watched: {reason}"), canvas.theme.error()),
+            Connection::Reconnecting { reason, attempt: 0, .. } => {
+                (format!("~ connection lost: {reason}"), canvas.theme.warning())
+            }
             Connection::Reconnecting { reason, attempt, .. } => (
                 format!("~ connection lost: {reason} (try {attempt})"),
                 canvas.theme.warning(),
@@ -125,7 +129,7 @@ pub(super) fn draw(canvas: &mut Canvas, bar: Rect, pane: Rect, app: &App, cache:
 fn summary(channel: &Channel, now: Now, room: usize) -> String {
     let state = channel.state(now);
     let mut text = state.word().to_owned();
-    if let ChannelState::Reconnecting { seconds } = state {
+    if let ChannelState::Reconnecting { seconds: seconds @ 1.. } = state {
         text = format!("reconnecting in {seconds} s");
     }
     let mut parts = Vec::with_capacity(3);
@@ -266,18 +270,9 @@ pub(super) fn draw_welcome(canvas: &mut Canvas, pane: Rect, app: &App, options: 
     };
     let mut texts = vec![(first.to_owned(), theme.plain())];
     match &app.server.state {
-        ServerState::Starting => texts.push((format!("Looking for the server {} …", app.server.name), theme.dim())),
-        ServerState::Unreachable { reason, since } => {
-            let at = Now {
-                unix_ms: *since,
-                ..app.now
-            };
-            let text = format!(
-                "{} cannot be reached since {}: {reason}",
-                app.server.name,
-                clock(at, options)
-            );
-            texts.push((text, theme.error()));
+        ServerState::Starting => texts.push((seeking(app), theme.dim())),
+        ServerState::Unreachable { .. } => {
+            texts.extend(outage_sentence(app, options).map(|text| (format!("x {text}"), theme.error())));
         }
         ServerState::Ready => {
             if app.server.info.as_ref().is_some_and(|info| info.demo) {
@@ -296,6 +291,15 @@ pub(super) fn draw_welcome(canvas: &mut Canvas, pane: Rect, app: &App, options: 
     paragraphs(canvas, pane, &texts);
 }
 
+/// What is done while the server is not there yet.
+fn seeking(app: &App) -> String {
+    if app.server.local {
+        "Starting the local server …".to_owned()
+    } else {
+        format!("Looking for the server {} …", app.server.name)
+    }
+}
+
 /// A channel that nothing has come of.
 fn draw_empty(canvas: &mut Canvas, pane: Rect, app: &App, channel: &Channel) {
     let theme = canvas.theme;
@@ -305,14 +309,37 @@ fn draw_empty(canvas: &mut Canvas, pane: Rect, app: &App, channel: &Channel) {
     }
     let text = match &channel.connection {
         Connection::Failed { reason } => (format!("x cannot be watched: {reason}"), theme.error()),
+        _ if app.server.state == ServerState::Starting => (seeking(app), theme.dim()),
+        _ if matches!(app.server.state, ServerState::Unreachable { .. }) => {
+            let word = if is_refused(app) {
+                "refuses"
+            } else {
+                "cannot be reached"
+            };
+            let when = if channel.dispatching {
+                "the prompt is sent when it can be"
+            } else {
+                "what is kept of this channel is shown when it can be"
+            };
+            (format!("~ {} {word}; {when}.", app.server.name), theme.warning())
+        }
         Connection::Reconnecting { reason, .. } => (format!("~ the connection was lost: {reason}"), theme.warning()),
         _ if channel.dispatching => ("Sending the prompt …".to_owned(), theme.dim()),
         _ if channel.prompt.is_some() => ("Queued: nothing has come yet.".to_owned(), theme.dim()),
-        Connection::Connecting => (format!("Connecting to {} …", app.server.name), theme.dim()),
-        Connection::Live | Connection::Ended => (
-            "Connected. Nothing was published on this channel yet; what comes appears here.".to_owned(),
-            theme.dim(),
-        ),
+        _ => match channel.state(app.now) {
+            ChannelState::NotKept => (
+                "Nothing of this channel is kept on this server any more: runs are kept for a while after their end, \
+                 and a server that was started anew may have none. Should something come, it appears here; x takes \
+                 the channel off the list."
+                    .to_owned(),
+                theme.dim(),
+            ),
+            ChannelState::Quiet => (
+                "Waiting for events: nothing was published on this channel yet; what comes appears here.".to_owned(),
+                theme.dim(),
+            ),
+            _ => (format!("Connecting to {} …", app.server.name), theme.dim()),
+        },
     };
     texts.push(text);
     paragraphs(canvas, pane, &texts);
