@@ -142,7 +142,7 @@ fn submit_answer(app: &mut App, mut answer: Answer, text: &str, effects: &mut Ve
         (Err(_), _) => {
             answer.error = Some(match answer.check {
                 JsonCheck::Empty => "Type the answer as JSON, for example true or \"yes\" or {\"n\": 1}".to_owned(),
-                _ => "Not published: the answer has to be JSON".to_owned(),
+                _ => "Not published: this is not JSON".to_owned(),
             });
         }
         (_, Err(error)) => answer.error = Some(format!("This call cannot be answered: {error}")),

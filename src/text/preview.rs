@@ -9,8 +9,8 @@ use pulldown_cmark::{Event, Options, Parser, TextMergeStream};
 #[must_use]
 pub fn words(line: &str) -> String {
     let line = line.trim();
-    if let Some(row) = line.strip_prefix('|') {
-        return cells(row);
+    if is_row(line) {
+        return cells(line);
     }
     let mut out = String::with_capacity(line.len());
     let options = Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
@@ -25,6 +25,11 @@ pub fn words(line: &str) -> String {
     }
     out.truncate(out.trim_end().len());
     out
+}
+
+/// Whether it is a row of a table, whole or cut.
+fn is_row(line: &str) -> bool {
+    line.starts_with('|') || line.ends_with(" |") || line.matches(" | ").count() > 1
 }
 
 /// The cells of a table's row; nothing of the line below its head.
@@ -76,6 +81,9 @@ mod tests {
             ("__init__ `__init__`", "init __init__"),
             ("| a | **b** |", "a  b"),
             ("|---|:--:|", ""),
+            ("… | yes | no |", "…  yes  no"),
+            ("…p | yes | n", "…p  yes  n"),
+            ("a | b", "a | b"),
             ("fn a(x: &str) -> T<u8>", "fn a(x: &str) -> T<u8>"),
             ("", ""),
         ] {

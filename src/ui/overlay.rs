@@ -17,6 +17,8 @@ use super::wrap;
 
 /// The most lines of a call's arguments in its dialogue.
 const ARGUMENT_LINES: usize = 8;
+/// The most rows of a call that is written on as few as possible.
+const SHORT_CALL_ROWS: usize = 3;
 /// From this width on the help has two columns.
 const TWO_COLUMNS: u16 = 80;
 /// The widest column of the help.
@@ -89,8 +91,10 @@ pub(super) struct Dialogue {
     title: String,
     right: String,
     above: Vec<(String, Style)>,
-    /// What stands above where there are fewer rows than `above` takes; the last one is kept longest.
+    /// What stands above where there are fewer rows than `above` takes.
     short: Vec<(String, Style)>,
+    /// The line below only helps: it gives way to what is above.
+    below_may_go: bool,
     below: Vec<(String, Style)>,
     placeholder: &'static str,
     has_editor: bool,
@@ -103,6 +107,7 @@ impl Dialogue {
             right: String::new(),
             above: Vec::new(),
             short: Vec::new(),
+            below_may_go: false,
             below: Vec::new(),
             placeholder: "",
             has_editor: true,
@@ -126,11 +131,15 @@ impl Dialogue {
         } else {
             0
         };
-        let most_below = area.height.saturating_sub(asked + typed);
+        let mut most_below = area.height.saturating_sub(asked + typed);
+        if self.below_may_go {
+            let wanted = u16::try_from(self.short.len()).unwrap_or(u16::MAX);
+            most_below = most_below.min(area.height.saturating_sub(wanted.saturating_add(typed)));
+        }
         let below = u16::try_from(self.below.len()).unwrap_or(u16::MAX).min(most_below);
         let above = usize::from(area.height.saturating_sub(typed + below));
         let lines = if above < self.above.len() && !self.short.is_empty() {
-            &self.short[self.short.len().saturating_sub(above)..]
+            &self.short[..]
         } else {
             &self.above[..]
         };
@@ -148,8 +157,11 @@ impl Dialogue {
             editor.draw(canvas, box_area, true, self.placeholder);
             y += typed;
         }
-        for ((text, style), y) in self.below.iter().zip(y..y + below) {
-            canvas.put(area.x + 3, y, area.width.saturating_sub(4), text, *style);
+        let cut = usize::from(below) < self.below.len();
+        for ((text, style), row) in self.below.iter().zip(1..=below) {
+            let end = if cut && row == below { canvas.theme.ellipsis } else { "" };
+            let text = format!("{text}{end}");
+            canvas.put(area.x + 3, y + row - 1, area.width.saturating_sub(4), &text, *style);
         }
     }
 }
@@ -221,8 +233,9 @@ pub(super) fn answer(canvas: &Canvas, app: &App, answer: &Answer, width: u16) ->
         for line in json::lines(arguments, ARGUMENT_LINES) {
             dialogue.above.push((format!("  {line}"), theme.plain()));
         }
-        let call = json::call(function, arguments, usize::from(width.saturating_sub(2)));
-        dialogue.short = from.into_iter().chain([(call, theme.plain())]).collect();
+        let call = json::call(function, arguments, usize::from(text_columns(width)) * SHORT_CALL_ROWS);
+        dialogue.short = wrapped(&call, theme.plain(), width);
+        dialogue.short.extend(from);
     }
     dialogue.below = match (&answer.error, answer.sending, &answer.check) {
         (_, Some(_), _) => wrapped("Publishing …", theme.dim(), width),
@@ -238,6 +251,7 @@ pub(super) fn answer(canvas: &Canvas, app: &App, answer: &Answer, width: u16) ->
                 "{\"error\": \"why\"} says no; any other value is the result",
                 "{\"error\": \"why\"} says no",
             ];
+            dialogue.below_may_go = true;
             wrapped(that_fits(&ways, width), theme.dim(), width)
         }
     };

@@ -202,7 +202,7 @@ fn what_was_wrong_is_forgotten_with_the_text_and_tab_types_nothing() {
     play.keys("a");
     play.keys("nonsense");
     play.key(KeyCode::Enter);
-    assert!(play.screen().contains("Not published: the answer has to be JSON"));
+    assert!(play.screen().contains("Not published: this is not JSON"));
     play.ctrl('c');
     assert!(!play.screen().contains("Not published"));
     play.key(KeyCode::Tab);
