@@ -179,7 +179,16 @@ impl BlockRows {
         // belong to the one before.
         let open = units
             .iter()
-            .rposition(|unit| has_break(&window[unit.start..]))
+            .rposition(|unit| {
+                let rest = &window[unit.start..];
+                next_line(rest).is_some_and(|(_, next)| {
+                    // Right below a paragraph the head of a table is one only while the line below it stays so.
+                    unit.kind != UnitKind::Block
+                        || unit.start == 0
+                        || markdown::blank_before(window, unit.start)
+                        || has_break(&rest[next..])
+                })
+            })
             .unwrap_or(0);
         for (index, unit) in units.iter().enumerate().take(open) {
             let end = units.get(index + 1).map_or(window.len(), |next| next.start);

@@ -15,8 +15,9 @@ use super::{UiOptions, wrap};
 
 /// Columns of the first line that are kept for the names of program and server where counts can be written shorter.
 const NAMES: u16 = 24;
-/// The most rows that news and hints take.
-const MOST_ROWS: u16 = 3;
+/// The most rows that news and hints take; the fewer on a low screen.
+pub(super) const MOST_ROWS: u16 = 4;
+const MOST_ROWS_LOW: u16 = 3;
 /// Under this many rows a dialogue needs the rows that news would take.
 const LOW: u16 = 16;
 /// Columns between two hints, where there is room and where there is not.
@@ -143,12 +144,15 @@ pub(super) fn outage_sentence(app: &App, options: UiOptions) -> Option<String> {
         unix_ms: *since,
         ..app.now
     };
-    let word = if *refused { "refuses" } else { "cannot be reached" };
-    Some(format!(
-        "{} {word} since {}: {reason}",
-        app.server.name,
-        clock(at, options)
-    ))
+    // Most reasons name the server themselves.
+    let (name, word) = match (reason.contains(&app.server.name), refused) {
+        (true, true) => ("", "refused"),
+        (true, false) => ("", "unreachable"),
+        (false, true) => (app.server.name.as_str(), "refuses"),
+        (false, false) => (app.server.name.as_str(), "cannot be reached"),
+    };
+    let text = format!("{name} {word} since {}: {reason}", clock(at, options));
+    Some(text.trim_start().to_owned())
 }
 
 /// What the last line says in words, if it is not hints: news, or that the server is gone.
@@ -172,16 +176,22 @@ fn hint_parts(app: &App, width: u16, options: UiOptions) -> (Vec<(String, bool)>
     };
     // What is said for a few seconds may stand in for the hints, but never for the keys of a dialogue.
     let with_hints = app.overlay.is_some() || app.notice.is_none();
-    let most = if !with_hints {
-        MOST_ROWS
-    } else if app.overlay.is_some() && app.size.1 < LOW {
-        0
-    } else {
-        MOST_ROWS - 1
+    let low = app.size.1 < LOW;
+    let rows_in_all = if low { MOST_ROWS_LOW } else { MOST_ROWS };
+    let most = match (with_hints, app.overlay.is_some() && low) {
+        (_, true) => 0,
+        (true, false) => usize::from(rows_in_all - 1),
+        (false, false) => usize::from(rows_in_all),
     };
     let rows = wrap(&text, room);
-    let rows = rows.rows().iter().take(usize::from(most));
-    (rows.map(|row| (row.text(), error)).collect(), with_hints)
+    let mut rows: Vec<(String, bool)> = rows.rows().iter().map(|row| (row.text(), error)).collect();
+    if rows.len() > most {
+        rows.truncate(most);
+        if let Some((last, _)) = rows.last_mut() {
+            last.push('…');
+        }
+    }
+    (rows, with_hints)
 }
 
 /// How many rows the last line would like to have.

@@ -2,6 +2,7 @@
 
 use ratatui::layout::Rect;
 
+use super::header::MOST_ROWS;
 use crate::app::App;
 use crate::app::state::Focus;
 
@@ -39,7 +40,7 @@ pub(super) fn is_wide(width: u16) -> bool {
 
 /// Lays the screen out. `bottom_rows` and `hint_rows` are what those parts would like to have.
 pub(super) fn areas(app: &App, screen: Rect, bottom_rows: u16, hint_rows: u16) -> Areas {
-    let hint_rows = hint_rows.clamp(1, 3);
+    let hint_rows = hint_rows.clamp(1, MOST_ROWS);
     // The panes keep at least three rows under their title bar.
     let spare = screen.height.saturating_sub(1 + 1 + 3 + 1 + hint_rows);
     let bottom_rows = bottom_rows.clamp(1, spare.max(1));

@@ -171,6 +171,22 @@ fn a_refused_secret_is_no_server_that_cannot_be_reached() {
     let screen = play.screen();
     assert!(screen.contains("refused since 14:02") && screen.contains("local refuses since 14:02: the secret"));
     assert!(!screen.contains("reach"), "{screen}");
+    play.dispatch("one");
+    play.send(Msg::Server(Err(Outage {
+        reason: "local answered with an error: the secret of the `Authorization` header belongs to no account \
+                 (NOT_AUTHENTICATED); check the secret of this server"
+            .to_owned(),
+        refused: true,
+        retry_ms: 4_000,
+    })));
+    for width in [80, 120] {
+        play.app.size = (width, 24);
+        let screen = lines(&mut play).join(" ");
+        let screen = screen.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(screen.contains("x refused since 14:02: local answered"), "{screen}");
+        assert!(screen.contains("check the secret of this server"), "whole: {screen}");
+        assert!(last(&mut play).contains("Esc back"), "{screen}");
+    }
 }
 
 #[test]
