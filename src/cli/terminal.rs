@@ -8,8 +8,7 @@ use super::exit::{Exit, Failure};
 use super::{logging, one_thread};
 use crate::client::{Client, Timeouts};
 use crate::config::{ColorChoice, ServerChoice};
-use crate::tui::{self, TuiOptions};
-use crate::ui::UiOptions;
+use crate::tui::{self, TuiOptions, UiOptions};
 
 /// Runs the terminal program. Nothing is connected before its first frame.
 pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> Result<Exit, Failure> {
@@ -31,6 +30,7 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         color,
         utc_offset_seconds: jiff::Zoned::now().offset().seconds(),
     };
+    let local = matches!(choice, ServerChoice::Local);
     let server_name = match &choice {
         ServerChoice::Local => "local".to_owned(),
         ServerChoice::Remote(remote) => remote.name.clone(),
@@ -53,6 +53,7 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
     });
     let options = TuiOptions {
         server_name,
+        local,
         connect,
         state_file,
         ui,

@@ -73,7 +73,9 @@ async fn follow(client: Client, channel: ChannelId, args: &WatchArgs) -> Result<
         match connection {
             Some(Connection::Live) => was_live = true,
             Some(Connection::Ended) => break,
-            Some(Connection::Failed { reason }) => return Err(Failure::new(Exit::Refused, reason)),
+            Some(Connection::Failed { reason } | Connection::ServerGone { reason }) => {
+                return Err(Failure::new(Exit::Refused, reason));
+            }
             // Whoever never got through is told at once; a connection that is lost is made again.
             Some(Connection::Reconnecting { reason, .. }) if !was_live => {
                 return Err(Failure::new(Exit::Unreachable, reason));

@@ -279,14 +279,21 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
     }
 
     fn take_reply(&mut self, reply: Reply) {
-        let message = match reply {
+        match reply {
             Reply::Msg(message) => {
                 self.session.executor.note(&message);
-                message
+                self.dispatch(message);
             }
-            Reply::Connected(connected) => self.session.executor.connected(connected),
-        };
-        self.dispatch(message);
+            Reply::Connected(connected) => {
+                let message = self.session.executor.connected(connected);
+                self.dispatch(message);
+            }
+            Reply::Gone(gone) => {
+                for message in self.session.executor.gone(gone) {
+                    self.dispatch(message);
+                }
+            }
+        }
     }
 
     /// Takes in what arrived, within the budget: what is left stays in its queue, and the feeds wait.
