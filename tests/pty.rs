@@ -155,7 +155,8 @@ fn a_server_that_was_stopped_elsewhere_is_started_again() {
     home.stop_server();
     pty.wait_until("no live run", |screen| {
         let text = screen.contents();
-        text.contains("demo model") && (text.contains("1 failed") || text.contains("1 done"))
+        text.contains("demo model")
+            && (text.contains("1 failed") || text.contains("1 cancelled") || text.contains("1 done"))
     });
     pty.send("the second one\r");
     pty.wait_until("the end of the second run", |screen| {

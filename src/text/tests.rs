@@ -273,3 +273,12 @@ proptest! {
         prop_assert_eq!(shown, text);
     }
 }
+
+#[test]
+fn the_head_of_a_table_below_a_paragraph_is_final_only_with_its_second_line() {
+    let source = "_  some words \n\n_[- [r]: /u\n|* \n- |\t";
+    let mut rows = BlockRows::new(Format::Markdown);
+    rows.update(&source[..35], 1, 20);
+    rows.update(source, 2, 20);
+    assert_eq!(rows.rows(), self::rows(source, 20));
+}
