@@ -35,6 +35,8 @@ pub struct Connected {
     pub service: Box<dyn Service>,
     /// What it told about itself.
     pub info: Option<ServerInfo>,
+    /// Something about it that the person should know, in a sentence.
+    pub notice: Option<String>,
 }
 
 /// A client and the feeds of its channels.

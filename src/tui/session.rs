@@ -273,7 +273,13 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
                 self.session.executor.note(&message);
                 message
             }
-            Reply::Connected(connected) => self.session.executor.connected(connected),
+            Reply::Connected(mut connected) => {
+                let notice = connected.notice.take();
+                let message = self.session.executor.connected(connected);
+                self.dispatch(message);
+                let Some(notice) = notice else { return };
+                Msg::Warning(notice)
+            }
         };
         self.dispatch(message);
     }
