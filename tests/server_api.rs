@@ -370,6 +370,52 @@ async fn every_refusal_is_our_json() {
 }
 
 #[tokio::test]
+async fn a_refusal_can_be_read_by_who_is_still_sending() {
+    let server = server(|options| options.body_limit = 100_000).await;
+    let body = " ".repeat(20_000_000);
+    for (path, secret, headers, status) in [
+        ("/v1/conversation/dispatch", "wrong", "", 401),
+        ("/v1/nowhere", "secret-one", "", 404),
+        ("/v1/run/list", "secret-one", "", 405),
+        ("/v1/conversation/dispatch", "secret-one", "accept: text/html\r\n", 400),
+        ("/v1/conversation/dispatch", "secret-one", "", 413),
+    ] {
+        let length = body.len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n"
+        );
+        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        stream.write_all(body.as_bytes()).await.expect("sent to the end");
+        let mut answer = Answer {
+            stream,
+            seen: Vec::new(),
+        };
+        assert_eq!(parsed(&answer.end().await).0, status, "{path}");
+    }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn no_message_repeats_a_channel_id() {
+    let server = server(|_| {}).await;
+    for (method, path, status) in [
+        ("GET", format!("/v1/channel/{CHANNEL}/subscribe"), 405),
+        ("POST", format!("/api/v1/channel/{CHANNEL}/nothing"), 404),
+        ("POST", format!("/v1/channel/{CHANNEL}/cancel"), 404),
+    ] {
+        let (was, body) = server.json(method, &path, Value::Null).await;
+        assert_eq!(was, status, "{path}");
+        assert!(!body.to_string().contains(CHANNEL), "{body}");
+    }
+    let path = format!("/v1/channel/{CHANNEL}/cancel");
+    let (status, body) = server.json("POST", &path, json!({"reason": "x"})).await;
+    assert_eq!((status, &body["code"]), (501, &json!("NOT_IMPLEMENTED")));
+    server.end().await;
+}
+
+#[tokio::test]
 async fn a_dispatch_is_repeatable_and_a_channel_holds_one_run() {
     let server = server(|_| {}).await;
     let body = prompt_on(CHANNEL, "tokens 3");

@@ -5,6 +5,7 @@
 
 mod accept;
 mod accounts;
+mod drain;
 mod engine;
 mod error;
 mod options;
