@@ -165,3 +165,37 @@ fn serve_ends_on_a_signal() {
     assert!(status.expect("it runs").success());
     assert_eq!(server.end(), Some(0));
 }
+
+#[test]
+fn a_server_under_nohup_outlives_its_terminal() {
+    let user = User::new();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$0\" serve --demo --listen 127.0.0.1:0"]);
+    shell.arg(program());
+    user.environment(&mut shell);
+    let serve = Serve::of(shell);
+    let hang_up = |pid: &str| {
+        finish({
+            let mut kill = Command::new("kill");
+            kill.args(["-HUP", pid]);
+            kill
+        })
+    };
+    hang_up(&serve.pid()).ok();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    if cfg!(target_os = "linux") {
+        serve.run(&user, &["runs"]).ok();
+    }
+
+    let serve = Serve::start(&user);
+    hang_up(&serve.pid()).ok();
+    assert_eq!(serve.end(), Some(0), "otherwise a hangup ends it");
+}
+
+#[test]
+fn a_secret_that_is_given_twice_is_refused() {
+    let user = User::new();
+    let mut command = user.command(&["serve", "--demo", "--listen", "127.0.0.1:0"]);
+    command.env("SWITCHBOARD_SECRET", "one,two,one");
+    finish(command).fails(2, &["given twice", "once"]);
+}

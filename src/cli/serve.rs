@@ -41,6 +41,11 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
              separated by commas), or into `secrets` of [server] in the configuration",
         ));
     }
+    if (1..secrets.len()).any(|at| secrets[..at].contains(&secrets[at])) {
+        return Err(Failure::usage(
+            "the same secret is given twice, and each is an account of its own; give it once",
+        ));
+    }
     let model = ModelChoice::resolve(&args.model, env, &config.model)?;
     let options = ServerOptions {
         accounts: secrets.iter().map(account).collect(),
@@ -193,7 +198,12 @@ async fn serve_until_stopped(listener: TcpListener, options: ServerOptions, engi
 /// Ends the server on the signals that ask a process to end.
 fn stop_on_signals(shutdown: &CancellationToken) -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
-    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+    let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt()];
+    // Listening would undo what `nohup` did.
+    if !ignores_hangup() {
+        kinds.push(SignalKind::hangup());
+    }
+    for kind in kinds {
         let mut signals = signal(kind).map_err(runtime_failure)?;
         let shutdown = shutdown.clone();
         // The task ends with the runtime at the latest.
@@ -205,6 +215,14 @@ fn stop_on_signals(shutdown: &CancellationToken) -> Result<(), Failure> {
         });
     }
     Ok(())
+}
+
+/// Whether this process was started with hangups ignored. Known on Linux alone.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // Signal 1 is the lowest bit.
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 != 0))
 }
 
 fn many_threads() -> Result<tokio::runtime::Runtime, Failure> {

@@ -8,8 +8,7 @@ use super::exit::{Exit, Failure};
 use super::{logging, one_thread};
 use crate::client::{Client, Timeouts};
 use crate::config::{ColorChoice, ServerChoice};
-use crate::tui::{self, TuiOptions};
-use crate::ui::UiOptions;
+use crate::tui::{self, TuiOptions, UiOptions};
 
 /// Runs the terminal program. Nothing is connected before its first frame.
 pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> Result<Exit, Failure> {
