@@ -355,6 +355,15 @@ async fn every_refusal_is_our_json() {
     let big = format!("x-big: {}\r\n", "x".repeat(40_000));
     let mut answer = server.ask("GET", "/v1/run/list", "secret-one", &big, "").await;
     assert_eq!(parsed(&answer.end().await).0, 431);
+    let many: String = (0..300).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let mut answer = server.ask("GET", "/v1/run/list", "secret-one", &many, "").await;
+    let (status, body) = parsed(&answer.end().await);
+    assert_eq!((status, &body["code"]), (431, &json!("BAD_REQUEST")));
+    let long = format!("/v1/{}", "x".repeat(70_000));
+    let mut answer = server.ask("GET", &long, "secret-one", "", "").await;
+    assert_eq!(parsed(&answer.end().await).0, 414);
+    let (status, body) = parsed(&server.raw(b"NO HTTP\r\n\r\n").await.end().await);
+    assert_eq!((status, &body["code"]), (400, &json!("BAD_REQUEST")));
     let request = "POST /v1/conversation/dispatch HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: bearer secret-one\r\n\
                    content-type: text/plain\r\ncontent-length: 2\r\n\r\n{}";
     let (status, answer) = parsed(&server.raw(request.as_bytes()).await.end().await);
@@ -607,6 +616,17 @@ async fn it_stops_when_asked_and_streams_end_at_a_line() {
         .await
         .expect("it stops")
         .expect("no panic");
+}
+
+#[tokio::test]
+async fn short_visits_keep_it_from_leaving() {
+    let server = server(|options| options.idle_exit = Some(Duration::from_millis(1500))).await;
+    for _ in 0..25 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let (status, _) = server.json("GET", "/v1/health", Value::Null).await;
+        assert_eq!(status, 200);
+    }
+    server.end().await;
 }
 
 #[tokio::test]
