@@ -167,6 +167,23 @@ fn serve_ends_on_a_signal() {
 }
 
 #[test]
+fn a_look_at_the_lock_does_not_keep_the_server_from_starting() {
+    let user = User::new();
+    let lock = switchboard::local::Files::in_dir(&user.state(""))
+        .lock_server()
+        .expect("lockable")
+        .expect("free");
+    let mut command = user.command(&["local-server"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("it starts");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    drop(lock);
+    eventually("the start", || user.state("local-server.json").exists().then_some(()));
+    user.run(&["server", "stop"]).ok();
+    assert!(child.wait().expect("it ends").success());
+}
+
+#[test]
 fn a_server_under_nohup_outlives_its_terminal() {
     let user = User::new();
     let mut shell = Command::new("sh");

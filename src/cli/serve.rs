@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
@@ -17,6 +18,10 @@ use crate::config::{Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
 use crate::local::{Lock, Record};
 use crate::server::{self, Account, ServerOptions};
+
+/// How often the local server tries to take its lock again, and how long it waits in between.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Serves the API until a signal ends it.
 pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure> {
@@ -77,7 +82,16 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
             format!("the local server's files in {dir} cannot be used: {error}"),
         )
     };
-    let Some(_lock) = files.lock_server().map_err(failed)? else {
+    let mut lock = files.lock_server().map_err(failed)?;
+    // Whoever looks whether a server lives takes the lock for a moment.
+    for _ in 0..LOCK_TRIES {
+        if lock.is_some() {
+            break;
+        }
+        std::thread::sleep(LOCK_PAUSE);
+        lock = files.lock_server().map_err(failed)?;
+    }
+    let Some(_lock) = lock else {
         eprintln!("switchboard: another local server runs already");
         return Ok(Exit::Done);
     };

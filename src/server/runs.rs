@@ -196,7 +196,8 @@ impl Runs {
                 code: Some(ErrorCode::InternalServerError.to_string()),
                 extra: Object::new(),
             };
-            if sink.emit(EventKind::Error(Box::new(error)).into()).await.is_err() {
+            // A client that left its completion has cancelled it: there is nobody to tell, and nothing lost.
+            if sink.emit(EventKind::Error(Box::new(error)).into()).await.is_err() && !cancel.is_cancelled() {
                 tracing::warn!("the end of a run could not be recorded");
             }
         }
