@@ -23,7 +23,7 @@ use crate::client::Client;
 use crate::client::feed::FeedOptions;
 use crate::client::supervisor::Supervisor;
 use crate::term::clipboard::{SystemClipboard, is_local_session};
-use crate::term::{Screen as _, TerminalInput, TerminalScreen, panic};
+use crate::term::{Alarm, Screen as _, TerminalInput, TerminalScreen, panic};
 use crate::ui::Ui;
 pub use crate::ui::UiOptions;
 use crate::wire::request::ServerInfo;
@@ -89,6 +89,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
         replies: &mut replies,
         arrivals: &mut arrivals,
         clock,
+        alarm: Alarm::system(),
     };
     let connect = with_feeds(options.connect, arrivals_sender);
     let ending = session::run_loop(session, connect, loaded.warning).await;

@@ -87,6 +87,7 @@ fn probe() {
             replies: &mut replies,
             arrivals: &mut arrivals,
             clock,
+            alarm: switchboard::term::Alarm::system(),
         };
         let connect = Box::new(|| Box::pin(std::future::pending()) as _);
         let ending = run_loop(session, connect, None).await;
@@ -217,6 +218,9 @@ fn after_a_stop_from_outside_everything_is_drawn_again() {
     assert_eq!(entered(&pty), 1);
     pty.signal(Signal::STOP);
     pty.signal(Signal::CONT);
+    pty.wait_until_raw("the terminal taken again", |raw| {
+        raw.matches("\x1b[?1049h").count() == 2
+    });
     pty.send("z");
     pty.wait_for("pressed z.");
     pty.send("q");
@@ -245,13 +249,17 @@ fn a_shell_can_continue_the_stopped_program() {
     pty.send("Z");
     pty.wait_until("the shell", |screen| !screen.alternate_screen());
     // Not before the shell says so: until then what is typed goes to the program.
-    pty.wait_for("Stopped");
+    pty.wait_until("the shell's prompt", |screen| {
+        screen.contents().trim_end().ends_with("ready>")
+    });
     pty.send("fg\n");
     pty.wait_for("probe 100x24 pressed");
     pty.send("ab");
     pty.wait_for("ab.");
     pty.send("q");
-    pty.wait_until("the shell again", |screen| !screen.alternate_screen());
+    pty.wait_until("the shell again", |screen| {
+        !screen.alternate_screen() && screen.contents().trim_end().ends_with("ready>")
+    });
     pty.send("exit\n");
     pty.wait_exit();
 }

@@ -132,3 +132,38 @@ pub enum Msg {
     /// The program is asked to end by a signal, or its terminal is gone.
     Shutdown,
 }
+
+impl Msg {
+    /// What happened, without its contents: for the log.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Start => "Start",
+            Self::FreshIds(..) => "FreshIds",
+            Self::MarkPart(..) => "MarkPart",
+            Self::Action(..) => "Action",
+            Self::DraftChanged(..) => "DraftChanged",
+            Self::Submit(..) => "Submit",
+            Self::DialogueSubmit(..) => "DialogueSubmit",
+            Self::DialogueChanged(..) => "DialogueChanged",
+            Self::Dismiss => "Dismiss",
+            Self::ScrollTo(..) => "ScrollTo",
+            Self::SelectIndex(..) => "SelectIndex",
+            Self::ToggleFold(..) => "ToggleFold",
+            Self::Resize(..) => "Resize",
+            Self::TerminalFocus(..) => "TerminalFocus",
+            Self::Tick => "Tick",
+            Self::Feed { .. } => "Feed",
+            Self::Server(..) => "Server",
+            Self::ServerReady => "ServerReady",
+            Self::Dispatched { .. } => "Dispatched",
+            Self::Published { .. } => "Published",
+            Self::Cancelled { .. } => "Cancelled",
+            Self::Runs(..) => "Runs",
+            Self::Copied(..) => "Copied",
+            Self::SaveFailed(..) => "SaveFailed",
+            Self::Warning(..) => "Warning",
+            Self::Shutdown => "Shutdown",
+        }
+    }
+}

@@ -57,6 +57,29 @@ impl Default for FeedOptions {
     }
 }
 
+/// Where a feed's batches go, and how often.
+pub(super) trait Outlet: Send {
+    /// Hands a batch over; waits while the taker is full.
+    fn send(&self, batch: FeedBatch) -> impl Future<Output = Result<(), Gone>> + Send;
+
+    /// The least time between two batches. What comes meanwhile waits in the connection, so that many small
+    /// events cost one wake-up; after a silence the next one is handed over at once.
+    fn pace(&self) -> Duration;
+}
+
+impl Outlet for mpsc::Sender<FeedBatch> {
+    async fn send(&self, batch: FeedBatch) -> Result<(), Gone> {
+        mpsc::Sender::send(self, batch).await.map_err(|_| Gone)
+    }
+
+    fn pace(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// A batch of so many items is a replay, which no pace slows down.
+const REPLAY_ITEMS: usize = 256;
+
 /// Follows a channel and hands over what comes, until its run is over, it makes no sense to try again,
 /// it is cancelled, or nobody takes the batches any more.
 ///
@@ -72,23 +95,29 @@ pub async fn run(
     batches: mpsc::Sender<FeedBatch>,
     cancel: CancellationToken,
 ) {
+    // Dropping the work at any await is safe: all that it holds goes with it.
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => {}
+        () = follow(client, channel, options, batches) => {}
+    }
+}
+
+/// The same into any outlet, until the future is dropped.
+pub(super) async fn follow(client: Client, channel: ChannelId, options: FeedOptions, outlet: impl Outlet) {
     let feed = Feed {
         sequencer: Sequencer::new(options.resume),
         client,
         channel,
         options,
-        batches,
+        outlet,
     };
-    // Dropping the work at any await is safe: all that it holds goes with it.
-    tokio::select! {
-        biased;
-        () = cancel.cancelled() => {}
-        _ = feed.follow() => {}
-    }
+    // The only error is that nobody takes the batches any more: then the feed is over too.
+    let _ = feed.follow().await;
 }
 
 /// Nobody takes the batches any more.
-struct Gone;
+pub(super) struct Gone;
 
 /// How one connection came to its end.
 enum Over {
@@ -98,15 +127,15 @@ enum Over {
     Lost { error: ClientError, live: Duration },
 }
 
-struct Feed {
+struct Feed<O> {
     client: Client,
     channel: ChannelId,
     options: FeedOptions,
-    batches: mpsc::Sender<FeedBatch>,
+    outlet: O,
     sequencer: Sequencer,
 }
 
-impl Feed {
+impl<O: Outlet> Feed<O> {
     async fn follow(mut self) -> Result<(), Gone> {
         self.tell(Connection::Connecting).await?;
         let mut attempt = 0;
@@ -169,11 +198,16 @@ impl Feed {
                     return Ok(lost(error, since.elapsed()));
                 }
             };
+            let replay = lines.len() >= REPLAY_ITEMS;
             if let Err(error) = self.take(lines).await? {
                 return Ok(lost(error, since.elapsed()));
             }
             if self.sequencer.ended() && self.options.leave_at_end {
                 return Ok(Over::Ended);
+            }
+            let pace = self.outlet.pace();
+            if !replay && !pace.is_zero() {
+                tokio::time::sleep(pace).await;
             }
         }
     }
@@ -213,7 +247,7 @@ impl Feed {
     }
 
     async fn send(&self, batch: FeedBatch) -> Result<(), Gone> {
-        self.batches.send(batch).await.map_err(|_| Gone)
+        self.outlet.send(batch).await
     }
 }
 

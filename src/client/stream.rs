@@ -3,11 +3,13 @@
 //! It decodes lines, watches for silence, and hands over what came together at once. It neither
 //! reconnects nor decides what a line means for a run.
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
 use reqwest::Response;
+use tokio::time::{Instant, Sleep};
 
 use super::endpoint::Endpoint;
 use super::error::ClientError;
@@ -24,6 +26,8 @@ struct Lines {
     response: Option<Response>,
     decoder: LineDecoder,
     idle: Duration,
+    /// Fires when the silence may have been too long.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Lines {
@@ -34,7 +38,25 @@ impl Lines {
         let Some(response) = &mut self.response else {
             return Ok(false);
         };
-        let Ok(first) = tokio::time::timeout(self.idle, response.chunk()).await else {
+        // One timer for the stream's whole life: it is put off when it fires, not with every chunk.
+        let since = Instant::now();
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(since + self.idle)));
+        let first = loop {
+            tokio::select! {
+                biased;
+                chunk = response.chunk() => break Some(chunk),
+                () = timer.as_mut() => {
+                    let due = since + self.idle;
+                    if Instant::now() >= due {
+                        break None;
+                    }
+                    timer.as_mut().reset(due);
+                }
+            }
+        };
+        let Some(first) = first else {
             self.response = None;
             return Err(ClientError::Timeout {
                 server: self.endpoint.name().to_owned(),
@@ -98,6 +120,7 @@ impl Subscription {
                 response: Some(response),
                 decoder: LineDecoder::default(),
                 idle,
+                timer: None,
             },
             joiner: SurrogateJoiner::default(),
             failure: None,
@@ -108,6 +131,7 @@ impl Subscription {
     #[must_use]
     pub fn with_idle_timeout(mut self, idle: Duration) -> Self {
         self.lines.idle = idle;
+        self.lines.timer = None;
         self
     }
 
@@ -178,6 +202,7 @@ impl EventStream {
                 response: Some(response),
                 decoder: LineDecoder::default(),
                 idle,
+                timer: None,
             },
             joiner: SurrogateJoiner::default(),
             over: false,

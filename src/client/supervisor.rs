@@ -4,18 +4,23 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures::FutureExt as _;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::Client;
-use super::feed::{self, FeedOptions};
+use super::feed::{self, FeedOptions, Gone, Outlet};
 use crate::transcript::{Connection, FeedBatch};
 use crate::wire::ChannelId;
 
-/// How many batches wait between a feed and the shared queue.
-const FEED_QUEUE: usize = 4;
+/// The pace of a channel that is shown: half a frame.
+const SHOWN_PACE: Duration = Duration::from_millis(8);
+/// The pace of a channel of which only its line in the list is seen.
+const HIDDEN_PACE: Duration = Duration::from_millis(100);
 
 /// What came over one channel.
 #[derive(Debug)]
@@ -34,8 +39,15 @@ pub struct Supervisor {
     client: Client,
     options: FeedOptions,
     out: mpsc::Sender<Arrival>,
-    feeds: HashMap<ChannelId, CancellationToken>,
-    all: CancellationToken,
+    feeds: HashMap<ChannelId, Watched>,
+    /// The channels that are shown; all of them until somebody says which.
+    shown: Option<Vec<ChannelId>>,
+}
+
+/// A feed's task, which ends when this is dropped.
+struct Watched {
+    task: AbortOnDropHandle<()>,
+    shown: Arc<AtomicBool>,
 }
 
 impl Supervisor {
@@ -47,7 +59,7 @@ impl Supervisor {
             options,
             out,
             feeds: HashMap::new(),
-            all: CancellationToken::new(),
+            shown: None,
         }
     }
 
@@ -56,88 +68,90 @@ impl Supervisor {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn watch(&mut self, channel: ChannelId, generation: u64) {
-        let token = self.all.child_token();
-        if let Some(earlier) = self.feeds.insert(channel.clone(), token.clone()) {
-            earlier.cancel();
-        }
         // Feeds that ended by themselves are forgotten here, so that the map does not grow for ever.
-        self.feeds.retain(|_, token| !token.is_cancelled());
-        let (sender, receiver) = mpsc::channel(FEED_QUEUE);
-        let options = self.options.clone();
-        let feed = feed::run(self.client.clone(), channel.clone(), options, sender, token.clone());
-        let task = supervise(feed, receiver, channel, generation, self.out.clone(), token);
-        tokio::spawn(task);
+        self.feeds.retain(|_, feed| !feed.task.is_finished());
+        let shown = self.shown.as_ref().is_none_or(|shown| shown.contains(&channel));
+        let shown = Arc::new(AtomicBool::new(shown));
+        let outlet = Tagged {
+            channel: channel.clone(),
+            generation,
+            out: self.out.clone(),
+            shown: Arc::clone(&shown),
+        };
+        let feed = feed::follow(
+            self.client.clone(),
+            channel.clone(),
+            self.options.clone(),
+            outlet.clone(),
+        );
+        let task = AbortOnDropHandle::new(tokio::spawn(supervise(feed, outlet)));
+        self.feeds.insert(channel, Watched { task, shown });
     }
 
     /// Stops watching a channel. Nothing more of it comes, but for what is in the queue already.
     pub fn unwatch(&mut self, channel: &ChannelId) {
-        if let Some(token) = self.feeds.remove(channel) {
-            token.cancel();
+        self.feeds.remove(channel);
+    }
+
+    /// Says which channels are shown: what comes over them is handed over at once, while the others' events
+    /// are gathered for a tenth of a second. Until then every channel counts as shown.
+    pub fn show(&mut self, channels: &[ChannelId]) {
+        for (channel, feed) in &self.feeds {
+            feed.shown.store(channels.contains(channel), Ordering::Relaxed);
         }
+        self.shown = Some(channels.to_vec());
     }
 
     /// How many feeds have not ended.
     #[must_use]
     pub fn watched(&self) -> usize {
-        self.feeds.values().filter(|token| !token.is_cancelled()).count()
+        self.feeds.values().filter(|feed| !feed.task.is_finished()).count()
     }
 }
 
-impl Drop for Supervisor {
-    fn drop(&mut self) {
-        self.all.cancel();
-    }
-}
-
-/// Runs one feed, tags its batches, and reports its panic as a failure of the channel.
-async fn supervise(
-    feed: impl Future<Output = ()>,
-    mut batches: mpsc::Receiver<FeedBatch>,
+/// Tags what a feed brings with its channel.
+#[derive(Clone)]
+struct Tagged {
     channel: ChannelId,
     generation: u64,
     out: mpsc::Sender<Arrival>,
-    token: CancellationToken,
-) {
-    // Cancelled when the task is over, however it ends: the supervisor sees that the feed is gone.
-    let _over = token.clone().drop_guard();
-    let feed = AssertUnwindSafe(feed).catch_unwind();
-    let forward = async {
-        while let Some(batch) = batches.recv().await {
-            let arrival = Arrival {
-                channel: channel.clone(),
-                generation,
-                batch,
-            };
-            if out.send(arrival).await.is_err() {
-                token.cancel();
-                return;
-            }
-        }
-    };
-    let both = async { tokio::join!(feed, forward) };
-    let outcome = tokio::select! {
-        biased;
-        () = token.cancelled() => return,
-        (outcome, ()) = both => outcome,
-    };
-    if let Err(panic) = outcome {
-        let reason = panic_text(panic.as_ref());
-        tracing::error!(?channel, reason, "a feed panicked");
-        let batch = FeedBatch {
-            items: Vec::new(),
-            connection: Some(Connection::Failed {
-                reason: format!(
-                    "a fault of this program ended the feed ({reason}); watch the channel again and report it"
-                ),
-            }),
-        };
+    shown: Arc<AtomicBool>,
+}
+
+impl Outlet for Tagged {
+    async fn send(&self, batch: FeedBatch) -> Result<(), Gone> {
         let arrival = Arrival {
-            channel,
-            generation,
+            channel: self.channel.clone(),
+            generation: self.generation,
             batch,
         };
-        let _ = out.send(arrival).await;
+        self.out.send(arrival).await.map_err(|_| Gone)
     }
+
+    fn pace(&self) -> Duration {
+        if self.shown.load(Ordering::Relaxed) {
+            SHOWN_PACE
+        } else {
+            HIDDEN_PACE
+        }
+    }
+}
+
+/// Runs one feed, and reports its panic as a failure of the channel.
+async fn supervise(feed: impl Future<Output = ()>, outlet: Tagged) {
+    let Err(panic) = AssertUnwindSafe(feed).catch_unwind().await else {
+        return;
+    };
+    let reason = panic_text(panic.as_ref());
+    tracing::error!(channel = ?outlet.channel, reason, "a feed panicked");
+    let batch = FeedBatch {
+        items: Vec::new(),
+        connection: Some(Connection::Failed {
+            reason: format!("a fault of this program ended the feed ({reason}); watch the channel again and report it"),
+        }),
+    };
+    // Nobody is left to be told when this fails.
+    let _ = outlet.send(batch).await;
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -155,14 +169,19 @@ mod tests {
     #[tokio::test]
     async fn a_panic_of_a_feed_is_reported_after_what_it_brought() {
         let (out, mut arrivals) = mpsc::channel(4);
-        let (sender, batches) = mpsc::channel(4);
-        let token = CancellationToken::new();
+        let channel = super::super::mint_channel_id();
+        let outlet = Tagged {
+            channel: channel.clone(),
+            generation: 7,
+            out,
+            shown: Arc::default(),
+        };
+        let brings = outlet.clone();
         let feed = async move {
-            let _ = sender.send(FeedBatch::default()).await;
+            let _ = brings.send(FeedBatch::default()).await;
             panic!("boom");
         };
-        let channel = super::super::mint_channel_id();
-        supervise(feed, batches, channel.clone(), 7, out, token.clone()).await;
+        supervise(feed, outlet).await;
         let first = arrivals.recv().await.expect("what it brought");
         assert_eq!(
             (first.channel, first.generation, first.batch.connection),
@@ -173,6 +192,21 @@ mod tests {
             matches!(&last, Some(Connection::Failed { reason }) if reason.contains("boom")),
             "{last:?}"
         );
-        assert!(arrivals.recv().await.is_none() && token.is_cancelled());
+        assert!(arrivals.recv().await.is_none());
+    }
+
+    #[test]
+    fn what_is_not_shown_is_gathered_for_longer() {
+        let (out, _arrivals) = mpsc::channel(1);
+        let shown = Arc::new(AtomicBool::new(true));
+        let outlet = Tagged {
+            channel: super::super::mint_channel_id(),
+            generation: 0,
+            out,
+            shown: Arc::clone(&shown),
+        };
+        assert_eq!(outlet.pace(), SHOWN_PACE);
+        shown.store(false, Ordering::Relaxed);
+        assert_eq!(outlet.pace(), HIDDEN_PACE);
     }
 }

@@ -7,9 +7,14 @@ use std::time::Duration;
 /// The shortest time between two frames that a stream asked for: 60 frames a second.
 pub const FRAME_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
 
+/// The shortest time between two frames of which only counters change: ten frames a second are calm to read.
+pub const COUNTER_INTERVAL: Duration = Duration::from_millis(100);
+
 /// How soon a frame is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
+    /// Something changed beside what is being read.
+    Counter,
     /// Something arrived or time passed: with the next frame of the clock.
     Stream,
     /// Somebody pressed a key: at once.
@@ -28,7 +33,8 @@ impl FrameLimiter {
     pub fn request(&mut self, now: Duration, urgency: Urgency) {
         let at = match (urgency, self.last_paint) {
             (Urgency::Stream, Some(last)) => now.max(last + FRAME_INTERVAL),
-            (Urgency::Stream, None) | (Urgency::AtOnce, _) => now,
+            (Urgency::Counter, Some(last)) => now.max(last + COUNTER_INTERVAL),
+            (Urgency::Counter | Urgency::Stream, None) | (Urgency::AtOnce, _) => now,
         };
         self.due = Some(self.due.map_or(at, |due| due.min(at)));
     }
@@ -85,6 +91,16 @@ mod tests {
         limiter.painted(ms(110));
         limiter.request(ms(111), Urgency::Stream);
         assert_eq!(limiter.due(), Some(ms(110) + FRAME_INTERVAL));
+    }
+
+    #[test]
+    fn counters_wait_longer_and_come_along_with_a_stream() {
+        let mut limiter = FrameLimiter::default();
+        limiter.painted(ms(100));
+        limiter.request(ms(101), Urgency::Counter);
+        assert_eq!(limiter.due(), Some(ms(100) + COUNTER_INTERVAL));
+        limiter.request(ms(102), Urgency::Stream);
+        assert_eq!(limiter.due(), Some(ms(100) + FRAME_INTERVAL));
     }
 
     #[test]

@@ -237,6 +237,7 @@ fn a_lone_carriage_return_breaks_the_line_however_the_text_comes() {
     for text in [
         "\t](u)# \n\r[r]* [r]\n> ",
         "[r]: /u\n- - ````\n](u)\n```\r# ](u)1some words ](u)](u)```",
+        "    `\n\n\r---\n](u)",
         "one\r\rtwo\r\nthree\r",
     ] {
         let breaks = text.replace("\r\n", "\n").replace('\r', "\n");

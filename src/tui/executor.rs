@@ -47,6 +47,7 @@ pub enum Reply {
 pub struct Executor {
     service: Option<Box<dyn Service>>,
     held: VecDeque<Effect>,
+    shown: Vec<ChannelId>,
     /// Prompts on their way, by their requests.
     unanswered: HashMap<RequestId, (ChannelId, String)>,
     saver: Saver,
@@ -66,6 +67,7 @@ impl Executor {
         let executor = Self {
             service: None,
             held: VecDeque::new(),
+            shown: Vec::new(),
             unanswered: HashMap::new(),
             saver: Saver::start(state_file, replies.clone()),
             clipboard: clipboard.map(|clipboard| Arc::new(Mutex::new(clipboard))),
@@ -101,7 +103,8 @@ impl Executor {
     }
 
     /// The server was found: what waited for it is carried out. The messages are for the state.
-    pub fn connected(&mut self, connected: Connected) -> Msg {
+    pub fn connected(&mut self, mut connected: Connected) -> Msg {
+        connected.service.show(&self.shown);
         self.service = Some(connected.service);
         for effect in std::mem::take(&mut self.held) {
             self.execute(effect);
@@ -110,6 +113,20 @@ impl Executor {
             Some(info) => Msg::Server(Ok(Box::new(info))),
             None => Msg::ServerReady,
         }
+    }
+
+    /// Says which channels are shown.
+    pub fn show(&mut self, channels: Vec<ChannelId>) {
+        if let Some(service) = &mut self.service {
+            service.show(&channels);
+        }
+        self.shown = channels;
+    }
+
+    /// The channels that are shown.
+    #[must_use]
+    pub fn shown(&self) -> &[ChannelId] {
+        &self.shown
     }
 
     /// Carries out an effect of the server or of the disk; the others are the loop's own.

@@ -19,6 +19,8 @@ pub trait Service: Send {
     fn watch(&mut self, channel: ChannelId, generation: u64);
     /// Stops watching a channel.
     fn unwatch(&mut self, channel: &ChannelId);
+    /// Says which channels are shown; what comes over the others may be gathered for a moment.
+    fn show(&mut self, channels: &[ChannelId]);
     /// Starts a run.
     fn dispatch(&self, body: DispatchRequest) -> Answer<()>;
     /// Publishes a message.
@@ -60,6 +62,10 @@ impl Service for ClientService {
 
     fn unwatch(&mut self, channel: &ChannelId) {
         self.supervisor.unwatch(channel);
+    }
+
+    fn show(&mut self, channels: &[ChannelId]) {
+        self.supervisor.show(channels);
     }
 
     fn dispatch(&self, body: DispatchRequest) -> Answer<()> {

@@ -4,7 +4,6 @@
 //! and no other. It wakes up for nothing but input, arrivals, replies, a frame that is due and a tick that is due.
 
 use std::collections::VecDeque;
-use std::fmt::{self, Write as _};
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,7 +17,7 @@ use super::executor::{Connect, Executor, Reply};
 use crate::app::{self, App, Effect, Msg, Now};
 use crate::client::{self, supervisor::Arrival};
 use crate::term::modes::Suspended;
-use crate::term::{FrameLimiter, Input, InputStream, Screen, Urgency, panic};
+use crate::term::{Alarm, FrameLimiter, Input, InputStream, Screen, Urgency, panic};
 use crate::ui::Ui;
 
 /// How long arrivals or keys are taken in before a frame may be painted.
@@ -121,6 +120,8 @@ pub struct Session<'a, S, I, V> {
     pub arrivals: &'a mut mpsc::Receiver<Arrival>,
     /// The time.
     pub clock: Clock,
+    /// What wakes the loop for ticks.
+    pub alarm: Alarm,
 }
 
 /// Runs the loop until its end. The first frame is painted before `connect` is called for the first time.
@@ -167,10 +168,20 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
         self.dispatch(Msg::Start);
         self.session.executor.connect(connect);
         while self.ending.is_none() {
+            self.show();
             self.paint()?;
             self.wait().await?;
         }
         Ok(())
+    }
+
+    /// Tells the feeds which channels are shown, if these are others now.
+    fn show(&mut self) {
+        let shown = self.session.app.selected.as_ref();
+        if shown.into_iter().ne(self.session.executor.shown()) {
+            let shown = shown.into_iter().cloned().collect();
+            self.session.executor.show(shown);
+        }
     }
 
     /// Waits for the next thing to happen and takes it in.
@@ -187,7 +198,7 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
             Some(reply) = session.replies.recv() => self.take_reply(reply),
             () = sleep_until(start + frame.unwrap_or_default()), if frame.is_some() && !busy => {}
             written = session.screen.idle(), if busy => written?,
-            () = sleep_until(start + tick.unwrap_or_default()), if tick.is_some() => {
+            () = session.alarm.wait_until(start + tick.unwrap_or_default()), if tick.is_some() => {
                 self.last_tick = self.session.clock.elapsed();
                 self.dispatch(Msg::Tick);
             }
@@ -311,16 +322,20 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
         let mut messages = VecDeque::from([message]);
         while let Some(message) = messages.pop_front() {
             let started = std::time::Instant::now();
-            let name = variant_name(&message);
+            let name = message.name();
+            let urgency = match &message {
+                Msg::Feed { channel, .. } if !self.session.executor.shown().contains(channel) => Urgency::Counter,
+                _ => Urgency::Stream,
+            };
             let before = self.session.app.revision();
             let effects = app::update(self.session.app, message, self.session.clock.now());
             if self.session.app.revision() != before {
-                self.limiter.request(self.session.clock.elapsed(), Urgency::Stream);
+                self.limiter.request(self.session.clock.elapsed(), urgency);
             }
             for effect in effects {
                 messages.extend(self.carry_out(effect));
             }
-            slow_turn(&name, started);
+            slow_turn(name, started);
         }
     }
 
@@ -372,20 +387,4 @@ fn slow_turn(name: &str, started: std::time::Instant) {
     if took > SLOW_TURN {
         tracing::warn!(name, took_ms = millis(took), "a slow turn of the loop");
     }
-}
-
-/// The name of a message without its contents: they may be secret, and long.
-fn variant_name(message: &Msg) -> String {
-    struct Name(String);
-    impl fmt::Write for Name {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
-            self.0.push_str(&text[..end]);
-            // An error ends the formatting, before any of the contents is formatted.
-            if end == text.len() { Ok(()) } else { Err(fmt::Error) }
-        }
-    }
-    let mut name = Name(String::new());
-    let _ = write!(name, "{message:?}");
-    name.0
 }

@@ -100,6 +100,8 @@ impl Service for Server {
         self.0.push("unwatch");
     }
 
+    fn show(&mut self, _: &[ChannelId]) {}
+
     fn dispatch(&self, body: DispatchRequest) -> Answer<()> {
         let (log, behaviour) = (self.0.clone(), self.1);
         Box::pin(async move {
@@ -205,6 +207,7 @@ impl Run {
             replies: &mut replies,
             arrivals: &mut arrivals,
             clock,
+            alarm: crate::term::Alarm::default(),
         };
         let ending = run_loop(session, connect(&self.log, self.behaviour), None).await;
         drop(arrivals);

@@ -108,7 +108,7 @@ const types = (events) => events.map((event) => event.type)
 const text = (events) => events.filter((event) => event.type === 'token').map((event) => event.data.token).join('')
 
 test('dispatch, then subscribe with history: the whole run, in order', async () => {
-  const { channelId } = await client.conversation.dispatch({ messages: [{ type: 'user', text: 'hi' }] })
+  const { channelId } = await client.conversation.dispatch(null, { messages: [{ type: 'user', text: 'hi' }] })
   assert.ok(channelId.length >= 24)
   const events = await follow(client, channelId, { historyLength: 10000 })
   assert.deepEqual(events[0], { type: 'message', data: { type: 'user', text: 'hi' } })
@@ -127,19 +127,19 @@ test('two subscribers see the same, one of them before the dispatch on its own c
   const channelId = `sdk-own-channel-${Math.random().toString(36).slice(2)}-0123456789`
   const early = follow(client, channelId, {})
   await new Promise((resolve) => setTimeout(resolve, 100))
-  const answer = await client.conversation.dispatch({ channelId, messages: [{ type: 'user', text: 'twice' }] })
+  const answer = await client.conversation.dispatch(null, { channelId, messages: [{ type: 'user', text: 'twice' }] })
   assert.equal(answer.channelId, channelId)
-  const again = await client.conversation.dispatch({ channelId, messages: [{ type: 'user', text: 'twice' }] })
+  const again = await client.conversation.dispatch(null, { channelId, messages: [{ type: 'user', text: 'twice' }] })
   assert.equal(again.channelId, channelId)
   const late = await follow(client, channelId, { historyLength: 10000 })
   assert.deepEqual(await early, late)
-  await assert.rejects(client.conversation.dispatch({ channelId, messages: [{ type: 'user', text: 'another' }] }), {
+  await assert.rejects(client.conversation.dispatch(null, { channelId, messages: [{ type: 'user', text: 'another' }] }), {
     code: 'CONFLICT',
   })
 })
 
 test('complete, not streaming', async () => {
-  const answer = await client.conversation.complete({ messages: [{ type: 'user', text: 'hi' }] })
+  const answer = await client.conversation.complete(null, { messages: [{ type: 'user', text: 'hi' }] })
   assert.equal(answer.text, ANSWER)
   assert.equal(answer.end.reason, 'stop')
   assert.equal(answer.usage.token, 12)
@@ -147,7 +147,7 @@ test('complete, not streaming', async () => {
 
 test('complete, streaming', async () => {
   const events = []
-  for await (const event of client.conversation.complete({ messages: [{ type: 'user', text: 'hi' }] }).stream()) {
+  for await (const event of client.conversation.complete(null, { messages: [{ type: 'user', text: 'hi' }] }).stream()) {
     events.push(event)
   }
   assert.equal(text(events), ANSWER)
@@ -176,7 +176,7 @@ const weather = (result) => ({
 })
 
 test('a function with a static result', async () => {
-  const { channelId } = await client.conversation.dispatch({
+  const { channelId } = await client.conversation.dispatch(null, {
     messages: [{ type: 'user', text: '[call weather]' }],
     functions: [weather({ data: { sky: 'clear' } })],
   })
@@ -192,7 +192,7 @@ test('a function with a static result', async () => {
 
 test('a function whose result is published', async () => {
   const channel = 'sdk-function-result-channel-0123456789'
-  const { channelId } = await client.conversation.dispatch({
+  const { channelId } = await client.conversation.dispatch(null, {
     messages: [{ type: 'user', text: '[call weather]' }],
     functions: [weather({ channel })],
   })
@@ -206,7 +206,7 @@ test('a function whose result is published', async () => {
 })
 
 test("another account's channel is another channel", async () => {
-  const { channelId } = await client.conversation.dispatch({ messages: [{ type: 'user', text: 'mine' }] })
+  const { channelId } = await client.conversation.dispatch(null, { messages: [{ type: 'user', text: 'mine' }] })
   await follow(client, channelId, { historyLength: 10000 })
   const seen = follow(other, channelId, { historyLength: 10000 }, () => true)
   await new Promise((resolve) => setTimeout(resolve, 150))
@@ -216,14 +216,14 @@ test("another account's channel is another channel", async () => {
 
 test('errors carry their code and a message that names the field', async () => {
   const wrong = new ChatBotKit({ secret: 'wrong', baseUrl: base })
-  await assert.rejects(async () => wrong.conversation.complete({ messages: [] }), { code: 'NOT_AUTHENTICATED' })
-  await assert.rejects(async () => client.conversation.complete({ messages: [] }), (error) => {
+  await assert.rejects(async () => wrong.conversation.complete(null, { messages: [] }), { code: 'NOT_AUTHENTICATED' })
+  await assert.rejects(async () => client.conversation.complete(null, { messages: [] }), (error) => {
     assert.equal(error.code, 'BAD_REQUEST')
     assert.match(error.message, /messages/)
     return true
   })
   await assert.rejects(
-    client.conversation.dispatch({ messages: [{ type: 'user', text: 'x' }], botId: 'b' }).then(() => {}),
+    client.conversation.dispatch(null, { messages: [{ type: 'user', text: 'x' }], botId: 'b' }).then(() => {}),
     (error) => {
       assert.equal(error.code, 'NOT_IMPLEMENTED')
       assert.match(error.message, /botId/)

@@ -140,6 +140,19 @@ impl Pty {
         }
     }
 
+    /// Waits until what was written is as it should be.
+    pub fn wait_until_raw(&self, what: &str, is_so: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + DEADLINE;
+        while !is_so(&self.raw()) {
+            assert!(
+                Instant::now() < deadline,
+                "waited for {what}; the screen is:\n{}",
+                self.text()
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Types keys.
     pub fn send(&mut self, keys: &str) {
         let writer = self.writer.as_mut().expect("the terminal is open");
