@@ -80,7 +80,12 @@ pub async fn serve(
     let connections = Connections::new(options.connections, options.header_timeout);
     let app = Arc::new(App {
         accounts,
-        runs: Runs::new(Arc::clone(&hub), Arc::clone(&engine), options.runs_in_flight),
+        runs: Runs::new(
+            Arc::clone(&hub),
+            Arc::clone(&engine),
+            options.runs_in_flight,
+            options.live_runs,
+        ),
         hub,
         engine,
         // Stopping over the API ends this server alone, not whatever else its caller runs.

@@ -60,17 +60,19 @@ pub(super) struct Runs {
     hub: Arc<dyn Hub>,
     engine: Arc<dyn RunEngine>,
     slots: Arc<Semaphore>,
+    most_live: usize,
     live: Arc<Mutex<HashMap<ChannelKey, Live>>>,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Runs {
-    pub(super) fn new(hub: Arc<dyn Hub>, engine: Arc<dyn RunEngine>, in_flight: usize) -> Self {
+    pub(super) fn new(hub: Arc<dyn Hub>, engine: Arc<dyn RunEngine>, in_flight: usize, most_live: usize) -> Self {
         Self {
             hub,
             engine,
             slots: Arc::new(Semaphore::new(in_flight.clamp(1, Semaphore::MAX_PERMITS))),
+            most_live,
             live: Arc::default(),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -119,6 +121,14 @@ impl Runs {
             created_at: unix_millis(),
             progress: RunProgress::queued(),
         };
+        let live = self.live().len();
+        // One that is repeated is no run more.
+        if live >= self.most_live && self.hub.run(&record.key).await.is_none() {
+            return Err(Refusal::new(
+                ErrorCode::LimitsReached,
+                format!("{live} runs have not ended, and the server takes no more: dispatch again when some have"),
+            ));
+        }
         // A task of its own: the run must start even if the client leaves while it is being stored.
         let (answer, answered) = oneshot::channel();
         let runs = self.clone();
@@ -293,7 +303,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_run_can_be_cancelled_before_it_is_stored() {
         let hub: Arc<dyn Hub> = Arc::new(MemoryHub::start(HubOptions::default(), Arc::new(Slow)));
-        let runs = Runs::new(Arc::clone(&hub), Arc::new(Endless), 8);
+        let runs = Runs::new(Arc::clone(&hub), Arc::new(Endless), 8, 8);
         let channel = ChannelId::from_random([7; 18]);
         let account = AccountId::new("one");
         let key = ChannelKey {
@@ -318,6 +328,27 @@ mod tests {
         let run = hub.run(&key).await.expect("a run");
         assert!(run.progress.is_over(), "{run:?}");
         assert!(runs.live().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_runs_than_are_allowed_are_refused_and_a_repeated_one_is_not() {
+        let hub = MemoryHub::start(HubOptions::default(), Arc::new(Slow));
+        let runs = Runs::new(Arc::new(hub), Arc::new(Endless), 1, 2);
+        let account = AccountId::new("one");
+        let dispatch = |number: u8| {
+            let request = DispatchRequest {
+                channel_id: Some(ChannelId::from_random([number; 18])),
+                complete: CompleteRequest::prompt("a"),
+            };
+            runs.dispatch(account.clone(), request)
+        };
+        assert!(dispatch(1).await.is_ok() && dispatch(2).await.is_ok());
+        let refusal = dispatch(3).await.expect_err("there are two");
+        assert!(format!("{refusal:?}").contains("LimitsReached"), "{refusal:?}");
+        assert!(dispatch(2).await.is_ok());
+        runs.stop().await;
+        assert!(runs.live().is_empty());
+        assert!(dispatch(3).await.is_ok(), "the others have ended");
     }
 
     #[test]
