@@ -198,6 +198,8 @@ fn a_server_under_nohup_outlives_its_terminal() {
             kill
         })
     };
+    // Once it answers, it listens for signals too.
+    serve.run(&user, &["runs"]).ok();
     hang_up(&serve.pid()).ok();
     std::thread::sleep(std::time::Duration::from_millis(300));
     if cfg!(target_os = "linux") {
@@ -205,6 +207,8 @@ fn a_server_under_nohup_outlives_its_terminal() {
     }
 
     let serve = Serve::start(&user);
+    // Once it answers, it listens for signals too.
+    serve.run(&user, &["runs"]).ok();
     hang_up(&serve.pid()).ok();
     assert_eq!(serve.end(), Some(0), "otherwise a hangup ends it");
 }
@@ -215,4 +219,17 @@ fn a_secret_that_is_given_twice_is_refused() {
     let mut command = user.command(&["serve", "--demo", "--listen", "127.0.0.1:0"]);
     command.env("SWITCHBOARD_SECRET", "one,two,one");
     finish(command).fails(2, &["given twice", "once"]);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_stopped_by_force_alone() {
+    let user = User::new();
+    user.run(&["runs"]).ok();
+    let pid = record(&user)["pid"].to_string();
+    let mut kill = Command::new("kill");
+    kill.args(["-STOP", &pid]);
+    finish(kill).ok();
+    user.run(&["server", "stop"]).fails(8, &["does not answer", "--force"]);
+    user.run(&["server", "stop", "--force"]).ok();
+    assert!(user.run(&["server", "status"]).ok().contains("does not run"));
 }
