@@ -36,8 +36,19 @@ const ARRIVALS: usize = 64;
 /// How long the end waits for what was sent and for the last save.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Finds or starts the server; called again, with pauses, until it succeeds, and when the server is gone. The error is a sentence for the person.
-pub type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<(Client, Option<ServerInfo>), String>> + Send + Sync>;
+/// Finds or starts the server; called again, with pauses, until it succeeds, and when the server is gone. The
+/// error is a sentence for the person.
+pub type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<Found, String>> + Send + Sync>;
+
+/// A server that was found or started.
+pub struct Found {
+    /// What talks to it.
+    pub client: Client,
+    /// What it tells about itself.
+    pub info: Option<ServerInfo>,
+    /// Something about it that the person should know, in a sentence.
+    pub notice: Option<String>,
+}
 
 /// What the terminal program is started with.
 pub struct TuiOptions {
@@ -112,7 +123,7 @@ fn with_feeds(connect: Connect, arrivals: mpsc::Sender<crate::client::supervisor
     Box::new(move || {
         let (connect, arrivals) = (Arc::clone(&connect), arrivals.clone());
         Box::pin(async move {
-            let (client, info) = connect().await?;
+            let Found { client, info, notice } = connect().await?;
             let options = FeedOptions {
                 leave_when_gone: can_be_found_again(&client),
                 ..FeedOptions::default()
@@ -121,6 +132,7 @@ fn with_feeds(connect: Connect, arrivals: mpsc::Sender<crate::client::supervisor
             Ok(Connected {
                 service: Box::new(ClientService::new(client, supervisor)),
                 info,
+                notice,
             })
         })
     })

@@ -165,3 +165,71 @@ fn serve_ends_on_a_signal() {
     assert!(status.expect("it runs").success());
     assert_eq!(server.end(), Some(0));
 }
+
+#[test]
+fn a_look_at_the_lock_does_not_keep_the_server_from_starting() {
+    let user = User::new();
+    let lock = switchboard::local::Files::in_dir(&user.state(""))
+        .lock_server()
+        .expect("lockable")
+        .expect("free");
+    let mut command = user.command(&["local-server"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("it starts");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    drop(lock);
+    eventually("the start", || user.state("local-server.json").exists().then_some(()));
+    user.run(&["server", "stop"]).ok();
+    assert!(child.wait().expect("it ends").success());
+}
+
+#[test]
+fn a_server_under_nohup_outlives_its_terminal() {
+    let user = User::new();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$0\" serve --demo --listen 127.0.0.1:0"]);
+    shell.arg(program());
+    user.environment(&mut shell);
+    let serve = Serve::of(shell);
+    let hang_up = |pid: &str| {
+        finish({
+            let mut kill = Command::new("kill");
+            kill.args(["-HUP", pid]);
+            kill
+        })
+    };
+    // Once it answers, it listens for signals too.
+    serve.run(&user, &["runs"]).ok();
+    hang_up(&serve.pid()).ok();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    if cfg!(target_os = "linux") {
+        serve.run(&user, &["runs"]).ok();
+    }
+
+    let serve = Serve::start(&user);
+    // Once it answers, it listens for signals too.
+    serve.run(&user, &["runs"]).ok();
+    hang_up(&serve.pid()).ok();
+    assert_eq!(serve.end(), Some(0), "otherwise a hangup ends it");
+}
+
+#[test]
+fn a_secret_that_is_given_twice_is_refused() {
+    let user = User::new();
+    let mut command = user.command(&["serve", "--demo", "--listen", "127.0.0.1:0"]);
+    command.env("SWITCHBOARD_SECRET", "one,two,one");
+    finish(command).fails(2, &["given twice", "once"]);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_stopped_by_force_alone() {
+    let user = User::new();
+    user.run(&["runs"]).ok();
+    let pid = record(&user)["pid"].to_string();
+    let mut kill = Command::new("kill");
+    kill.args(["-STOP", &pid]);
+    finish(kill).ok();
+    user.run(&["server", "stop"]).fails(8, &["does not answer", "--force"]);
+    user.run(&["server", "stop", "--force"]).ok();
+    assert!(user.run(&["server", "status"]).ok().contains("does not run"));
+}

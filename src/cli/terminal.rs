@@ -42,13 +42,10 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         Box::pin(async move {
             let (context, choice) = &*shared;
             let (endpoint, notice) = context.connect(choice).await.map_err(|failure| failure.message)?;
-            if let Some(notice) = notice {
-                tracing::warn!("{notice}");
-            }
             let client = Client::new(endpoint, Timeouts::default()).map_err(|error| error.to_string())?;
             // Whether it answers at all is the question; a server that tells nothing about itself is fine.
             let info = client.server_info().await.map_err(|error| error.to_string())?;
-            Ok((client, info))
+            Ok(tui::Found { client, info, notice })
         })
     });
     let options = TuiOptions {
