@@ -10,12 +10,8 @@ use super::exit::EXIT_CODES;
 use crate::config::ColorChoice;
 
 /// Watch, start and answer AI runs that go on in the background.
-///
-/// Without a command it opens the terminal program. Nothing needs to be set up: the commands start a
-/// server of your own on this machine when they need one, and its built-in demo model answers when no
-/// other is found.
 #[derive(Debug, Parser)]
-#[command(name = "switchboard", version, after_help = FIRST_STEPS, after_long_help = long_help())]
+#[command(name = "switchboard", version, help_template = TEMPLATE, after_help = after_help())]
 pub struct Cli {
     /// Which configuration and which server.
     #[command(flatten)]
@@ -31,13 +27,22 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
-/// What the help ends with.
-const FIRST_STEPS: &str = "\
+/// The help's first screen, for someone who sees the program for the first time.
+const TEMPLATE: &str = "\
+{about}
+
+Nothing needs to be set up: commands start a server of your own on this machine when they need one,
+and its built-in demo model answers when no other is found.
+
 First steps:
-  switchboard                                    open the terminal program
-  id=$(switchboard dispatch \"Plan a small party\")  start a run; it goes on by itself
-  switchboard watch $id                          see it from its beginning to its end
-  switchboard runs                               list the runs";
+  switchboard                              open the terminal program
+  id=$(switchboard dispatch \"Plan a trip\")  start a run; it goes on by itself
+  switchboard watch $id                    see it from its beginning to its end
+  switchboard runs                         list the runs
+
+{usage-heading} {usage}
+
+{all-args}{after-help}";
 
 /// Which server a command talks to.
 const WHICH_SERVER: &str = "\
@@ -48,8 +53,8 @@ Which server, the first that is given:
   the profile that the configuration names
   the local server: started when it is needed, it goes on by itself (see `switchboard server`)";
 
-fn long_help() -> String {
-    format!("{FIRST_STEPS}\n\n{WHICH_SERVER}\n\n{EXIT_CODES}")
+fn after_help() -> String {
+    format!("{WHICH_SERVER}\n\n{EXIT_CODES}")
 }
 
 /// An example, and the exit codes after it.
@@ -60,8 +65,14 @@ fn with_codes(example: &str) -> String {
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
-    /// The configuration file
-    #[arg(long, global = true, env = "SWITCHBOARD_CONFIG", value_name = "FILE")]
+    /// The configuration file; SWITCHBOARD_CONFIG names it too
+    #[arg(
+        long,
+        global = true,
+        env = "SWITCHBOARD_CONFIG",
+        hide_env = true,
+        value_name = "FILE"
+    )]
     pub config: Option<PathBuf>,
     /// Talk to the server at this address; its token is in SWITCHBOARD_TOKEN
     #[arg(long, global = true, value_name = "URL")]
