@@ -23,11 +23,12 @@ use crate::client::Client;
 use crate::client::feed::FeedOptions;
 use crate::client::supervisor::Supervisor;
 use crate::term::clipboard::{SystemClipboard, is_local_session};
-use crate::term::{Screen as _, TerminalInput, TerminalScreen, panic};
-use crate::ui::{Ui, UiOptions};
+use crate::term::{Alarm, Screen as _, TerminalInput, TerminalScreen, panic};
+use crate::ui::Ui;
+pub use crate::ui::UiOptions;
 use crate::wire::request::ServerInfo;
 use executor::Executor;
-use service::{ClientService, Connected};
+use service::{ClientService, Connected, can_be_found_again};
 use session::{Clock, Ending, Session};
 
 /// How many batches may wait between all feeds and the loop.
@@ -35,13 +36,15 @@ const ARRIVALS: usize = 64;
 /// How long the end waits for what was sent and for the last save.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Finds or starts the server; called again, with pauses, until it succeeds. The error is a sentence for the person.
+/// Finds or starts the server; called again, with pauses, until it succeeds, and when the server is gone. The error is a sentence for the person.
 pub type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<(Client, Option<ServerInfo>), String>> + Send + Sync>;
 
 /// What the terminal program is started with.
 pub struct TuiOptions {
     /// What to call the server on the screen. Never a secret.
     pub server_name: String,
+    /// Whether it is this machine's own server, which is started when there is none.
+    pub local: bool,
     /// Finds or starts the server. It is called after the first frame was painted.
     pub connect: Connect,
     /// The file that remembers what is watched; directories on the way to it are made.
@@ -64,6 +67,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     let clock = Clock::system();
     let loaded = saved::load(&options.state_file);
     let mut app = App::new(options.server_name, loaded.state, screen.size(), clock.now());
+    app.server.local = options.local;
     let mut view = Ui::new(options.ui);
     let clipboard = is_local_session(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
         .then(SystemClipboard::default);
@@ -78,6 +82,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
         replies: &mut replies,
         arrivals: &mut arrivals,
         clock,
+        alarm: Alarm::system(),
     };
     let connect = with_feeds(options.connect, arrivals_sender);
     let ending = session::run_loop(session, connect, loaded.warning).await;
@@ -111,7 +116,11 @@ fn with_feeds(connect: Connect, arrivals: mpsc::Sender<crate::client::supervisor
         let (connect, arrivals) = (Arc::clone(&connect), arrivals.clone());
         Box::pin(async move {
             let (client, info) = connect().await?;
-            let supervisor = Supervisor::new(client.clone(), FeedOptions::default(), arrivals);
+            let options = FeedOptions {
+                leave_when_gone: can_be_found_again(&client),
+                ..FeedOptions::default()
+            };
+            let supervisor = Supervisor::new(client.clone(), options, arrivals);
             Ok(Connected {
                 service: Box::new(ClientService::new(client, supervisor)),
                 info,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use pty::Pty;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_switchboard");
 
@@ -35,6 +35,13 @@ impl Home {
         ]
     }
 
+    /// The process of the local server that runs now.
+    fn server(&self) -> Option<Pid> {
+        let record = self.0.path().join("state/switchboard/local-server.json");
+        let record: serde_json::Value = serde_json::from_slice(&std::fs::read(record).ok()?).ok()?;
+        Pid::from_raw(i32::try_from(record["pid"].as_i64()?).ok()?)
+    }
+
     fn start(&self, columns: u16, rows: u16) -> Pty {
         let env = self.env();
         let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
@@ -42,11 +49,18 @@ impl Home {
     }
 }
 
-impl Drop for Home {
-    fn drop(&mut self) {
+impl Home {
+    /// Stops the local server, as another terminal does.
+    fn stop_server(&self) {
         let mut stop = Command::new(PROGRAM);
         stop.args(["server", "stop", "--force"]).env_clear().envs(self.env());
         let _ = stop.output();
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        self.stop_server();
     }
 }
 
@@ -75,6 +89,83 @@ fn a_prompt_streams_to_its_end_also_across_another_size() {
     again.signal(Signal::TERM);
     assert_eq!(again.wait_exit().exit_code(), 0);
     again.assert_restored();
+}
+
+#[test]
+fn a_killed_server_is_started_again_and_what_was_lost_is_said() {
+    let home = Home::new();
+    let mut pty = home.start(120, 30);
+    pty.wait_for("Type a prompt");
+    pty.send("the first one\r");
+    pty.wait_for("1 done");
+    pty.send("the second one, something long\r");
+    // The title bar of a run that has begun; the counts are ahead of it.
+    pty.wait_for("live  00:0");
+    let killed = home.server().expect("a server runs");
+    kill_process(killed, Signal::KILL).expect("the signal is sent");
+    // The run that was live is over, with its reason; the one that was done stays as it was.
+    pty.wait_for("the server no longer has this run");
+    pty.wait_until("one failed, one done, none live", |screen| {
+        let text = screen.contents();
+        text.contains("1 failed") && text.contains("1 done") && !text.contains("live") && !text.contains("connecting")
+    });
+    assert_ne!(home.server(), Some(killed), "another server was started");
+    // And it takes prompts.
+    pty.send("the third one\r");
+    pty.wait_until("the new run's end", |screen| screen.contents().contains("2 done"));
+    pty.send("\t");
+    pty.send("q");
+    assert_eq!(pty.wait_exit().exit_code(), 0);
+    pty.assert_restored();
+    // What the server that was killed had is nowhere: the next start says so and does not wait for it.
+    let again = home.start(120, 30);
+    again.wait_until("the channels as they are", |screen| {
+        let text = screen.contents();
+        text.matches("nothing kept").count() >= 2
+            && text.contains("1 done")
+            && text.contains("the first one")
+            && !text.contains("connecting")
+            && !text.contains("queued")
+    });
+}
+
+#[test]
+fn a_prompt_that_meets_a_killed_server_is_not_lost() {
+    let home = Home::new();
+    let mut pty = home.start(120, 30);
+    pty.wait_for("demo model");
+    let killed = home.server().expect("a server runs");
+    kill_process(killed, Signal::KILL).expect("the signal is sent");
+    pty.send("never lost\r");
+    pty.wait_for("done");
+    assert_ne!(home.server(), Some(killed), "another server was started");
+    pty.send("\t");
+    pty.send("q");
+    assert_eq!(pty.wait_exit().exit_code(), 0);
+}
+
+#[test]
+fn a_server_that_was_stopped_elsewhere_is_started_again() {
+    let home = Home::new();
+    let mut pty = home.start(120, 30);
+    pty.wait_for("Type a prompt");
+    pty.send("the first one, something long\r");
+    pty.wait_for("live  00:0");
+    let stopped = home.server().expect("a server runs");
+    home.stop_server();
+    pty.wait_until("no live run", |screen| {
+        let text = screen.contents();
+        text.contains("demo model") && (text.contains("1 failed") || text.contains("1 done"))
+    });
+    pty.send("the second one\r");
+    pty.wait_until("the end of the second run", |screen| {
+        screen.contents().contains("+ the second one")
+    });
+    assert_ne!(home.server(), Some(stopped), "another server was started");
+    pty.send("\t");
+    pty.send("q");
+    assert_eq!(pty.wait_exit().exit_code(), 0);
+    pty.assert_restored();
 }
 
 #[test]

@@ -87,6 +87,7 @@ fn probe() {
             replies: &mut replies,
             arrivals: &mut arrivals,
             clock,
+            alarm: switchboard::term::Alarm::system(),
         };
         let connect = Box::new(|| Box::pin(std::future::pending()) as _);
         let ending = run_loop(session, connect, None).await;

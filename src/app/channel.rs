@@ -44,13 +44,37 @@ pub struct Channel {
     pub prompt: Option<String>,
     /// Its dispatch was not answered yet.
     pub dispatching: bool,
+    /// Since when the connection is lost, Unix time in milliseconds.
+    pub lost_at: Option<u64>,
+    /// Whether its server keeps a run of it.
+    pub kept: Kept,
+}
+
+/// Whether a channel's server keeps a run of it, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kept {
+    /// Nothing was ever known of a run.
+    #[default]
+    Unknown,
+    /// There is one, or there was when it was known last.
+    Yes,
+    /// The server may be another one, or much time has passed: it is to be asked.
+    Doubted,
+    /// It was asked.
+    Asked,
+    /// It keeps none.
+    No,
 }
 
 /// What a channel is, for its glyph, word and colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChannelState {
-    /// The first connection is being made, or nothing has come yet.
+    /// The first connection is being made.
     Connecting,
+    /// Connected, and nothing was published yet that is kept.
+    Quiet,
+    /// A run was here once; the server keeps nothing of it.
+    NotKept,
     /// Accepted, not begun.
     Queued,
     /// It streams.
@@ -76,6 +100,8 @@ impl ChannelState {
     pub fn word(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
+            Self::Quiet => "no events",
+            Self::NotKept => "nothing kept",
             Self::Queued => "queued",
             Self::Live => "live",
             Self::Waiting => "waiting",
@@ -86,17 +112,17 @@ impl ChannelState {
         }
     }
 
-    /// Whether something can still come.
+    /// Whether there is a run, or may be one, that something can still come of.
     #[must_use]
     pub fn is_open(self) -> bool {
-        !matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+        !matches!(self, Self::Done | Self::Failed | Self::Cancelled | Self::NotKept)
     }
 }
 
 /// How many channels are in which state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Live, queued, connecting or reconnecting.
+    /// Live, queued, or a run to which the connection is being made again.
     pub live: usize,
     /// Waiting for an answer.
     pub waiting: usize,
@@ -126,6 +152,33 @@ impl Channel {
             added_at: now.unix_ms,
             prompt: None,
             dispatching: false,
+            lost_at: None,
+            kept: Kept::default(),
+        }
+    }
+
+    /// Takes over how its connection is; `now_ms` is Unix time in milliseconds.
+    pub(super) fn connected(&mut self, connection: Connection, now_ms: u64) {
+        match connection {
+            Connection::Reconnecting { .. } => {
+                self.lost_at.get_or_insert(now_ms);
+            }
+            Connection::Live | Connection::Ended | Connection::Failed { .. } => self.lost_at = None,
+            Connection::Connecting | Connection::ServerGone { .. } => {}
+        }
+        self.connection = connection;
+    }
+
+    /// Nothing came of it, and nothing was sent on it from here.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.transcript.status() == Status::Empty && self.prompt.is_none()
+    }
+
+    /// What was known to be kept may not be any more.
+    pub(super) fn doubt(&mut self) {
+        let known = self.kept != Kept::Unknown || !self.is_untouched();
+        if known && !self.dispatching && !self.transcript.status().is_over() {
+            self.kept = Kept::Doubted;
         }
     }
 
@@ -159,19 +212,27 @@ impl Channel {
             Status::Empty | Status::Queued | Status::Running | Status::Waiting => {}
         }
         match &self.connection {
+            Connection::Reconnecting { .. } if self.is_untouched() && self.kept == Kept::No => {
+                return ChannelState::NotKept;
+            }
             Connection::Reconnecting { next_try_at, .. } => {
                 return ChannelState::Reconnecting {
                     seconds: next_try_at.saturating_sub(now.unix_ms).div_ceil(1000),
                 };
             }
             Connection::Failed { .. } => return ChannelState::Failed,
-            Connection::Connecting | Connection::Live | Connection::Ended => {}
+            Connection::Connecting | Connection::Live | Connection::Ended | Connection::ServerGone { .. } => {}
         }
         match self.transcript.status() {
             Status::Waiting => ChannelState::Waiting,
             Status::Running => ChannelState::Live,
             Status::Queued => ChannelState::Queued,
             _ if self.prompt.is_some() => ChannelState::Queued,
+            _ if self.kept == Kept::No => ChannelState::NotKept,
+            // Until the server was asked, a channel that was here before is not said to be empty.
+            _ if self.connection == Connection::Live && !matches!(self.kept, Kept::Doubted | Kept::Asked) => {
+                ChannelState::Quiet
+            }
             _ => ChannelState::Connecting,
         }
     }

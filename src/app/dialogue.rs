@@ -9,6 +9,7 @@ use crate::wire::ChannelId;
 
 use super::effect::Effect;
 use super::msg::RequestId;
+use super::server::ask_runs;
 use super::state::{Answer, App, Focus, JsonCheck, Overlay};
 use super::update::{complain, next_request, say, select, watch};
 
@@ -45,7 +46,7 @@ fn submit_watch(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
             } else {
                 watch(app, &id, effects);
                 // Something else dispatched it: the server's list of runs knows its title.
-                effects.push(Effect::ListRuns);
+                ask_runs(app, effects);
             }
             if app.focus == Focus::Compose {
                 app.focus = Focus::List;

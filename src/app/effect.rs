@@ -19,12 +19,14 @@ pub enum Effect {
         /// The body.
         body: Box<DispatchRequest>,
     },
-    /// Watch a channel from its first retained event.
+    /// Watch a channel from its first retained event, or after one that was seen.
     Watch {
         /// The channel.
         channel: ChannelId,
         /// Comes back with every batch.
         generation: u64,
+        /// The id of the last event that was seen.
+        after: Option<u64>,
     },
     /// Stop watching a channel.
     Unwatch {
@@ -49,8 +51,14 @@ pub enum Effect {
     Save(Box<SavedState>),
     /// Copy a text to the clipboard; the answer comes as `Msg::Copied`.
     Copy(String),
-    /// Ask for the account's runs (for titles).
-    ListRuns,
+    /// Ask for the account's runs (for titles, and for what is still kept); the answer comes as `Msg::Runs`.
+    ListRuns {
+        /// Comes back with the answer.
+        request: RequestId,
+    },
+    /// The server is gone: find it again, or start it. What needs it waits until then; the answers are
+    /// `Msg::Server` and `Msg::ServerReady`.
+    Reconnect,
     /// Draw the whole screen again.
     Redraw,
     /// Give the terminal back and stop until the shell continues us.

@@ -9,6 +9,9 @@ mod commands;
 mod dialogue;
 pub mod effect;
 pub mod msg;
+mod server;
+#[cfg(test)]
+mod server_tests;
 pub mod state;
 #[cfg(test)]
 mod tests;
@@ -17,6 +20,6 @@ mod update;
 pub use action::Action;
 pub use channel::{Channel, ChannelState, Counts};
 pub use effect::Effect;
-pub use msg::{Msg, Now, RequestId, Scroll, Spot};
+pub use msg::{Msg, Now, Outage, RequestId, Scroll, Spot};
 pub use state::{App, SavedState};
 pub use update::update;

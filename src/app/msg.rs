@@ -50,6 +50,15 @@ pub enum Spot {
     Foot(u16),
 }
 
+/// A server could not be reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outage {
+    /// Why, and what to do.
+    pub reason: String,
+    /// In how many milliseconds it is tried again.
+    pub retry_ms: u64,
+}
+
 /// Something that happened.
 #[derive(Debug)]
 pub enum Msg {
@@ -94,10 +103,12 @@ pub enum Msg {
         /// What came.
         batch: FeedBatch,
     },
-    /// A server was found or started, or could not be.
-    Server(Result<Box<ServerInfo>, String>),
+    /// A server was found or started, or could not be and is tried again.
+    Server(Result<Box<ServerInfo>, Outage>),
     /// A server was found that tells nothing about itself.
     ServerReady,
+    /// A call found that the server, one that can be found again, is not there any more.
+    ServerGone,
     /// The answer to [`super::Effect::Dispatch`].
     Dispatched {
         /// Which request it answers.
@@ -121,8 +132,13 @@ pub enum Msg {
         /// `Err`: why not, and what to do.
         result: Result<(), String>,
     },
-    /// The account's runs, for titles of channels that something else dispatched.
-    Runs(Vec<RunSummary>),
+    /// The answer to [`super::Effect::ListRuns`].
+    Runs {
+        /// Which request it answers.
+        request: RequestId,
+        /// The account's runs, all that are retained; `None` if the server gave no list.
+        runs: Option<Vec<RunSummary>>,
+    },
     /// The answer to [`super::Effect::Copy`]: which ways were used, or why none.
     Copied(Result<String, String>),
     /// State could not be saved.
@@ -156,10 +172,11 @@ impl Msg {
             Self::Feed { .. } => "Feed",
             Self::Server(..) => "Server",
             Self::ServerReady => "ServerReady",
+            Self::ServerGone => "ServerGone",
             Self::Dispatched { .. } => "Dispatched",
             Self::Published { .. } => "Published",
             Self::Cancelled { .. } => "Cancelled",
-            Self::Runs(..) => "Runs",
+            Self::Runs { .. } => "Runs",
             Self::Copied(..) => "Copied",
             Self::SaveFailed(..) => "SaveFailed",
             Self::Warning(..) => "Warning",

@@ -3,11 +3,11 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::transcript::BlockId;
+use crate::transcript::{BlockId, Connection};
 use crate::wire::ChannelId;
 use crate::wire::request::ServerInfo;
 
-use super::channel::{Channel, ChannelState, Counts};
+use super::channel::{Channel, ChannelState, Counts, Kept};
 use super::msg::{Now, RequestId};
 
 /// Everything that the screen shows and the rules work on.
@@ -46,6 +46,8 @@ pub struct App {
     pub(super) unsent: Vec<String>,
     /// Dispatches that were not answered yet, with their prompts.
     pub(super) dispatches: Vec<(RequestId, ChannelId, String)>,
+    /// The request for the list of runs that was not answered yet.
+    pub(super) listing: Option<RequestId>,
     /// When Ctrl-C was pressed last, monotonic milliseconds.
     pub(super) interrupted_at: Option<u64>,
     /// When the state is to be saved, monotonic milliseconds; `None`: it is.
@@ -72,6 +74,7 @@ impl App {
                 channel.set_title(&saved.title);
             }
             channel.added_at = saved.added_at;
+            channel.kept = Kept::Yes;
             channels.insert(saved.id, channel);
         }
         let selected = saved
@@ -99,6 +102,7 @@ impl App {
             fresh_ids: Vec::new(),
             unsent: Vec::new(),
             dispatches: Vec::new(),
+            listing: None,
             interrupted_at: None,
             save_due: None,
             focus_before_compose: Focus::List,
@@ -133,12 +137,16 @@ impl App {
     /// Whether anything on the screen changes by the second.
     #[must_use]
     pub(super) fn shows_seconds(&self) -> bool {
-        self.channels.values().any(|channel| {
-            matches!(
-                channel.state(self.now),
-                ChannelState::Live | ChannelState::Queued | ChannelState::Waiting | ChannelState::Reconnecting { .. }
-            )
-        })
+        matches!(self.server.state, ServerState::Unreachable { .. })
+            || self.channels.values().any(|channel| {
+                matches!(
+                    channel.state(self.now),
+                    ChannelState::Live
+                        | ChannelState::Queued
+                        | ChannelState::Waiting
+                        | ChannelState::Reconnecting { .. }
+                )
+            })
     }
 
     /// What the terminal's title says: counts, no ids, no prompts, no secrets.
@@ -168,13 +176,42 @@ impl App {
                 ChannelState::Waiting => counts.waiting += 1,
                 ChannelState::Done | ChannelState::Cancelled => counts.done += 1,
                 ChannelState::Failed => counts.failed += 1,
+                // Nothing is known of a run there.
+                ChannelState::Connecting | ChannelState::Reconnecting { .. } if channel.is_untouched() => {}
                 ChannelState::Connecting
                 | ChannelState::Queued
                 | ChannelState::Live
                 | ChannelState::Reconnecting { .. } => counts.live += 1,
+                ChannelState::Quiet | ChannelState::NotKept => {}
             }
         }
         counts
+    }
+
+    /// Since when the server cannot be reached and when it is tried again, both Unix time in milliseconds; `None`
+    /// while it can be. A channel that lost its connection alone, or just now, is no outage.
+    #[must_use]
+    pub fn outage(&self) -> Option<(u64, u64)> {
+        if let ServerState::Unreachable { since, next_try_at, .. } = &self.server.state {
+            return Some((*since, *next_try_at));
+        }
+        let mut outage: Option<(u64, u64)> = None;
+        let mut tried = false;
+        for channel in self.channels.values() {
+            match &channel.connection {
+                Connection::Live => return None,
+                Connection::Reconnecting {
+                    next_try_at, attempt, ..
+                } => {
+                    tried |= *attempt > 1;
+                    let since = channel.lost_at.unwrap_or(self.now.unix_ms);
+                    let (first, next) = outage.unwrap_or((since, *next_try_at));
+                    outage = Some((first.min(since), next.min(*next_try_at)));
+                }
+                _ => {}
+            }
+        }
+        outage.filter(|_| tried)
     }
 
     /// The channel that the list's mark is on.
@@ -227,8 +264,21 @@ pub struct Server {
     pub name: String,
     /// What it told about itself; `None` until it has, and for servers that tell nothing.
     pub info: Option<ServerInfo>,
+    /// Whether it is this machine's own server, which is started when there is none.
+    pub local: bool,
     /// Whether it was found: not yet, yes, or why not and what to do.
     pub state: ServerState,
+    /// Set from when the server was found to be gone until it is found again.
+    pub(super) gone: Option<Gone>,
+}
+
+/// The server was found to be gone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gone {
+    /// When, Unix time in milliseconds.
+    pub since: u64,
+    /// The last generation that was watched on it.
+    pub generation: u64,
 }
 
 /// Whether the server was found.
@@ -245,6 +295,8 @@ pub enum ServerState {
         reason: String,
         /// Since when, Unix time in milliseconds.
         since: u64,
+        /// When it is tried again, Unix time in milliseconds.
+        next_try_at: u64,
     },
 }
 

@@ -2,16 +2,15 @@
 //!
 //! Keys are in `commands`, dialogues in `dialogue`; here is what comes from outside and what is typed.
 
-use crate::transcript::{FeedBatch, Item};
-use crate::wire::event::{Event, EventKind, Message, MessageKind};
-use crate::wire::request::{RunSummary, ServerInfo};
-use crate::wire::{ChannelId, CompleteRequest, DispatchRequest, Object};
+use crate::transcript::{Connection, FeedBatch, Item};
+use crate::wire::event::{Event, EventKind, MessageKind};
+use crate::wire::{ChannelId, CompleteRequest, DispatchRequest};
 
-use super::channel::Channel;
+use super::channel::{Channel, Kept};
 use super::effect::Effect;
 use super::msg::{Msg, Now, RequestId, Scroll};
-use super::state::{App, Focus, Notice, ServerState};
-use super::{commands, dialogue};
+use super::state::{App, Focus, Notice};
+use super::{commands, dialogue, server};
 
 /// How many fresh ids are kept in stock.
 const ID_STOCK: usize = 8;
@@ -32,7 +31,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
             generation,
             batch,
         } => {
-            if !feed(app, &channel, generation, batch) {
+            if !feed(app, &channel, generation, batch, &mut effects) {
                 return effects;
             }
         }
@@ -74,8 +73,10 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
                 with_selected(app, |channel| channel.unread = false);
             }
         }
-        Msg::Server(result) => server(app, result),
-        Msg::ServerReady => app.server.state = ServerState::Ready,
+        Msg::Server(Ok(info)) => server::found(app, Some(*info), &mut effects),
+        Msg::Server(Err(outage)) => server::missing(app, outage),
+        Msg::ServerReady => server::found(app, None, &mut effects),
+        Msg::ServerGone => server::gone(app, &mut effects),
         Msg::Warning(text) => complain(app, text),
         Msg::Dispatched {
             request,
@@ -91,7 +92,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
             }
             Err(reason) => complain(app, format!("Could not cancel the run: {reason}")),
         },
-        Msg::Runs(runs) => take_titles(app, runs),
+        Msg::Runs { request, runs } => server::runs(app, request, runs, &mut effects),
         Msg::Copied(Ok(ways)) => say(app, format!("Copied the channel id ({ways})")),
         Msg::Copied(Err(reason)) => complain(app, format!("Could not copy: {reason}")),
         Msg::SaveFailed(reason) => complain(app, format!("Could not save what is watched: {reason}")),
@@ -145,6 +146,7 @@ pub(super) fn watch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
     effects.push(Effect::Watch {
         channel: id.clone(),
         generation: app.last_generation,
+        after: None,
     });
     select(app, id);
     save_now(app, effects);
@@ -189,7 +191,7 @@ pub(super) fn next_request(app: &mut App) -> RequestId {
     RequestId(app.last_request)
 }
 
-fn save_later(app: &mut App) {
+pub(super) fn save_later(app: &mut App) {
     app.save_due.get_or_insert(app.now.monotonic_ms + SAVE_DELAY_MS);
 }
 
@@ -205,10 +207,8 @@ fn start(app: &mut App, effects: &mut Vec<Effect>) {
         effects.push(Effect::Watch {
             channel: channel.id.clone(),
             generation: channel.generation,
+            after: None,
         });
-    }
-    if app.channels.values().any(|channel| !channel.titled) {
-        effects.push(Effect::ListRuns);
     }
     with_selected(app, |channel| channel.unread = false);
 }
@@ -234,7 +234,7 @@ fn tick(app: &mut App, before: Now, effects: &mut Vec<Effect>) {
 }
 
 /// Takes a batch in; `false`: it was stale, nothing changed.
-fn feed(app: &mut App, id: &ChannelId, generation: u64, batch: FeedBatch) -> bool {
+fn feed(app: &mut App, id: &ChannelId, generation: u64, batch: FeedBatch, effects: &mut Vec<Effect>) -> bool {
     let now = app.now;
     let looked_at = app.terminal_focused && app.selected.as_ref() == Some(id);
     let Some(channel) = app.channels.get_mut(id) else {
@@ -248,28 +248,27 @@ fn feed(app: &mut App, id: &ChannelId, generation: u64, batch: FeedBatch) -> boo
         Some(_) => true,
         None => false,
     };
-    if let Some(first) = first_event(&batch)
-        && let Some(prompt) = channel.prompt.take()
-        && !matches!(&first.kind, EventKind::Message(message) if message.kind != MessageKind::Bot)
-    {
-        // The hosted service does not send the prompt; what was typed here stands in for it.
-        let message = Message::new(MessageKind::User, prompt);
-        let item = Item::Event {
-            id: None,
-            at: None,
-            event: Event {
-                kind: EventKind::Message(Box::new(message)),
-                extra: Object::new(),
-            },
-            raw: bytes::Bytes::new(),
-        };
-        channel.transcript.apply(item, now.unix_ms);
+    if let Some(first) = first_event(&batch) {
+        channel.kept = Kept::Yes;
+        if matches!(&first.kind, EventKind::Message(message) if message.kind != MessageKind::Bot) {
+            channel.prompt = None;
+        } else {
+            // The hosted service does not send the prompt.
+            server::show_prompt(channel, now);
+        }
     }
     for item in batch.items {
         channel.transcript.apply(item, now.unix_ms);
     }
-    if let Some(connection) = batch.connection {
-        channel.connection = connection;
+    let mut came_back = false;
+    let mut gone = false;
+    match batch.connection {
+        Some(Connection::ServerGone { .. }) => gone = true,
+        Some(connection) => {
+            came_back = connection == Connection::Live && matches!(channel.connection, Connection::Reconnecting { .. });
+            channel.connected(connection, now.unix_ms);
+        }
+        None => {}
     }
     channel.unread |= news && !looked_at;
     if channel.scroll == Scroll::Tail {
@@ -285,6 +284,11 @@ fn feed(app: &mut App, id: &ChannelId, generation: u64, batch: FeedBatch) -> boo
         save_later(app);
     }
     dialogue::call_changed(app, id);
+    if gone {
+        server::gone(app, effects);
+    } else if came_back {
+        server::connected_again(app, id, effects);
+    }
     true
 }
 
@@ -293,22 +297,6 @@ fn first_event(batch: &FeedBatch) -> Option<&Event> {
         Item::Event { event, .. } => Some(event),
         _ => None,
     })
-}
-
-fn server(app: &mut App, result: Result<Box<ServerInfo>, String>) {
-    match result {
-        Ok(info) => {
-            app.server.info = Some(*info);
-            app.server.state = ServerState::Ready;
-        }
-        Err(reason) => {
-            let since = match app.server.state {
-                ServerState::Unreachable { since, .. } => since,
-                ServerState::Starting | ServerState::Ready => app.now.unix_ms,
-            };
-            app.server.state = ServerState::Unreachable { reason, since };
-        }
-    }
 }
 
 fn submit(app: &mut App, text: String, effects: &mut Vec<Effect>) {
@@ -389,18 +377,4 @@ fn scroll_to(app: &mut App, scroll: Scroll) {
         }
         channel.scroll = scroll;
     });
-}
-
-fn take_titles(app: &mut App, runs: Vec<RunSummary>) {
-    let mut renamed = false;
-    for run in runs {
-        if let Some(channel) = app.channels.get_mut(&run.channel_id)
-            && !channel.titled
-        {
-            renamed |= channel.set_title(&run.title);
-        }
-    }
-    if renamed {
-        save_later(app);
-    }
 }

@@ -12,8 +12,7 @@ use super::{logging, one_thread};
 use crate::client::{Client, Timeouts};
 use crate::config::select::origin;
 use crate::config::{ColorChoice, Remote, Secret, ServerChoice};
-use crate::tui::{self, TuiOptions};
-use crate::ui::UiOptions;
+use crate::tui::{self, TuiOptions, UiOptions};
 
 /// Runs the terminal program. Nothing is connected before its first frame.
 pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> Result<Exit, Failure> {
@@ -35,6 +34,7 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         color,
         utc_offset_seconds: jiff::Zoned::now().offset().seconds(),
     };
+    let local = matches!(choice, ServerChoice::Local);
     let server_name = match &choice {
         ServerChoice::Local => "local".to_owned(),
         ServerChoice::Remote(remote) => remote.name.clone(),
@@ -57,6 +57,7 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
     });
     let options = TuiOptions {
         server_name,
+        local,
         connect,
         state_file,
         ui,

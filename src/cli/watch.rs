@@ -169,7 +169,7 @@ impl Watcher {
                     self.was_live = true;
                 }
                 Some(Connection::Ended) => break,
-                Some(Connection::Failed { reason }) => {
+                Some(Connection::Failed { reason } | Connection::ServerGone { reason }) => {
                     self.check_local()?;
                     return Err(Failure::new(Exit::Refused, reason));
                 }

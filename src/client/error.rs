@@ -122,6 +122,16 @@ impl ClientError {
         }
     }
 
+    /// Whether something else than the server that was found before is at its address, or nothing is: it
+    /// refuses connections, does not know the secret, or does not speak the protocol.
+    #[must_use]
+    pub fn is_server_gone(&self) -> bool {
+        matches!(
+            self,
+            Self::Connect { .. } | Self::Api { status: 401, .. } | Self::BadAnswer { .. } | Self::Redirect { .. }
+        )
+    }
+
     /// The HTTP status, if the server answered with an error.
     #[must_use]
     pub fn status(&self) -> Option<u16> {

@@ -38,6 +38,8 @@ pub struct FeedOptions {
     pub resume: Option<u64>,
     /// Whether the feed ends with the event that ends the run; else it stays for published messages.
     pub leave_at_end: bool,
+    /// Whether the feed ends when the server is gone: set where the server may come back at another address.
+    pub leave_when_gone: bool,
     /// How many of the newest retained events are asked for.
     pub history_length: u64,
 }
@@ -52,6 +54,7 @@ impl Default for FeedOptions {
             stable_after: Duration::from_secs(10),
             resume: None,
             leave_at_end: true,
+            leave_when_gone: false,
             history_length: LONGEST_HISTORY,
         }
     }
@@ -144,6 +147,11 @@ impl<O: Outlet> Feed<O> {
                 Over::Ended => return self.tell(Connection::Ended).await,
                 Over::Lost { error, live } => (error, live),
             };
+            if self.options.leave_when_gone && error.is_server_gone() {
+                tracing::info!(%error, "a feed found the server gone");
+                let reason = error.to_string();
+                return self.tell(Connection::ServerGone { reason }).await;
+            }
             if error.is_permanent() {
                 let reason = error.to_string();
                 return self.tell(Connection::Failed { reason }).await;

@@ -30,6 +30,8 @@ pub(super) struct Sequencer {
     /// The last id that was read.
     last: Option<u64>,
     ended: bool,
+    /// The channel began anew. It is told with the first event: until then, what was seen is all there is.
+    reset_due: bool,
     aligner: Aligner<Item>,
     hasher: RandomState,
 }
@@ -41,6 +43,7 @@ impl Sequencer {
             kind: ServerKind::Unknown,
             last: resume,
             ended: false,
+            reset_due: false,
             aligner: Aligner::default(),
             hasher: RandomState::new(),
         }
@@ -96,9 +99,7 @@ impl Sequencer {
                 }
             }
             Ok(SubscriptionLine::Reset) => {
-                if self.last.is_some() || self.aligner.has_seen() {
-                    items.push(Item::Reset);
-                }
+                self.reset_due |= self.last.is_some() || self.aligner.has_seen();
                 self.last = None;
                 self.ended = false;
                 self.aligner = Aligner::default();
@@ -115,6 +116,9 @@ impl Sequencer {
         let expected = self.last.map_or(0, |last| last.saturating_add(1));
         if id < expected {
             return;
+        }
+        if std::mem::take(&mut self.reset_due) {
+            items.push(Item::Reset);
         }
         if id > expected {
             items.push(Item::Gap {
@@ -244,6 +248,19 @@ mod tests {
             ["reset", "0 token", "1 result"]
         );
         assert!(sequencer.ended());
+    }
+
+    #[test]
+    fn a_channel_that_expired_keeps_what_was_seen_until_it_begins_anew() {
+        let mut sequencer = Sequencer::new(Some(4));
+        let reset = r#"{"type":"reset","data":{}}"#;
+        assert!(run(&mut sequencer, &[reset]).is_empty());
+        sequencer.connected();
+        assert_eq!(sequencer.resume_after(), None);
+        assert_eq!(
+            run(&mut sequencer, &[&event(0), &event(1)]),
+            ["reset", "0 token", "1 token"]
+        );
     }
 
     #[test]

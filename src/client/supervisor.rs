@@ -63,11 +63,12 @@ impl Supervisor {
         }
     }
 
-    /// Begins to watch a channel. A feed that the channel has already is cancelled first.
+    /// Begins to watch a channel, after the event of this id where it was read up to there before. A feed that
+    /// the channel has already is cancelled first.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn watch(&mut self, channel: ChannelId, generation: u64) {
+    pub fn watch(&mut self, channel: ChannelId, generation: u64, after: Option<u64>) {
         // Feeds that ended by themselves are forgotten here, so that the map does not grow for ever.
         self.feeds.retain(|_, feed| !feed.task.is_finished());
         let shown = self.shown.as_ref().is_none_or(|shown| shown.contains(&channel));
@@ -78,12 +79,11 @@ impl Supervisor {
             out: self.out.clone(),
             shown: Arc::clone(&shown),
         };
-        let feed = feed::follow(
-            self.client.clone(),
-            channel.clone(),
-            self.options.clone(),
-            outlet.clone(),
-        );
+        let options = FeedOptions {
+            resume: after,
+            ..self.options.clone()
+        };
+        let feed = feed::follow(self.client.clone(), channel.clone(), options, outlet.clone());
         let task = AbortOnDropHandle::new(tokio::spawn(supervise(feed, outlet)));
         self.feeds.insert(channel, Watched { task, shown });
     }

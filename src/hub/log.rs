@@ -429,21 +429,24 @@ impl Log {
     }
 
     fn drop_front(&mut self, count: usize) {
-        let mut end = None;
+        let mut last = None;
         for batch in self.batches.drain(..count) {
             let (events, published) = bytes_of(&batch);
             self.event_bytes -= events;
             self.published_bytes -= published;
-            let last_event = (0..batch.lines.len()).rfind(|index| batch.is_event(*index));
-            end = last_event.map(|index| batch.lines[index].position..batch.last_position());
+            last = Some(batch);
         }
-        // Whoever had all the events but not the messages behind the last one sees no gap: it ends.
-        if let Some(end) = end.filter(|end| !end.is_empty()) {
-            for (_, reader) in &mut self.readers {
-                if reader.position > end.start && reader.position.max(reader.live_from) <= end.end {
-                    reader.overrun = Some(Overrun::Published);
-                }
-            }
+        // Messages behind the last event that went are still due to whoever had all the events before them.
+        let Some(mut batch) = last else { return };
+        let Some(event) = (0..batch.lines.len()).rfind(|index| batch.is_event(*index)) else {
+            return;
+        };
+        let (position, next_id) = (batch.lines[event].position, batch.next_id());
+        let due = self.slowest().max(position + 1);
+        batch.first_id = next_id;
+        if let Some(rest) = filtered(batch, &|position, event| !event && position >= due) {
+            self.published_bytes += rest.bytes.len();
+            self.batches.push_front(rest);
         }
     }
 

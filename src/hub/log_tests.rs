@@ -269,6 +269,26 @@ fn a_reader_that_takes_nothing_is_ended_when_too_much_was_published() {
 }
 
 #[test]
+fn a_message_behind_the_last_event_that_goes_is_still_due_to_who_had_the_events() {
+    let mut log = Log::new(6, 1 << 20);
+    let reader = log.open(Start::Newest(0));
+    log.push_event(1, b"0");
+    drain(&mut log, reader);
+    log.seal();
+    drain(&mut log, reader);
+    log.push_published(b"1");
+    // A replay puts small batches together, the event and the message among them.
+    log.open(Start::Newest(1));
+    for _ in 0..6 {
+        log.push_event(1, b"2");
+    }
+    log.seal();
+    let (lines, overrun) = drain(&mut log, reader);
+    assert_eq!((lines.len(), overrun), (7, None));
+    assert!(lines[0].contains("\"data\":1"));
+}
+
+#[test]
 fn the_bound_in_bytes_holds_and_the_newest_event_always_stays() {
     let mut log = Log::new(10_000, 10_000);
     for _ in 0..100 {

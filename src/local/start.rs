@@ -40,19 +40,15 @@ pub async fn ensure(options: &LocalOptions) -> Result<Ensured, LocalError> {
     }
     let deadline = Instant::now() + options.deadline;
     let _start = wait_for_start(options, deadline).await?;
-    match options
-        .files
-        .lock_server()
-        .map_err(|source| files_error(&options.files, source))?
-    {
-        Some(free) => {
-            options.files.remove_record();
-            drop(free);
-            start(options, deadline).await
-        }
-        // It lives: it may still be starting, or another starter was faster.
-        None => {
-            let record = wait_until_ready(options, None, 0, deadline).await?;
+    if let Some(free) = lock(&options.files)? {
+        options.files.remove_record();
+        drop(free);
+        return start(options, deadline).await;
+    }
+    // It lives: it may still be starting, another starter was faster, or it is just ending.
+    match wait_until_ready(options, None, 0, deadline).await? {
+        None => start(options, deadline).await,
+        Some(record) => {
             let info = info(&record).await?;
             match mismatch(&info, options) {
                 None => Ok(found(&record, None)),
@@ -207,7 +203,9 @@ async fn start(options: &LocalOptions, deadline: Instant) -> Result<Ensured, Loc
     // A long log was put aside just now.
     let before = if options.files.log_length() < before { 0 } else { before };
     let child = spawn(options, log).map_err(|source| LocalError::Spawn { source })?;
-    let record = wait_until_ready(options, Some(child), before, deadline).await?;
+    let record = wait_until_ready(options, Some(child), before, deadline)
+        .await?
+        .ok_or_else(|| not_ready(options, before))?;
     Ok(Ensured {
         started: true,
         ..found(&record, None)
@@ -229,18 +227,29 @@ fn spawn(options: &LocalOptions, log: std::fs::File) -> io::Result<Child> {
         .spawn()
 }
 
-/// Waits for a record that the lock vouches for and that answers.
+fn lock(files: &Files) -> Result<Option<Lock>, LocalError> {
+    files.lock_server().map_err(|source| files_error(files, source))
+}
+
+/// Waits for a record that the lock vouches for and that answers; `None`: a server that is no child of ours ended
+/// instead.
 async fn wait_until_ready(
     options: &LocalOptions,
     mut child: Option<Child>,
     log_from: u64,
     deadline: Instant,
-) -> Result<Record, LocalError> {
+) -> Result<Option<Record>, LocalError> {
     loop {
         if let Some(record) = running(&options.files)?
             && info(&record).await.is_ok()
         {
-            return Ok(record);
+            return Ok(Some(record));
+        }
+        if child.is_none()
+            && let Some(_free) = lock(&options.files)?
+        {
+            options.files.remove_record();
+            return Ok(None);
         }
         if let Some(process) = &mut child
             && let Ok(Some(_)) = process.try_wait()
@@ -257,12 +266,7 @@ async fn wait_until_ready(
 
 async fn wait_until_gone(files: &Files, record: &Record, deadline: Instant) -> Result<(), LocalError> {
     loop {
-        if running(files)?.as_ref() != Some(record)
-            && files
-                .lock_server()
-                .map_err(|source| files_error(files, source))?
-                .is_some()
-        {
+        if running(files)?.as_ref() != Some(record) && lock(files)?.is_some() {
             return Ok(());
         }
         if Instant::now() >= deadline {

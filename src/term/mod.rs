@@ -3,6 +3,7 @@
 //! It knows nothing of the program's state: `tui` brings what to draw and takes what was typed. Everything
 //! that is put into the terminal by [`modes`] is taken back on every way out: return, error, panic, signal.
 
+pub mod alarm;
 pub mod backend;
 pub mod clipboard;
 pub mod input;
@@ -12,6 +13,7 @@ pub mod output;
 pub mod panic;
 pub mod screen;
 
+pub use alarm::Alarm;
 pub use input::{Input, InputStream, ScriptedInput, TerminalInput};
 pub use limiter::{FrameLimiter, Urgency};
 pub use screen::{BackendScreen, Screen, TerminalScreen};

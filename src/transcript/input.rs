@@ -60,6 +60,11 @@ pub enum Connection {
     },
     /// The run is over and everything of it was read; the feed has ended.
     Ended,
+    /// The server is not there any more; the feed has ended, so that whoever watches finds the server again.
+    ServerGone {
+        /// What was found in its place, for a person.
+        reason: String,
+    },
     /// It makes no sense to try again; the feed has ended.
     Failed {
         /// Why, and what to do, for a person.

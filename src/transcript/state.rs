@@ -124,6 +124,21 @@ impl Transcript {
         self.bound();
     }
 
+    /// Ends the run where nothing more can come of it, at `now_ms` (Unix time in milliseconds): its server no
+    /// longer has it. `reason` is for a person. A run that is over stays as it is.
+    pub fn lose(&mut self, reason: String, now_ms: u64) {
+        if !self.run.status.is_over() {
+            self.failed(Some(now_ms), now_ms, reason, None);
+            self.bound();
+        }
+    }
+
+    /// The id of the last event that was seen, where the server gives ids: reading can go on after it.
+    #[must_use]
+    pub fn last_id(&self) -> Option<u64> {
+        self.run.positions.next?.checked_sub(1)
+    }
+
     /// How far the run is.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -241,20 +256,12 @@ impl Transcript {
             EventKind::SendResult(_) | EventKind::ReceiveResult(_) => {}
             EventKind::Result(result) => self.end(at, *result, time),
             EventKind::Error(error) => {
-                self.finish(time);
-                self.run.status = Status::Failed;
                 let message = if error.message.is_empty() {
                     "the run failed; the server did not say why".to_owned()
                 } else {
                     error.message
                 };
-                self.push(
-                    at,
-                    BlockKind::Failure {
-                        message,
-                        code: error.code,
-                    },
-                );
+                self.failed(at, time, message, error.code);
             }
             EventKind::Unknown { name, .. } => self.note(at, format!("an event of a type that is not known: {name}")),
         }
@@ -262,6 +269,12 @@ impl Transcript {
         if !self.run.status.is_over() {
             self.run.status = self.live_status();
         }
+    }
+
+    fn failed(&mut self, at: Option<u64>, time: u64, message: String, code: Option<String>) {
+        self.finish(time);
+        self.run.status = Status::Failed;
+        self.push(at, BlockKind::Failure { message, code });
     }
 
     fn live_status(&self) -> Status {

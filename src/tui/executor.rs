@@ -1,7 +1,7 @@
 //! Carries out effects: calls to the server, saving, the system's clipboard.
 //!
-//! It decides nothing. What needs the server waits here, in order, until the server was found. Every task is owned
-//! here and ends with the executor.
+//! It decides nothing. What needs the server waits here, in order, until the server was found; a prompt that did not
+//! reach a server that is gone waits for the next one. Every task is owned here and ends with the executor.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -11,12 +11,13 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::saved::Saver;
-use super::service::{Connected, Service};
-use crate::app::{Effect, Msg, RequestId, SavedState};
+use super::service::{CallError, Connected, Service};
+use crate::app::{Effect, Msg, Outage, RequestId, SavedState};
 use crate::term::clipboard::SystemClipboard;
 use crate::wire::{ChannelId, DispatchRequest};
 
@@ -28,6 +29,13 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// The longest wait before the server is sought again.
 const LAST_RETRY: Duration = Duration::from_secs(30);
+/// A server that was there for so long is sought again at once when it is gone.
+const STABLE: Duration = Duration::from_secs(10);
+/// How often a prompt is sent anew because the server was gone.
+const MOST_RESENDS: u32 = 2;
+
+/// Why nothing was sent to a run while the server is gone.
+const SOUGHT: &str = "the server is gone and is being found or started again; try again when it is there";
 
 /// The longest wait for the system's clipboard.
 const CLIPBOARD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -41,12 +49,44 @@ pub enum Reply {
     Msg(Msg),
     /// The server was found.
     Connected(Connected),
+    /// A call found that the server is gone.
+    Gone(Gone),
+}
+
+/// A call that found the server gone.
+pub struct Gone {
+    /// Which server it was made to.
+    epoch: u64,
+    /// What was found in its place.
+    reason: String,
+    /// What is to be carried out on the next one.
+    unsent: Option<Effect>,
+}
+
+impl Gone {
+    /// The prompt that is still to be sent, and its channel.
+    fn prompt(&self) -> Option<(ChannelId, String)> {
+        match &self.unsent {
+            Some(Effect::Dispatch { channel, body, .. }) => Some((channel.clone(), prompt(body))),
+            _ => None,
+        }
+    }
 }
 
 /// Carries out effects; what comes of them arrives as [`Reply`].
 pub struct Executor {
     service: Option<Box<dyn Service>>,
+    connect: Option<Arc<Connect>>,
+    /// The server is being sought.
+    seeking: bool,
+    /// Counts the servers that were found.
+    epoch: u64,
+    found_at: Option<Instant>,
+    /// How long the next search waits: a server that goes away again and again is not sought in a hurry.
+    pause: Duration,
     held: VecDeque<Effect>,
+    /// How often prompts were sent anew, by their requests.
+    resends: HashMap<RequestId, u32>,
     shown: Vec<ChannelId>,
     /// Prompts on their way, by their requests.
     unanswered: HashMap<RequestId, (ChannelId, String)>,
@@ -66,6 +106,12 @@ impl Executor {
         let (replies, receiver) = mpsc::channel(REPLIES);
         let executor = Self {
             service: None,
+            connect: None,
+            seeking: false,
+            epoch: 0,
+            found_at: None,
+            pause: Duration::ZERO,
+            resends: HashMap::new(),
             held: VecDeque::new(),
             shown: Vec::new(),
             unanswered: HashMap::new(),
@@ -79,9 +125,35 @@ impl Executor {
     }
 
     /// Begins to look for the server, again and again until it was found.
-    pub fn connect(&self, connect: Connect) {
+    pub fn connect(&mut self, connect: Connect) {
+        self.connect = Some(Arc::new(connect));
+        self.seek(Duration::ZERO);
+    }
+
+    /// The server is gone: leaves it, so that no more secrets go to its address, and looks for it again.
+    pub fn reconnect(&mut self) {
+        if self.seeking {
+            return;
+        }
+        self.service = None;
+        let pause = if self.found_at.is_none_or(|at| at.elapsed() >= STABLE) {
+            Duration::ZERO
+        } else {
+            self.pause
+        };
+        self.pause = (pause * 2).clamp(FIRST_RETRY, LAST_RETRY);
+        tracing::info!(?pause, "the server is gone, it is sought again");
+        self.seek(pause);
+    }
+
+    fn seek(&mut self, pause: Duration) {
+        let Some(connect) = self.connect.clone() else {
+            return;
+        };
+        self.seeking = true;
         let replies = self.replies.clone();
         self.tasks.spawn(async move {
+            tokio::time::sleep(pause).await;
             let mut wait = FIRST_RETRY;
             loop {
                 let reason = match tokio::time::timeout(CONNECT_TIMEOUT, connect()).await {
@@ -93,7 +165,9 @@ impl Executor {
                     Err(_) => format!("no server was found or started within {} s", CONNECT_TIMEOUT.as_secs()),
                 };
                 tracing::warn!(retry_in = ?wait, "no server yet");
-                if replies.send(Reply::Msg(Msg::Server(Err(reason)))).await.is_err() {
+                let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                let outage = Outage { reason, retry_ms };
+                if replies.send(Reply::Msg(Msg::Server(Err(outage)))).await.is_err() {
                     return;
                 }
                 tokio::time::sleep(wait).await;
@@ -106,6 +180,9 @@ impl Executor {
     pub fn connected(&mut self, mut connected: Connected) -> Msg {
         connected.service.show(&self.shown);
         self.service = Some(connected.service);
+        self.seeking = false;
+        self.epoch += 1;
+        self.found_at = Some(Instant::now());
         for effect in std::mem::take(&mut self.held) {
             self.execute(effect);
         }
@@ -113,6 +190,42 @@ impl Executor {
             Some(info) => Msg::Server(Ok(Box::new(info))),
             None => Msg::ServerReady,
         }
+    }
+
+    /// A call found the server gone. What it did not bring there is carried out on the next one, a few times. The
+    /// messages are for the state.
+    pub fn gone(&mut self, gone: Gone) -> Vec<Msg> {
+        let Gone { epoch, reason, unsent } = gone;
+        let mut messages = Vec::new();
+        // Else the search is on, or over already.
+        let is_news = epoch == self.epoch && self.service.is_some();
+        if let Some(effect) = unsent
+            && let Effect::Dispatch { request, channel, .. } = &effect
+        {
+            let resends = self.resends.entry(*request).or_default();
+            *resends += 1;
+            if *resends > MOST_RESENDS {
+                let refused = Msg::Dispatched {
+                    request: *request,
+                    channel: channel.clone(),
+                    result: Err(reason.clone()),
+                };
+                self.note(&refused);
+                messages.push(refused);
+            } else {
+                self.unanswered.remove(request);
+                if is_news {
+                    self.held.push_back(effect);
+                } else {
+                    self.execute(effect);
+                }
+            }
+        }
+        if is_news {
+            tracing::info!(reason, "a call found the server gone");
+            messages.push(Msg::ServerGone);
+        }
+        messages
     }
 
     /// Says which channels are shown.
@@ -135,21 +248,37 @@ impl Executor {
             self.saver.save(*state);
             return;
         }
+        if effect == Effect::Reconnect {
+            self.reconnect();
+            return;
+        }
+        let epoch = self.epoch;
         let Some(service) = &mut self.service else {
             self.hold(effect);
             return;
         };
         match effect {
-            Effect::Watch { channel, generation } => service.watch(channel, generation),
+            Effect::Watch {
+                channel,
+                generation,
+                after,
+            } => service.watch(channel, generation, after),
             Effect::Unwatch { channel } => service.unwatch(&channel),
             Effect::Dispatch { request, channel, body } => {
                 self.unanswered.insert(request, (channel.clone(), prompt(&body)));
-                let answer = service.dispatch(*body);
+                let answer = service.dispatch((*body).clone());
                 self.send(async move {
-                    Msg::Dispatched {
-                        request,
-                        channel,
-                        result: answer.await,
+                    match answer.await {
+                        Err(error) if error.gone => vec![Reply::Gone(Gone {
+                            epoch,
+                            reason: error.reason,
+                            unsent: Some(Effect::Dispatch { request, channel, body }),
+                        })],
+                        result => vec![Reply::Msg(Msg::Dispatched {
+                            request,
+                            channel,
+                            result: result.map_err(|error| error.reason),
+                        })],
                     }
                 });
             }
@@ -160,33 +289,40 @@ impl Executor {
             } => {
                 let answer = service.publish(channel, message);
                 self.send(async move {
-                    Msg::Published {
-                        request,
-                        result: answer.await,
-                    }
+                    let (result, gone) = split(answer.await, epoch);
+                    [Reply::Msg(Msg::Published { request, result })]
+                        .into_iter()
+                        .chain(gone)
+                        .collect()
                 });
             }
             Effect::CancelRun { channel } => {
                 let answer = service.cancel(channel.clone());
                 self.send(async move {
-                    Msg::Cancelled {
-                        channel,
-                        result: answer.await,
-                    }
+                    let (result, gone) = split(answer.await, epoch);
+                    [Reply::Msg(Msg::Cancelled { channel, result })]
+                        .into_iter()
+                        .chain(gone)
+                        .collect()
                 });
             }
-            Effect::ListRuns => {
+            Effect::ListRuns { request } => {
                 let (answer, replies) = (service.runs(), self.replies.clone());
                 self.tasks.spawn(async move {
-                    match answer.await {
-                        Ok(runs) => drop(replies.send(Reply::Msg(Msg::Runs(runs))).await),
-                        // Titles are a help, not a need; servers of other makes have no such list.
-                        Err(_) => tracing::debug!("the server gave no list of runs"),
+                    // Servers of other makes have no such list: that is no error.
+                    let (result, gone) = split(answer.await, epoch);
+                    let runs = Reply::Msg(Msg::Runs {
+                        request,
+                        runs: result.ok(),
+                    });
+                    for reply in [runs].into_iter().chain(gone) {
+                        let _ = replies.send(reply).await;
                     }
                 });
             }
             Effect::NeedIds(_)
             | Effect::Save(_)
+            | Effect::Reconnect
             | Effect::Copy(_)
             | Effect::Redraw
             | Effect::Suspend
@@ -198,6 +334,7 @@ impl Executor {
     pub fn note(&mut self, reply: &Msg) {
         if let Msg::Dispatched { request, .. } = reply {
             self.unanswered.remove(request);
+            self.resends.remove(request);
         }
     }
 
@@ -228,6 +365,15 @@ impl Executor {
                 biased;
                 Some(reply) = replies.recv() => match reply {
                     Reply::Connected(connected) => drop(self.connected(connected)),
+                    Reply::Gone(gone) => {
+                        let prompt = gone.prompt();
+                        for message in self.gone(gone) {
+                            match message {
+                                Msg::ServerGone => self.reconnect(),
+                                _ => refused.extend(prompt.clone()),
+                            }
+                        }
+                    }
                     Reply::Msg(Msg::Dispatched { request, result, .. }) => {
                         let prompt = self.unanswered.remove(&request);
                         refused.extend(prompt.filter(|_| result.is_err()));
@@ -275,17 +421,48 @@ impl Executor {
                 self.held
                     .retain(|held| !matches!(held, Effect::Watch { channel, .. } if channel == unwatched));
             }
-            Effect::ListRuns if self.held.contains(&effect) => {}
+            // They were for a run of the server that is gone: another one could only say that it has none.
+            Effect::Publish { request, .. } if self.epoch > 0 => {
+                let refused = Msg::Published {
+                    request: *request,
+                    result: Err(SOUGHT.to_owned()),
+                };
+                self.send(async move { vec![Reply::Msg(refused)] });
+            }
+            Effect::CancelRun { channel } if self.epoch > 0 => {
+                let refused = Msg::Cancelled {
+                    channel: channel.clone(),
+                    result: Err(SOUGHT.to_owned()),
+                };
+                self.send(async move { vec![Reply::Msg(refused)] });
+            }
             _ => self.held.push_back(effect),
         }
     }
 
     /// Runs what a person sent; it is not cut off by the end of the program.
-    fn send(&self, answer: impl Future<Output = Msg> + Send + 'static) {
+    fn send(&self, answer: impl Future<Output = Vec<Reply>> + Send + 'static) {
         let replies = self.replies.clone();
         self.sent.spawn(self.tasks.cancelled_with(async move {
-            let _ = replies.send(Reply::Msg(answer.await)).await;
+            for reply in answer.await {
+                let _ = replies.send(reply).await;
+            }
         }));
+    }
+}
+
+/// A result for the state, and what is to be known if the server was gone.
+fn split<T>(result: Result<T, CallError>, epoch: u64) -> (Result<T, String>, Option<Reply>) {
+    match result {
+        Ok(value) => (Ok(value), None),
+        Err(CallError { reason, gone }) => {
+            let gone = gone.then(|| Gone {
+                epoch,
+                reason: reason.clone(),
+                unsent: None,
+            });
+            (Err(reason), gone.map(Reply::Gone))
+        }
     }
 }
 

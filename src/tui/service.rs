@@ -5,18 +5,27 @@
 use futures::future::BoxFuture;
 use serde_json::Value;
 
-use crate::client::Client;
 use crate::client::supervisor::Supervisor;
+use crate::client::{Client, ClientError, EndpointKind};
 use crate::wire::request::{RunSummary, ServerInfo};
 use crate::wire::{ChannelId, DispatchRequest};
 
-/// The answer to a call: a value, or a sentence that says why not and what to do.
-pub type Answer<T> = BoxFuture<'static, Result<T, String>>;
+/// The answer to a call.
+pub type Answer<T> = BoxFuture<'static, Result<T, CallError>>;
+
+/// Why a call did not work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallError {
+    /// A sentence that says why, and what to do.
+    pub reason: String,
+    /// The server is not there any more, and it is one that can be found again or started.
+    pub gone: bool,
+}
 
 /// A server that was found. What its feeds bring goes where its maker said.
 pub trait Service: Send {
-    /// Watches a channel; a feed of the channel that there is already ends.
-    fn watch(&mut self, channel: ChannelId, generation: u64);
+    /// Watches a channel, after the event of this id; a feed of the channel that there is already ends.
+    fn watch(&mut self, channel: ChannelId, generation: u64, after: Option<u64>);
     /// Stops watching a channel.
     fn unwatch(&mut self, channel: &ChannelId);
     /// Says which channels are shown; what comes over the others may be gathered for a moment.
@@ -39,6 +48,13 @@ pub struct Connected {
     pub info: Option<ServerInfo>,
 }
 
+/// Whether the server may come back at another address, with another secret: the local one, which any command
+/// starts. Every other server is tried at its own address.
+#[must_use]
+pub fn can_be_found_again(client: &Client) -> bool {
+    client.endpoint().kind() == EndpointKind::Local
+}
+
 /// A client and the feeds of its channels.
 pub struct ClientService {
     client: Client,
@@ -51,11 +67,21 @@ impl ClientService {
     pub fn new(client: Client, supervisor: Supervisor) -> Self {
         Self { client, supervisor }
     }
+
+    fn answer<T: 'static>(&self, call: impl Future<Output = Result<T, ClientError>> + Send + 'static) -> Answer<T> {
+        let can_be_found = can_be_found_again(&self.client);
+        Box::pin(async move {
+            call.await.map_err(|error| CallError {
+                gone: can_be_found && error.is_server_gone(),
+                reason: error.to_string(),
+            })
+        })
+    }
 }
 
 impl Service for ClientService {
-    fn watch(&mut self, channel: ChannelId, generation: u64) {
-        self.supervisor.watch(channel, generation);
+    fn watch(&mut self, channel: ChannelId, generation: u64, after: Option<u64>) {
+        self.supervisor.watch(channel, generation, after);
     }
 
     fn unwatch(&mut self, channel: &ChannelId) {
@@ -68,39 +94,21 @@ impl Service for ClientService {
 
     fn dispatch(&self, body: DispatchRequest) -> Answer<()> {
         let client = self.client.clone();
-        Box::pin(async move {
-            client
-                .dispatch(&body)
-                .await
-                .map(drop)
-                .map_err(|error| error.to_string())
-        })
+        self.answer(async move { client.dispatch(&body).await.map(drop) })
     }
 
     fn publish(&self, channel: ChannelId, message: Value) -> Answer<()> {
         let client = self.client.clone();
-        Box::pin(async move {
-            client
-                .publish(&channel, &message)
-                .await
-                .map(drop)
-                .map_err(|error| error.to_string())
-        })
+        self.answer(async move { client.publish(&channel, &message).await.map(drop) })
     }
 
     fn cancel(&self, channel: ChannelId) -> Answer<()> {
         let client = self.client.clone();
-        Box::pin(async move { client.cancel(&channel).await.map_err(|error| error.to_string()) })
+        self.answer(async move { client.cancel(&channel).await })
     }
 
     fn runs(&self) -> Answer<Vec<RunSummary>> {
         let client = self.client.clone();
-        Box::pin(async move {
-            client
-                .runs()
-                .await
-                .map(|list| list.items)
-                .map_err(|error| error.to_string())
-        })
+        self.answer(async move { client.runs().await.map(|list| list.items) })
     }
 }

@@ -17,7 +17,7 @@ use super::executor::{Connect, Executor, Reply};
 use crate::app::{self, App, Effect, Msg, Now};
 use crate::client::{self, supervisor::Arrival};
 use crate::term::modes::Suspended;
-use crate::term::{FrameLimiter, Input, InputStream, Screen, Urgency, panic};
+use crate::term::{Alarm, FrameLimiter, Input, InputStream, Screen, Urgency, panic};
 use crate::ui::Ui;
 
 /// How long arrivals or keys are taken in before a frame may be painted.
@@ -120,6 +120,8 @@ pub struct Session<'a, S, I, V> {
     pub arrivals: &'a mut mpsc::Receiver<Arrival>,
     /// The time.
     pub clock: Clock,
+    /// What wakes the loop for ticks.
+    pub alarm: Alarm,
 }
 
 /// Runs the loop until its end. The first frame is painted before `connect` is called for the first time.
@@ -196,7 +198,7 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
             Some(reply) = session.replies.recv() => self.take_reply(reply),
             () = sleep_until(start + frame.unwrap_or_default()), if frame.is_some() && !busy => {}
             written = session.screen.idle(), if busy => written?,
-            () = sleep_until(start + tick.unwrap_or_default()), if tick.is_some() => {
+            () = session.alarm.wait_until(start + tick.unwrap_or_default()), if tick.is_some() => {
                 self.last_tick = self.session.clock.elapsed();
                 self.dispatch(Msg::Tick);
             }
@@ -277,14 +279,21 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
     }
 
     fn take_reply(&mut self, reply: Reply) {
-        let message = match reply {
+        match reply {
             Reply::Msg(message) => {
                 self.session.executor.note(&message);
-                message
+                self.dispatch(message);
             }
-            Reply::Connected(connected) => self.session.executor.connected(connected),
-        };
-        self.dispatch(message);
+            Reply::Connected(connected) => {
+                let message = self.session.executor.connected(connected);
+                self.dispatch(message);
+            }
+            Reply::Gone(gone) => {
+                for message in self.session.executor.gone(gone) {
+                    self.dispatch(message);
+                }
+            }
+        }
     }
 
     /// Takes in what arrived, within the budget: what is left stays in its queue, and the feeds wait.

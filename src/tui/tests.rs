@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::executor::{Connect, Executor};
 use super::saved;
-use super::service::{Answer, Connected, Service};
+use super::service::{Answer, CallError, Connected, Service};
 use super::session::{Clock, Ending, Session, View, run_loop};
 use crate::app::state::SavedChannel;
 use crate::app::{Action, App, Msg, SavedState};
@@ -85,12 +85,15 @@ struct Behaviour {
     refuses: bool,
     /// It is never found.
     missing: bool,
+    /// How many of the servers that are found first are gone when they are called.
+    gone: usize,
 }
 
-struct Server(Log, Behaviour);
+/// The server that was found as the so many-th.
+struct Server(Log, Behaviour, usize);
 
 impl Service for Server {
-    fn watch(&mut self, _: ChannelId, generation: u64) {
+    fn watch(&mut self, _: ChannelId, generation: u64, _: Option<u64>) {
         self.0.push(format!("watch {generation}"));
     }
 
@@ -101,13 +104,23 @@ impl Service for Server {
     fn show(&mut self, _: &[ChannelId]) {}
 
     fn dispatch(&self, body: DispatchRequest) -> Answer<()> {
-        let (log, behaviour) = (self.0.clone(), self.1);
+        let (log, behaviour, number) = (self.0.clone(), self.1, self.2);
         Box::pin(async move {
             log.push(format!("dispatch {}", body.complete.messages[0].text));
             tokio::time::sleep(behaviour.dispatch_takes).await;
+            if number <= behaviour.gone {
+                log.push(format!("gone {number}"));
+                return Err(CallError {
+                    reason: "refused".into(),
+                    gone: true,
+                });
+            }
             log.push("dispatched");
             if behaviour.refuses {
-                Err("it is full; try later".into())
+                Err(CallError {
+                    reason: "it is full; try later".into(),
+                    gone: false,
+                })
             } else {
                 Ok(())
             }
@@ -139,7 +152,7 @@ fn connect(log: &Log, behaviour: Behaviour) -> Connect {
         if *tries <= behaviour.failures {
             return async { Err("not yet".into()) }.boxed();
         }
-        let service = Box::new(Server(log.clone(), behaviour));
+        let service = Box::new(Server(log.clone(), behaviour, *tries - behaviour.failures));
         async move { Ok(Connected { service, info: None }) }.boxed()
     })
 }
@@ -200,6 +213,7 @@ impl Run {
             replies: &mut replies,
             arrivals: &mut arrivals,
             clock,
+            alarm: crate::term::Alarm::default(),
         };
         let ending = run_loop(session, connect(&self.log, self.behaviour), None).await;
         drop(arrivals);
@@ -271,6 +285,108 @@ async fn what_needs_the_server_waits_for_it_in_order() {
     );
     assert_eq!(rest.unsent, 0);
     assert_eq!(rest.saved.state.channels.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prompt_that_meets_a_server_that_is_gone_goes_to_the_next_one() {
+    let run = Run::new(Behaviour {
+        gone: 1,
+        ..Behaviour::default()
+    });
+    let rest = run
+        .play(|keys, _| async move {
+            after(10).await;
+            let _ = keys.send(key('p')).await;
+            after(10_000).await;
+            let _ = keys.send(key('q')).await;
+            std::future::pending().await
+        })
+        .await;
+    assert_eq!(run.log.count("connect"), 2);
+    assert_eq!(run.log.count("dispatched"), 1, "{:?}", run.log.entries());
+    assert!(
+        run.log.position("gone 1") < run.log.position("watch 2"),
+        "watched on the next one"
+    );
+    assert_eq!((rest.unsent, rest.saved.state.channels.len()), (0, 1));
+    assert_eq!(rest.saved.state.draft, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prompt_that_no_server_survives_comes_back() {
+    let run = Run::new(Behaviour {
+        gone: usize::MAX,
+        ..Behaviour::default()
+    });
+    let rest = run
+        .play(|keys, _| async move {
+            after(10).await;
+            let _ = keys.send(key('p')).await;
+            after(600_000).await;
+            let _ = keys.send(key('q')).await;
+            std::future::pending().await
+        })
+        .await;
+    let connects = run.log.count("connect");
+    assert!((3..=4).contains(&connects), "{:?}", run.log.entries());
+    assert_eq!(rest.saved.state.draft, "a prompt");
+    assert!(rest.saved.state.channels.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prompt_that_meets_a_server_that_is_gone_is_still_sent_at_the_end() {
+    let run = Run::new(Behaviour {
+        gone: 1,
+        dispatch_takes: Duration::from_millis(500),
+        ..Behaviour::default()
+    });
+    let rest = run
+        .play(|keys, _| async move {
+            after(10).await;
+            let _ = keys.send(key('p')).await;
+            let _ = keys.send(key('q')).await;
+            std::future::pending().await
+        })
+        .await;
+    assert_eq!(run.log.count("dispatched"), 1, "{:?}", run.log.entries());
+    assert_eq!(rest.unsent, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_that_finds_the_server_gone_has_it_sought_and_is_begun_anew() {
+    let mut run = Run::new(Behaviour::default());
+    let channel = ChannelId::from_random([9; 18]);
+    run.saved = watching(&channel);
+    run.play(|keys, batches| async move {
+        after(100).await;
+        for generation in [1, 1, 2, 2, 3] {
+            let batch = FeedBatch {
+                items: Vec::new(),
+                connection: Some(Connection::ServerGone {
+                    reason: "refused".into(),
+                }),
+            };
+            let arrival = Arrival {
+                channel: channel.clone(),
+                generation,
+                batch,
+            };
+            let _ = batches.send(arrival).await;
+            after(1_100).await;
+        }
+        after(60_000).await;
+        let _ = keys.send(key('q')).await;
+        std::future::pending().await
+    })
+    .await;
+    let entries: Vec<String> = run.log.entries().into_iter().filter(|entry| entry != "draw").collect();
+    assert_eq!(
+        entries,
+        [
+            "connect", "watch 1", "connect", "watch 2", "connect", "watch 3", "connect", "watch 4"
+        ],
+        "once for each server, stale news do not count"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -51,13 +51,38 @@ pub(super) fn draw_header(canvas: &mut Canvas, area: Rect, app: &App, options: U
     };
     let mut x = put(canvas, area.x + 1, "switchboard", theme.bold());
     x = put(canvas, x, &sanitise_line(&app.server.name), theme.plain());
+    if let Some((since, next_try_at)) = app.outage() {
+        let room = usize::from(right.saturating_sub(x));
+        let text = unreachable(since, next_try_at, app.now, options, room);
+        put(canvas, x, &text, theme.error());
+        return;
+    }
     match (&app.server.state, &app.server.info) {
-        (ServerState::Starting, _) => put(canvas, x, "starting", theme.dim()),
-        (ServerState::Unreachable { .. }, _) => put(canvas, x, "unreachable", theme.error()),
+        (ServerState::Starting, _) if app.server.local => put(canvas, x, "starting", theme.dim()),
+        (ServerState::Starting, _) => put(canvas, x, "connecting", theme.dim()),
+        (ServerState::Unreachable { .. }, _) => x,
         (ServerState::Ready, Some(info)) if info.demo => put(canvas, x, "demo model", theme.warning()),
         (ServerState::Ready, Some(info)) => put(canvas, x, &sanitise_line(&info.model), theme.dim()),
         (ServerState::Ready, None) => x,
     };
+}
+
+/// Since when the server is gone and when it is tried again, as much of it as there is room for.
+fn unreachable(since: u64, next_try_at: u64, now: Now, options: UiOptions, room: usize) -> String {
+    let seconds = next_try_at.saturating_sub(now.unix_ms).div_ceil(1000);
+    let since = clock(Now { unix_ms: since, ..now }, options);
+    let next = if seconds == 0 {
+        "trying now".to_owned()
+    } else {
+        format!("next try in {seconds} s")
+    };
+    [
+        format!("unreachable since {since}, {next}"),
+        format!("unreachable since {since}"),
+    ]
+    .into_iter()
+    .find(|text| text.len() <= room)
+    .unwrap_or_else(|| "unreachable".to_owned())
 }
 
 /// What the last line says in words, if it is not hints: news, or that the server is gone.
@@ -67,7 +92,7 @@ fn news(app: &App, options: UiOptions) -> Option<(String, bool)> {
         return Some((format!("{glyph}{}", notice.text), notice.error));
     }
     match &app.server.state {
-        ServerState::Unreachable { reason, since } if !app.channels.is_empty() => {
+        ServerState::Unreachable { reason, since, .. } if !app.channels.is_empty() => {
             let at = Now {
                 unix_ms: *since,
                 ..app.now

@@ -98,12 +98,18 @@ fn draw_channel(canvas: &mut Canvas, area: Rect, app: &App, channel: &Channel, w
         title_style = title_style.add_modifier(Modifier::BOLD);
     }
     let elapsed = match state {
+        ChannelState::Reconnecting { seconds: 0 } => String::new(),
         ChannelState::Reconnecting { seconds } => format!("{seconds:>3} s"),
         _ => channel.elapsed(app.now).map(duration).unwrap_or_default(),
     };
+    // A channel without a run has no time either: its longer word takes the room.
+    let word_right = match state {
+        ChannelState::NotKept | ChannelState::Quiet => right,
+        _ => right.saturating_sub(6),
+    };
     let limit = if wide {
         canvas.put_right(left, right, area.y, &elapsed, theme.dim());
-        canvas.put_right(left, right.saturating_sub(6), area.y, state.word(), style)
+        canvas.put_right(left, word_right, area.y, state.word(), style)
     } else {
         let (tokens, rate) = numbers(channel, app, state);
         canvas.put_right(left, right, area.y, &elapsed, theme.dim());
@@ -114,7 +120,7 @@ fn draw_channel(canvas: &mut Canvas, area: Rect, app: &App, channel: &Channel, w
             canvas.put(start, area.y, 12, state.word(), style);
             start
         } else {
-            canvas.put_right(left, right.saturating_sub(6), area.y, state.word(), style)
+            canvas.put_right(left, word_right, area.y, state.word(), style)
         }
     };
     canvas.put(
@@ -165,6 +171,7 @@ fn preview(channel: &Channel, app: &App, max: usize) -> String {
             }
             _ => failure(channel),
         },
+        ChannelState::NotKept => Some("the server has nothing of it any more".to_owned()),
         _ => {
             // The end of the text, not its beginning, is what is new.
             let text = channel.transcript.last_text(max);

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::{Ui, UiOptions, keys};
 use crate::app::action::{ACTIONS, Action, Place};
-use crate::app::state::{Focus, Overlay, Question};
-use crate::app::{self, App, Effect, Msg, Now, SavedState, Scroll};
+use crate::app::state::{Focus, Overlay, Question, SavedChannel};
+use crate::app::{self, App, Effect, Msg, Now, Outage, RequestId, SavedState, Scroll};
 use crate::transcript::{Connection, FeedBatch, Item};
 use crate::wire::request::ServerInfo;
 use crate::wire::{ChannelId, Event as RunEvent};
@@ -18,6 +18,14 @@ const START: Now = Now {
     unix_ms: 1_700_056_920_000,
     monotonic_ms: 1_000,
 };
+
+fn info() -> Msg {
+    let info: ServerInfo = serde_json::from_value(json!({
+        "version": "0.1.0", "model": "qwen2.5:1.5b", "demo": false, "retention": {"seconds": 3600, "events": 10000}
+    }))
+    .expect("server info");
+    Msg::Server(Ok(Box::new(info)))
+}
 
 /// A program with a screen, played by messages and keys.
 struct Play {
@@ -39,11 +47,7 @@ impl Play {
         };
         play.send(Msg::Start);
         play.ids();
-        let info: ServerInfo = serde_json::from_value(json!({
-            "version": "0.1.0", "model": "qwen2.5:1.5b", "demo": false, "retention": {"seconds": 3600, "events": 10000}
-        }))
-        .expect("server info");
-        play.send(Msg::Server(Ok(Box::new(info))));
+        play.send(info());
         play
     }
 
@@ -266,10 +270,79 @@ macro_rules! screens {
 fn an_empty_start_says_what_to_do() {
     screens!("empty", |size| Play::new(size));
     let mut play = Play::new((80, 24));
-    play.send(Msg::Server(Err(
-        "the local server did not start: no such file".to_owned()
-    )));
+    play.send(Msg::Server(Err(Outage {
+        reason: "the local server did not start: no such file".to_owned(),
+        retry_ms: 4_000,
+    })));
     insta::assert_snapshot!("empty_unreachable", play.screen());
+}
+
+/// A program with saved channels before its local server is known.
+fn starting(size: (u16, u16)) -> Play {
+    let channels = [1, 2].map(|n| SavedChannel {
+        id: ChannelId::from_random([100 + n; 18]),
+        title: format!("saved run {n}"),
+        added_at: 5,
+    });
+    let saved = SavedState {
+        channels: channels.to_vec(),
+        ..SavedState::default()
+    };
+    let mut play = Play {
+        app: App::new("local".to_owned(), saved, size, START),
+        ui: Ui::new(UiOptions::default()),
+        now: START,
+        effects: Vec::new(),
+        next_id: 0,
+    };
+    play.app.server.local = true;
+    play.send(Msg::Start);
+    play.ids();
+    play
+}
+
+#[test]
+fn a_server_that_is_not_there_is_said_calmly() {
+    let mut play = starting((100, 12));
+    insta::assert_snapshot!("server_starting", play.screen());
+    play.send(info());
+    let ids: Vec<ChannelId> = play.app.channels.keys().cloned().collect();
+    for id in &ids {
+        play.feed(id, &[], Some(Connection::Live));
+    }
+    play.send(Msg::Runs {
+        request: RequestId(1),
+        runs: Some(Vec::new()),
+    });
+    insta::assert_snapshot!("server_keeps_nothing", play.screen());
+    let live = play.dispatch("what is live");
+    let request = RequestId(2);
+    let result = Ok(());
+    play.send(Msg::Dispatched {
+        request,
+        channel: live.clone(),
+        result,
+    });
+    let begun = [
+        json!({"type": "completeBegin", "data": {}}),
+        json!({"type": "token", "data": {"token": "half an answer"}}),
+    ];
+    play.feed(&live, &begun, Some(Connection::Live));
+    let reason = "refused".to_owned();
+    play.feed(&live, &[], Some(Connection::ServerGone { reason }));
+    insta::assert_snapshot!("server_gone", play.screen());
+    play.send(Msg::Server(Err(Outage {
+        reason: "it ended while it started".to_owned(),
+        retry_ms: 4_000,
+    })));
+    play.pass(1_000);
+    insta::assert_snapshot!("server_unreachable", play.screen());
+    play.send(info());
+    play.send(Msg::Runs {
+        request: RequestId(3),
+        runs: Some(Vec::new()),
+    });
+    insta::assert_snapshot!("server_lost_a_run", play.screen());
 }
 
 #[test]

@@ -111,7 +111,8 @@ impl Theme {
     /// The glyph and the style of a channel's state.
     pub fn state(&self, state: ChannelState) -> (&'static str, Style) {
         match state {
-            ChannelState::Connecting => (".", self.dim()),
+            ChannelState::Connecting | ChannelState::Quiet => (".", self.dim()),
+            ChannelState::NotKept => ("_", self.dim()),
             ChannelState::Queued => (":", self.plain()),
             ChannelState::Live => ("*", self.good()),
             ChannelState::Waiting => ("!", self.warning().add_modifier(Modifier::BOLD)),

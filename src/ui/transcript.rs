@@ -72,6 +72,9 @@ pub(super) fn draw(canvas: &mut Canvas, bar: Rect, pane: Rect, app: &App, cache:
         bottom -= 1;
         let (text, style) = match &channel.connection {
             Connection::Failed { reason } => (format!("x no longer watched: {reason}"), canvas.theme.error()),
+            Connection::Reconnecting { reason, attempt: 0, .. } => {
+                (format!("~ connection lost: {reason}"), canvas.theme.warning())
+            }
             Connection::Reconnecting { reason, attempt, .. } => (
                 format!("~ connection lost: {reason} (try {attempt})"),
                 canvas.theme.warning(),
@@ -109,7 +112,7 @@ pub(super) fn draw(canvas: &mut Canvas, bar: Rect, pane: Rect, app: &App, cache:
 fn summary(channel: &Channel, now: Now) -> String {
     let state = channel.state(now);
     let mut text = state.word().to_owned();
-    if let ChannelState::Reconnecting { seconds } = state {
+    if let ChannelState::Reconnecting { seconds: seconds @ 1.. } = state {
         text = format!("reconnecting in {seconds} s");
     }
     if let Some(elapsed) = channel.elapsed(now) {
@@ -239,8 +242,8 @@ pub(super) fn draw_welcome(canvas: &mut Canvas, pane: Rect, app: &App, options: 
         theme.plain(),
     )];
     match &app.server.state {
-        ServerState::Starting => texts.push((format!("Looking for the server {} …", app.server.name), theme.dim())),
-        ServerState::Unreachable { reason, since } => {
+        ServerState::Starting => texts.push((seeking(app), theme.dim())),
+        ServerState::Unreachable { reason, since, .. } => {
             let at = Now {
                 unix_ms: *since,
                 ..app.now
@@ -267,6 +270,15 @@ pub(super) fn draw_welcome(canvas: &mut Canvas, pane: Rect, app: &App, options: 
     paragraphs(canvas, pane, &texts);
 }
 
+/// What is done while the server is not there yet.
+fn seeking(app: &App) -> String {
+    if app.server.local {
+        "Starting the local server …".to_owned()
+    } else {
+        format!("Looking for the server {} …", app.server.name)
+    }
+}
+
 /// A channel that nothing has come of.
 fn draw_empty(canvas: &mut Canvas, pane: Rect, app: &App, channel: &Channel) {
     let theme = canvas.theme;
@@ -276,14 +288,35 @@ fn draw_empty(canvas: &mut Canvas, pane: Rect, app: &App, channel: &Channel) {
     }
     let text = match &channel.connection {
         Connection::Failed { reason } => (format!("x cannot be watched: {reason}"), theme.error()),
+        _ if app.server.state == ServerState::Starting => (seeking(app), theme.dim()),
+        _ if matches!(app.server.state, ServerState::Unreachable { .. }) => {
+            let when = if channel.dispatching {
+                "the prompt is sent when it can be"
+            } else {
+                "what is kept of this channel is shown when it can be"
+            };
+            (
+                format!("~ {} cannot be reached; {when}.", app.server.name),
+                theme.warning(),
+            )
+        }
         Connection::Reconnecting { reason, .. } => (format!("~ the connection was lost: {reason}"), theme.warning()),
         _ if channel.dispatching => ("Sending the prompt …".to_owned(), theme.dim()),
         _ if channel.prompt.is_some() => ("Queued: nothing has come yet.".to_owned(), theme.dim()),
-        Connection::Connecting => (format!("Connecting to {} …", app.server.name), theme.dim()),
-        Connection::Live | Connection::Ended => (
-            "Connected. Nothing was published on this channel yet; what comes appears here.".to_owned(),
-            theme.dim(),
-        ),
+        _ => match channel.state(app.now) {
+            ChannelState::NotKept => (
+                "Nothing of this channel is kept on this server any more: runs are kept for a while after their end, \
+                 and a server that was started anew may have none. Should something come, it appears here; x takes \
+                 the channel off the list."
+                    .to_owned(),
+                theme.dim(),
+            ),
+            ChannelState::Quiet => (
+                "Waiting for events: nothing was published on this channel yet; what comes appears here.".to_owned(),
+                theme.dim(),
+            ),
+            _ => (format!("Connecting to {} …", app.server.name), theme.dim()),
+        },
     };
     texts.push(text);
     paragraphs(canvas, pane, &texts);

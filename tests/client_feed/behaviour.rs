@@ -56,6 +56,39 @@ async fn permanent_errors_end_the_feed_at_once_and_say_why() {
 }
 
 #[tokio::test]
+async fn a_feed_leaves_a_server_that_is_gone_where_it_may_be_elsewhere() {
+    let leaving = || FeedOptions {
+        leave_when_gone: true,
+        ..options()
+    };
+    // Another server at its port does not know the secret.
+    let turns = vec![
+        turn(vec![Step::Grow(2)], End::Clean),
+        turn(Vec::new(), End::Refused(401)),
+    ];
+    let (fake, state) = serve(State::new(true, vec![tokens(5)], turns)).await;
+    let (items, connections) = follow(fake.client(), leaving()).await;
+    assert_eq!(ids(&items), [0, 1]);
+    assert!(
+        matches!(connections.last(), Some(Connection::ServerGone { reason }) if !reason.contains(SECRET)),
+        "{connections:?}"
+    );
+    assert_eq!(locked(&state).requests.len(), 2);
+    // Nothing is at its port.
+    let client = fake.client();
+    drop(fake);
+    let gone = async {
+        loop {
+            let (_, connections) = follow(client.clone(), leaving()).await;
+            if let [Connection::Connecting, Connection::ServerGone { .. }] = connections.as_slice() {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(LONG, gone).await.expect("it says so");
+}
+
+#[tokio::test]
 async fn passing_errors_are_tried_again_and_the_reason_shows() {
     let turns = vec![turn(Vec::new(), End::Refused(503)), turn(Vec::new(), End::Refused(429))];
     let (fake, state) = serve(State::new(true, vec![tokens(2)], turns)).await;
@@ -211,7 +244,7 @@ async fn a_supervisor_tags_what_comes_and_cancels_what_it_owns() {
     ];
     let channels = names.map(|name| name.parse::<switchboard::wire::ChannelId>().expect("a channel id"));
     for (generation, channel) in channels.iter().enumerate() {
-        supervisor.watch(channel.clone(), generation as u64);
+        supervisor.watch(channel.clone(), generation as u64, None);
     }
     let mut seen = [0; 3];
     let mut ended = false;
