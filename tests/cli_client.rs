@@ -204,6 +204,33 @@ fn a_channel_without_a_run_is_told_once_and_waited_for() {
 }
 
 #[test]
+fn a_lost_server_is_told_once_for_each_reason() {
+    let user = User::new();
+    let server = Serve::start(&user);
+    let mut watcher = server
+        .command(&user, &["watch", "nothing-here-0123456789", "--timeout", "4s"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    // Its first note says that it is connected.
+    let mut notes = BufReader::new(watcher.stderr.take().expect("a pipe"));
+    let mut first = String::new();
+    notes.read_line(&mut first).expect("a note");
+    drop(server);
+    let mut rest = String::new();
+    notes.read_to_string(&mut rest).expect("text");
+    assert_eq!(wait(watcher).code, Some(7), "{rest}");
+    let told: Vec<&str> = rest.lines().filter(|line| line.ends_with("(trying again)")).collect();
+    assert!(!told.is_empty(), "{rest}");
+    for (at, line) in told.iter().enumerate() {
+        assert!(!told[..at].contains(line), "said twice: {rest}");
+    }
+    assert!(rest.ends_with("nothing came within 4s\n"), "{rest}");
+}
+
+#[test]
 fn an_interrupt_leaves_a_watch_and_says_that_the_run_goes_on() {
     let user = User::new();
     let server = Serve::start(&user);
