@@ -100,6 +100,9 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     // The person gets the shell back first; what is still to be sent and written follows.
     drop(screen);
     drop(arrivals);
+    if ending == Ending::Quit && executor.is_sending() {
+        eprintln!("Sending…");
+    }
     let unsent = executor.finish(replies, PATIENCE).await;
     if unsent > 0 && ending == Ending::Quit {
         let (prompts, they) = if unsent == 1 {

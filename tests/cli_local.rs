@@ -102,6 +102,59 @@ fn a_stale_record_is_not_believed() {
 }
 
 #[test]
+fn a_watch_ends_with_the_local_server() {
+    let user = User::new();
+    for (signal, channel) in [
+        ("-KILL", "nothing-here-0123456789"),
+        ("-TERM", "nothing-there-0123456789"),
+    ] {
+        user.run(&["runs"]).ok();
+        let mut watcher = user
+            .command(&["watch", channel, "--timeout", "60s"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        // Its first note says that it is connected.
+        let mut first = [0; 1];
+        std::io::Read::read_exact(watcher.stderr.as_mut().expect("a pipe"), &mut first).expect("a note");
+        let pid = record(&user)["pid"].to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.expect("it runs").success());
+        let ended = wait(watcher);
+        assert_eq!(ended.code, Some(8), "{ended:?}");
+        assert!(
+            ended
+                .err
+                .contains("switchboard: the local server ended; what it held is gone"),
+            "{ended:?}"
+        );
+    }
+}
+
+#[test]
+fn a_broken_configuration_does_not_keep_the_server_from_being_stopped() {
+    let user = User::new();
+    user.run(&["runs"]).ok();
+    user.configure("[server\n");
+    user.run(&["runs"]).fails(2, &["config.toml:1:"]);
+    assert!(user.run(&["server", "status"]).ok().contains("the local server runs"));
+    user.run(&["server", "stop"]).ok();
+    assert!(user.run(&["server", "status"]).ok().contains("does not run"));
+}
+
+#[test]
+fn who_leaves_an_answer_early_leaves_no_warning() {
+    let user = User::new();
+    let late = user.run(&["complete", "a long answer", "--timeout", "500ms"]);
+    assert_eq!(late.code, Some(7), "{late:?}");
+    user.run(&["server", "stop", "--force"]).ok();
+    let log = user.run(&["server", "logs"]);
+    assert!(!log.ok().contains("WARN"), "{log:?}");
+}
+
+#[test]
 fn another_configuration_restarts_it_unless_it_keeps_runs() {
     let user = User::new();
     user.run(&["runs"]).ok();

@@ -500,6 +500,10 @@ async fn a_run_waits_for_what_is_published_and_can_be_cancelled() {
         (&list["items"][0]["status"], &list["items"][0]["waiting"]),
         (&json!("waiting"), &json!(["approve"]))
     );
+    assert_eq!(
+        list["items"][0]["waitingOn"],
+        json!([{"function": "approve", "channel": ANSWERS}])
+    );
     let path = format!("/v1/channel/{ANSWERS}/publish");
     let (status, answer) = server.json("POST", &path, json!({"message": {"data": 42}})).await;
     assert_eq!((status, answer), (200, json!({"id": ANSWERS})));

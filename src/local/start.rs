@@ -78,6 +78,14 @@ pub async fn status(files: &Files) -> Result<Option<Status>, LocalError> {
     }))
 }
 
+/// Whether the server of this record is the local server still: it lives, and no other took its place.
+///
+/// # Errors
+/// When its files cannot be used.
+pub fn is_running(files: &Files, record: &Record) -> Result<bool, LocalError> {
+    Ok(running(files)?.as_ref() == Some(record))
+}
+
 /// Stops the local server and waits until it is gone; `false` if there was none.
 ///
 /// With `force` its runs are ended too, and a server that does not answer is ended as a process.
@@ -144,6 +152,7 @@ fn running(files: &Files) -> Result<Option<Record>, LocalError> {
 fn found(record: &Record, notice: Option<String>) -> Ensured {
     Ensured {
         endpoint: Endpoint::local(record.port, record.secret.as_str()),
+        record: record.clone(),
         started: false,
         notice,
     }

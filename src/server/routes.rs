@@ -283,7 +283,8 @@ fn summary(run: RunRecord) -> RunSummary {
         created_at: run.created_at,
         ended_at: run.progress.ended_at,
         end_reason: run.progress.end_reason,
-        waiting: run.progress.waiting,
+        waiting: run.progress.waiting.iter().map(|call| call.function.clone()).collect(),
+        waiting_on: run.progress.waiting,
     }
 }
 

@@ -199,7 +199,7 @@ impl Runs {
         if panicked {
             tracing::error!("a run panicked");
         }
-        if !sink.has_ended() {
+        if !sink.has_ended() && !sink.is_abandoned() {
             // Every run ends with a last event, or its readers would wait for ever.
             let error = RunError {
                 message: "the run broke off; the server's log says why".to_owned(),
