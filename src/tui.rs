@@ -37,8 +37,19 @@ const ARRIVALS: usize = 64;
 /// How long the end waits for what was sent and for the last save.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Finds or starts the server; called again, with pauses, until it succeeds, and when the server is gone. The error is a sentence for the person.
-pub type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<(Client, Option<ServerInfo>), NoServer>> + Send + Sync>;
+/// Finds or starts the server; called again, with pauses, until it succeeds, and when the server is gone. The
+/// error is a sentence for the person.
+pub type Connect = Box<dyn Fn() -> BoxFuture<'static, Result<Found, NoServer>> + Send + Sync>;
+
+/// A server that was found or started.
+pub struct Found {
+    /// What talks to it.
+    pub client: Client,
+    /// What it tells about itself.
+    pub info: Option<ServerInfo>,
+    /// Something about it that the person should know, in a sentence.
+    pub notice: Option<String>,
+}
 
 /// What the terminal program is started with.
 pub struct TuiOptions {
@@ -90,6 +101,9 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     // The person gets the shell back first; what is still to be sent and written follows.
     drop(screen);
     drop(arrivals);
+    if ending == Ending::Quit && executor.is_sending() {
+        eprintln!("Sending…");
+    }
     let unsent = executor.finish(replies, PATIENCE).await;
     if unsent > 0 && ending == Ending::Quit {
         let (prompts, they) = if unsent == 1 {
@@ -113,7 +127,7 @@ fn with_feeds(connect: Connect, arrivals: mpsc::Sender<crate::client::supervisor
     Box::new(move || {
         let (connect, arrivals) = (Arc::clone(&connect), arrivals.clone());
         Box::pin(async move {
-            let (client, info) = connect().await?;
+            let Found { client, info, notice } = connect().await?;
             let options = FeedOptions {
                 leave_when_gone: can_be_found_again(&client),
                 ..FeedOptions::default()
@@ -122,6 +136,7 @@ fn with_feeds(connect: Connect, arrivals: mpsc::Sender<crate::client::supervisor
             Ok(Connected {
                 service: Box::new(ClientService::new(client, supervisor)),
                 info,
+                notice,
             })
         })
     })

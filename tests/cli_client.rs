@@ -5,7 +5,7 @@ mod cli_support;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::Stdio;
 
-use cli_support::{Serve, User, wait};
+use cli_support::{Serve, User, eventually, wait};
 use serde_json::{Value, json};
 
 /// A request whose function waits for an answer on a channel of its own, or that its caller handles.
@@ -83,6 +83,15 @@ fn the_end_of_a_run_is_the_exit_code() {
     server.run(&user, &["cancel", &id]).ok();
     let cancelled = server.run(&user, &["watch", &id, "--timeout", "60s"]);
     assert_eq!(cancelled.code, Some(4), "{cancelled:?}");
+    assert!(
+        cancelled.err.lines().last().expect("a line").starts_with("cancelled"),
+        "{cancelled:?}"
+    );
+    assert!(!cancelled.err.contains("abort"), "{cancelled:?}");
+    assert!(server.run(&user, &["runs"]).ok().contains("  cancelled  "));
+    // One that goes on with its command, which leaves.
+    let late = server.run(&user, &["complete", "--body", "waiting.json", "--timeout", "300ms"]);
+    late.fails_with_note(7, "had not ended after 300ms, so it was stopped");
 }
 
 #[test]
@@ -136,12 +145,140 @@ fn what_is_published_reaches_who_watches_and_answers_a_call() {
 }
 
 #[test]
+fn a_call_that_waits_is_shown_with_the_command_that_answers_it() {
+    let user = User::new();
+    let server = Serve::start(&user);
+    let answers = "answers-0123456789abcdef";
+    let request = body(json!({"name": "deploy", "description": "deploys", "result": {"channel": answers}}));
+    std::fs::write(user.path("body.json"), request).expect("a file");
+    let id = server.run(&user, &["dispatch", "--body", "body.json"]).ok().to_owned();
+    let command = format!("switchboard publish {answers} '{{\"data\": …}}'");
+    let listed = eventually("the wait", || {
+        let listed = server.run(&user, &["runs"]);
+        listed.ok().contains("waiting").then_some(listed)
+    });
+    assert!(
+        listed.out.contains(&format!("\n  answer with: {command}\n")),
+        "{listed:?}"
+    );
+    assert!(listed.out.contains("(waits for deploy)") && !listed.out.contains("CHANNEL"));
+    let json: Value = serde_json::from_str(server.run(&user, &["runs", "--json"]).ok()).expect("JSON");
+    assert_eq!(json["waitingOn"][0]["channel"], answers);
+    assert_eq!(json["waitingOn"][0]["function"], "deploy");
+    assert!(json["waitingOn"][0]["expiresAt"].is_u64(), "{json}");
+    let watched = server.run(&user, &["watch", &id, "--timeout", "300ms"]);
+    assert!(watched.err.contains(&command), "{watched:?}");
+    // The flags that name the server are part of it.
+    let flagged = server.run(&user, &["--url", &server.url, "runs"]);
+    let command = format!("switchboard --url {} publish {answers}", server.url);
+    assert!(flagged.ok().contains(&command), "{flagged:?}");
+
+    // What a terminal would obey is not printed, wherever the output goes.
+    let hostile = r#"{"data": "\u001b[31mred\u001b]0;ti\u0007\u009b2J"}"#;
+    server.run(&user, &["publish", answers, hostile]).ok();
+    let watched = server.run(&user, &["watch", &id, "--timeout", "60s"]);
+    assert!(watched.ok().contains("[31mred]0;ti"), "{watched:?}");
+    for text in [&watched.out, &watched.err] {
+        assert!(
+            text.chars().all(|c| c == '\n' || c == '\t' || !c.is_control()),
+            "{watched:?}"
+        );
+    }
+    let json = server.run(&user, &["watch", &id, "--json"]);
+    assert!(json.ok().is_ascii() && json.out.contains(r"\u001b[31mred"), "{json:?}");
+}
+
+#[test]
+fn a_channel_without_a_run_is_told_once_and_waited_for() {
+    let user = User::new();
+    let server = Serve::start(&user);
+    let channel = "nothing-here-0123456789";
+    let waited = server.run(&user, &["watch", channel, "--timeout", "3s"]);
+    assert_eq!(waited.code, Some(7), "{waited:?}");
+    assert_eq!(
+        waited.err,
+        "nothing was published on this channel yet: waiting (Ctrl-C leaves)\n\
+         switchboard: nothing came within 3s\n"
+    );
+    assert!(waited.out.is_empty());
+}
+
+#[test]
+fn a_lost_server_is_told_once_for_each_reason() {
+    let user = User::new();
+    let server = Serve::start(&user);
+    let mut watcher = server
+        .command(&user, &["watch", "nothing-here-0123456789", "--timeout", "4s"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    // Its first note says that it is connected.
+    let mut notes = BufReader::new(watcher.stderr.take().expect("a pipe"));
+    let mut first = String::new();
+    notes.read_line(&mut first).expect("a note");
+    drop(server);
+    let mut rest = String::new();
+    notes.read_to_string(&mut rest).expect("text");
+    assert_eq!(wait(watcher).code, Some(7), "{rest}");
+    let told: Vec<&str> = rest.lines().filter(|line| line.ends_with("(trying again)")).collect();
+    assert!(!told.is_empty(), "{rest}");
+    for (at, line) in told.iter().enumerate() {
+        assert!(!told[..at].contains(line), "said twice: {rest}");
+    }
+    assert!(rest.ends_with("nothing came within 4s\n"), "{rest}");
+}
+
+#[test]
+fn an_interrupt_leaves_a_watch_and_says_that_the_run_goes_on() {
+    let user = User::new();
+    let server = Serve::start(&user);
+    let id = server.run(&user, &["dispatch", "a long answer"]).ok().to_owned();
+    let mut watcher = server
+        .command(&user, &["watch", &id])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut out = watcher.stdout.take().expect("a pipe");
+    out.read_exact(&mut [0; 1]).expect("a byte");
+    let pid = watcher.id().to_string();
+    let sent = std::process::Command::new("kill").args(["-INT", &pid]).status();
+    assert!(sent.expect("it runs").success());
+    let mut text = String::new();
+    out.read_to_string(&mut text).expect("text");
+    assert!(text.ends_with('\n'), "the line is ended: {text:?}");
+    let left = wait(watcher);
+    assert_eq!(left.code, Some(130), "{left:?}");
+    let says = format!("the run goes on; watch it again with: switchboard watch {id}\n");
+    assert!(left.err.ends_with(&says), "{left:?}");
+    let run: Value = serde_json::from_str(server.run(&user, &["runs", "--json"]).ok()).expect("JSON");
+    assert_eq!(run["endedAt"], Value::Null, "{run}");
+}
+
+#[test]
 fn what_is_wrong_is_told_with_its_code() {
     let user = User::new();
     let server = Serve::start(&user);
     let table: &[(&[&str], i32, &[&str])] = &[
         (&["watch", "short"], 2, &["at least 16 characters, this one has 5"]),
-        (&["publish", "0123456789abcdef", "{"], 2, &["not JSON", "column 1"]),
+        (
+            &["publish", "0123456789abcdef", "not json"],
+            2,
+            &["not JSON: line 1, column 2: a value is expected", "'\"text\"'"],
+        ),
+        (
+            &["server", "status", "--url", "http://x"],
+            2,
+            &["local server", "no --url"],
+        ),
+        (
+            &["--profile", "x", "server", "stop"],
+            2,
+            &["local server", "no --profile"],
+        ),
         (&["publish", "0123456789abcdef", "null"], 2, &["null"]),
         (&["dispatch", " "], 2, &["the prompt is empty"]),
         (
@@ -150,7 +287,11 @@ fn what_is_wrong_is_told_with_its_code() {
             &["cannot read missing.json"],
         ),
         (&["dispatch", "x", "--channel", "short"], 2, &["at least 16 characters"]),
-        (&["cancel", "0123456789abcdef-unknown"], 9, &["NOT_FOUND"]),
+        (
+            &["cancel", "0123456789abcdef-unknown"],
+            9,
+            &["this channel has no run", "NOT_FOUND", "switchboard runs"],
+        ),
         (&["--url", "ftp://x", "runs"], 2, &["--url", "http://"]),
         (&["--url", "http://x", "--local", "runs"], 2, &["exclude each other"]),
         (&["--profile", "nobody", "runs"], 2, &["there is no profile `nobody`"]),
@@ -161,6 +302,15 @@ fn what_is_wrong_is_told_with_its_code() {
         server.run(&user, args).fails(*code, says);
     }
     assert_eq!(server.run(&user, &["no-such-command"]).code, Some(2));
+    for (args, example) in [
+        (&["watch", "0123456789abcdef", "--timeout", "abc"][..], "such as 30s"),
+        (&["complete", "x", "--timeout", "5"], "such as 30s"),
+        (&["serve", "--listen", "nonsense"], "such as 127.0.0.1:7280"),
+    ] {
+        let refused = server.run(&user, args);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.err.contains(example), "{refused:?}");
+    }
 
     let mut wrong = server.command(&user, &["runs"]);
     wrong.env("SWITCHBOARD_TOKEN", "two-geheim");
@@ -190,6 +340,17 @@ fn what_is_wrong_is_told_with_its_code() {
     let broken = server.run(&user, &["runs"]);
     broken.fails(2, &["config.toml:2:1: unknown key `lisen`; did you mean `listen`?"]);
     server.run(&user, &["config", "check"]).fails(2, &[":2:1:"]);
+    // What does not need the configuration works with a broken one.
+    for args in [
+        &["server", "status"][..],
+        &["server", "logs"],
+        &["server", "stop"],
+        &["completions", "zsh"],
+        &["man"],
+        &["--version"],
+    ] {
+        server.run(&user, args).ok();
+    }
     assert_eq!(
         server.run(&user, &["config", "path"]).ok(),
         user.config().display().to_string()
@@ -222,7 +383,10 @@ fn completions_and_the_manual_page_are_made() {
     let user = User::new();
     assert!(user.run(&["completions", "bash"]).ok().contains("switchboard"));
     assert!(user.run(&["man"]).ok().contains(".TH switchboard"));
-    assert!(user.run(&["--help"]).ok().contains("Exit codes:"));
+    let help = user.run(&["--help"]);
+    assert!(help.ok().contains("Exit codes:") && help.ok().contains("First steps:"));
+    assert!(help.out.lines().all(|line| line.chars().count() <= 100), "{}", help.out);
+    assert_eq!(help.out, user.run(&["-h"]).out);
     assert_eq!(
         user.run(&["--version"]).ok(),
         format!("switchboard {}", env!("CARGO_PKG_VERSION"))

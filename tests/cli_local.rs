@@ -102,6 +102,59 @@ fn a_stale_record_is_not_believed() {
 }
 
 #[test]
+fn a_watch_ends_with_the_local_server() {
+    let user = User::new();
+    for (signal, channel) in [
+        ("-KILL", "nothing-here-0123456789"),
+        ("-TERM", "nothing-there-0123456789"),
+    ] {
+        user.run(&["runs"]).ok();
+        let mut watcher = user
+            .command(&["watch", channel, "--timeout", "60s"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        // Its first note says that it is connected.
+        let mut first = [0; 1];
+        std::io::Read::read_exact(watcher.stderr.as_mut().expect("a pipe"), &mut first).expect("a note");
+        let pid = record(&user)["pid"].to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status();
+        assert!(sent.expect("it runs").success());
+        let ended = wait(watcher);
+        assert_eq!(ended.code, Some(8), "{ended:?}");
+        assert!(
+            ended
+                .err
+                .contains("switchboard: the local server ended; what it held is gone"),
+            "{ended:?}"
+        );
+    }
+}
+
+#[test]
+fn a_broken_configuration_does_not_keep_the_server_from_being_stopped() {
+    let user = User::new();
+    user.run(&["runs"]).ok();
+    user.configure("[server\n");
+    user.run(&["runs"]).fails(2, &["config.toml:1:"]);
+    assert!(user.run(&["server", "status"]).ok().contains("the local server runs"));
+    user.run(&["server", "stop"]).ok();
+    assert!(user.run(&["server", "status"]).ok().contains("does not run"));
+}
+
+#[test]
+fn who_leaves_an_answer_early_leaves_no_warning() {
+    let user = User::new();
+    let late = user.run(&["complete", "a long answer", "--timeout", "500ms"]);
+    assert_eq!(late.code, Some(7), "{late:?}");
+    user.run(&["server", "stop", "--force"]).ok();
+    let log = user.run(&["server", "logs"]);
+    assert!(!log.ok().contains("WARN"), "{log:?}");
+}
+
+#[test]
 fn another_configuration_restarts_it_unless_it_keeps_runs() {
     let user = User::new();
     user.run(&["runs"]).ok();
@@ -164,4 +217,72 @@ fn serve_ends_on_a_signal() {
     let status = Command::new("kill").args(["-TERM", &server.pid()]).status();
     assert!(status.expect("it runs").success());
     assert_eq!(server.end(), Some(0));
+}
+
+#[test]
+fn a_look_at_the_lock_does_not_keep_the_server_from_starting() {
+    let user = User::new();
+    let lock = switchboard::local::Files::in_dir(&user.state(""))
+        .lock_server()
+        .expect("lockable")
+        .expect("free");
+    let mut command = user.command(&["local-server"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("it starts");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    drop(lock);
+    eventually("the start", || user.state("local-server.json").exists().then_some(()));
+    user.run(&["server", "stop"]).ok();
+    assert!(child.wait().expect("it ends").success());
+}
+
+#[test]
+fn a_server_under_nohup_outlives_its_terminal() {
+    let user = User::new();
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP; exec \"$0\" serve --demo --listen 127.0.0.1:0"]);
+    shell.arg(program());
+    user.environment(&mut shell);
+    let serve = Serve::of(shell);
+    let hang_up = |pid: &str| {
+        finish({
+            let mut kill = Command::new("kill");
+            kill.args(["-HUP", pid]);
+            kill
+        })
+    };
+    // Once it answers, it listens for signals too.
+    serve.run(&user, &["runs"]).ok();
+    hang_up(&serve.pid()).ok();
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    if cfg!(target_os = "linux") {
+        serve.run(&user, &["runs"]).ok();
+    }
+
+    let serve = Serve::start(&user);
+    // Once it answers, it listens for signals too.
+    serve.run(&user, &["runs"]).ok();
+    hang_up(&serve.pid()).ok();
+    assert_eq!(serve.end(), Some(0), "otherwise a hangup ends it");
+}
+
+#[test]
+fn a_secret_that_is_given_twice_is_refused() {
+    let user = User::new();
+    let mut command = user.command(&["serve", "--demo", "--listen", "127.0.0.1:0"]);
+    command.env("SWITCHBOARD_SECRET", "one,two,one");
+    finish(command).fails(2, &["given twice", "once"]);
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_stopped_by_force_alone() {
+    let user = User::new();
+    user.run(&["runs"]).ok();
+    let pid = record(&user)["pid"].to_string();
+    let mut kill = Command::new("kill");
+    kill.args(["-STOP", &pid]);
+    finish(kill).ok();
+    user.run(&["server", "stop"]).fails(8, &["does not answer", "--force"]);
+    user.run(&["server", "stop", "--force"]).ok();
+    assert!(user.run(&["server", "status"]).ok().contains("does not run"));
 }

@@ -205,3 +205,39 @@ fn without_a_terminal_the_commands_for_scripts_are_named() {
         "{error}"
     );
 }
+
+#[test]
+fn an_unsent_prompt_stays_with_its_server() {
+    let home = Home::new();
+    // A port that nobody listens on.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", taken.local_addr().expect("an address"));
+    drop(taken);
+    let mut env = home.env();
+    env.push(("SWITCHBOARD_URL", url.clone()));
+    env.push(("SWITCHBOARD_TOKEN", "geheim".to_owned()));
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut pty = Pty::spawn(Path::new(PROGRAM), &[], &env, 100, 24);
+    pty.wait_for("Type a prompt");
+    pty.send("for the other server\r");
+    pty.wait_for("queued");
+    pty.send("\t");
+    pty.send("q");
+    pty.wait_for("Sending…");
+    pty.wait_for("no server took 1 prompt");
+    assert_eq!(pty.wait_exit().exit_code(), 0);
+    let state = home.0.path().join("state/switchboard");
+    let names: Vec<String> = std::fs::read_dir(&state)
+        .expect("readable")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with("terminal") && name.ends_with(".json"))
+        .collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    assert!(names[0] != "terminal.json" && !names[0].contains("geheim"), "{names:?}");
+    // The local server's compose box is empty, the other's is not.
+    let local = home.start(100, 24);
+    local.wait_for("Type a prompt");
+    let again = Pty::spawn(Path::new(PROGRAM), &[], &env, 100, 24);
+    again.wait_for("for the other server");
+    assert!(!local.text().contains("for the other server"));
+}

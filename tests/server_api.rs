@@ -355,6 +355,15 @@ async fn every_refusal_is_our_json() {
     let big = format!("x-big: {}\r\n", "x".repeat(40_000));
     let mut answer = server.ask("GET", "/v1/run/list", "secret-one", &big, "").await;
     assert_eq!(parsed(&answer.end().await).0, 431);
+    let many: String = (0..300).map(|number| format!("x-{number}: 1\r\n")).collect();
+    let mut answer = server.ask("GET", "/v1/run/list", "secret-one", &many, "").await;
+    let (status, body) = parsed(&answer.end().await);
+    assert_eq!((status, &body["code"]), (431, &json!("BAD_REQUEST")));
+    let long = format!("/v1/{}", "x".repeat(70_000));
+    let mut answer = server.ask("GET", &long, "secret-one", "", "").await;
+    assert_eq!(parsed(&answer.end().await).0, 414);
+    let (status, body) = parsed(&server.raw(b"NO HTTP\r\n\r\n").await.end().await);
+    assert_eq!((status, &body["code"]), (400, &json!("BAD_REQUEST")));
     let request = "POST /v1/conversation/dispatch HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: bearer secret-one\r\n\
                    content-type: text/plain\r\ncontent-length: 2\r\n\r\n{}";
     let (status, answer) = parsed(&server.raw(request.as_bytes()).await.end().await);
@@ -366,6 +375,52 @@ async fn every_refusal_is_our_json() {
     );
     let (status, answer) = parsed(&server.raw(b"GET /v1/health HTTP/1.0\r\n\r\n").await.end().await);
     assert_eq!((status, answer), (200, json!({"status": "ok"})));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_refusal_can_be_read_by_who_is_still_sending() {
+    let server = server(|options| options.body_limit = 100_000).await;
+    let body = " ".repeat(20_000_000);
+    for (path, secret, headers, status) in [
+        ("/v1/conversation/dispatch", "wrong", "", 401),
+        ("/v1/nowhere", "secret-one", "", 404),
+        ("/v1/run/list", "secret-one", "", 405),
+        ("/v1/conversation/dispatch", "secret-one", "accept: text/html\r\n", 400),
+        ("/v1/conversation/dispatch", "secret-one", "", 413),
+    ] {
+        let length = body.len();
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {secret}\r\nconnection: close\r\n\
+             content-type: application/json\r\ncontent-length: {length}\r\n{headers}\r\n"
+        );
+        let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        stream.write_all(body.as_bytes()).await.expect("sent to the end");
+        let mut answer = Answer {
+            stream,
+            seen: Vec::new(),
+        };
+        assert_eq!(parsed(&answer.end().await).0, status, "{path}");
+    }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn no_message_repeats_a_channel_id() {
+    let server = server(|_| {}).await;
+    for (method, path, status) in [
+        ("GET", format!("/v1/channel/{CHANNEL}/subscribe"), 405),
+        ("POST", format!("/api/v1/channel/{CHANNEL}/nothing"), 404),
+        ("POST", format!("/v1/channel/{CHANNEL}/cancel"), 404),
+    ] {
+        let (was, body) = server.json(method, &path, Value::Null).await;
+        assert_eq!(was, status, "{path}");
+        assert!(!body.to_string().contains(CHANNEL), "{body}");
+    }
+    let path = format!("/v1/channel/{CHANNEL}/cancel");
+    let (status, body) = server.json("POST", &path, json!({"reason": "x"})).await;
+    assert_eq!((status, &body["code"]), (501, &json!("NOT_IMPLEMENTED")));
     server.end().await;
 }
 
@@ -444,6 +499,10 @@ async fn a_run_waits_for_what_is_published_and_can_be_cancelled() {
     assert_eq!(
         (&list["items"][0]["status"], &list["items"][0]["waiting"]),
         (&json!("waiting"), &json!(["approve"]))
+    );
+    assert_eq!(
+        list["items"][0]["waitingOn"],
+        json!([{"function": "approve", "channel": ANSWERS}])
     );
     let path = format!("/v1/channel/{ANSWERS}/publish");
     let (status, answer) = server.json("POST", &path, json!({"message": {"data": 42}})).await;
@@ -561,6 +620,17 @@ async fn it_stops_when_asked_and_streams_end_at_a_line() {
         .await
         .expect("it stops")
         .expect("no panic");
+}
+
+#[tokio::test]
+async fn short_visits_keep_it_from_leaving() {
+    let server = server(|options| options.idle_exit = Some(Duration::from_millis(1500))).await;
+    for _ in 0..25 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let (status, _) = server.json("GET", "/v1/health", Value::Null).await;
+        assert_eq!(status, 200);
+    }
+    server.end().await;
 }
 
 #[tokio::test]

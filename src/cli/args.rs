@@ -9,14 +9,9 @@ use clap::{Args, Parser, Subcommand};
 use super::exit::EXIT_CODES;
 use crate::config::ColorChoice;
 
-/// A terminal, a headless client and a server for AI runs that go on in the background.
-///
-/// Without a command: the terminal program. Commands talk to the server that the flags name, else the
-/// environment (SWITCHBOARD_URL with SWITCHBOARD_TOKEN, or one of CHATBOTKIT_API_SECRET,
-/// CHATBOTKIT_API_TOKEN, CHATBOTKIT_API_KEY for the hosted service), else the configuration's profile,
-/// else a server of your own on this machine, which is started when it is needed.
+/// Watch, start and answer AI runs that go on in the background.
 #[derive(Debug, Parser)]
-#[command(name = "switchboard", version, after_help = EXIT_CODES)]
+#[command(name = "switchboard", version, help_template = TEMPLATE, after_help = after_help())]
 pub struct Cli {
     /// Which configuration and which server.
     #[command(flatten)]
@@ -32,11 +27,52 @@ pub struct Cli {
     pub command: Option<Command>,
 }
 
+/// The help's first screen, for someone who sees the program for the first time.
+const TEMPLATE: &str = "\
+{about}
+
+Nothing needs to be set up: commands start a server of your own on this machine when they need one,
+and its built-in demo model answers when no other is found.
+
+First steps:
+  switchboard                              open the terminal program
+  id=$(switchboard dispatch \"Plan a trip\")  start a run; it goes on by itself
+  switchboard watch $id                    see it from its beginning to its end
+  switchboard runs                         list the runs
+
+{usage-heading} {usage}
+
+{all-args}{after-help}";
+
+/// Which server a command talks to.
+const WHICH_SERVER: &str = "\
+Which server, the first that is given:
+  --url, --profile or --local
+  SWITCHBOARD_URL with SWITCHBOARD_TOKEN
+  CHATBOTKIT_API_SECRET, CHATBOTKIT_API_TOKEN or CHATBOTKIT_API_KEY: the hosted service
+  the profile that the configuration names
+  the local server: started when it is needed, it goes on by itself (see `switchboard server`)";
+
+fn after_help() -> String {
+    format!("{WHICH_SERVER}\n\n{EXIT_CODES}")
+}
+
+/// An example, and the exit codes after it.
+fn with_codes(example: &str) -> String {
+    format!("{example}\n\n{EXIT_CODES}")
+}
+
 /// Flags of every command.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArgs {
-    /// The configuration file
-    #[arg(long, global = true, env = "SWITCHBOARD_CONFIG", value_name = "FILE")]
+    /// The configuration file; SWITCHBOARD_CONFIG names it too
+    #[arg(
+        long,
+        global = true,
+        env = "SWITCHBOARD_CONFIG",
+        hide_env = true,
+        value_name = "FILE"
+    )]
     pub config: Option<PathBuf>,
     /// Talk to the server at this address; its token is in SWITCHBOARD_TOKEN
     #[arg(long, global = true, value_name = "URL")]
@@ -53,39 +89,53 @@ pub struct CommonArgs {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Start a run in the background and print the id of its channel
+    #[command(after_help = "Example:\n  id=$(switchboard dispatch \"Compare three vector databases\")")]
     Dispatch(DispatchArgs),
     /// Show a run from its beginning and follow it to its end
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = with_codes("Example:\n  switchboard watch $id --timeout 5m"))]
     Watch(WatchArgs),
     /// Run a prompt and print its answer as it comes
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = with_codes("Example:\n  git diff | switchboard complete - --backstory \"Write a commit message\""))]
     Complete(CompleteArgs),
     /// Publish a JSON message on a channel, such as the answer to a function call
+    #[command(
+        after_help = "Example:\n  switchboard publish $id '{\"data\": {\"approved\": true}}'\n\nThe answer to a call goes to the \
+                      channel that the call names; `watch` and `runs` show it."
+    )]
     Publish(PublishArgs),
     /// Stop the run of a channel
+    #[command(after_help = "Example:\n  switchboard cancel $id")]
     Cancel(CancelArgs),
-    /// List the runs of the server
+    /// List the runs of the server, newest first
+    #[command(after_help = "Example:\n  switchboard runs --json | jq -r 'select(.status == \"waiting\") | .channelId'")]
     Runs(RunsArgs),
     /// Serve the API to others
+    #[command(after_help = "Example:\n  SWITCHBOARD_SECRET=change-me switchboard serve --listen 127.0.0.1:8787")]
     Serve(ServeArgs),
-    /// Look at, or stop, the local server
+    /// Look at the local server, or stop it
+    #[command(after_help = "Example:\n  switchboard server status")]
     Server {
         /// What to do with it.
         #[command(subcommand)]
         command: ServerCommand,
     },
-    /// Look at the configuration
+    /// Find and check the configuration
+    #[command(after_help = "Example:\n  switchboard config check")]
     Config {
         /// What to do with it.
         #[command(subcommand)]
         command: ConfigCommand,
     },
     /// Print a shell's completion script
+    #[command(
+        after_help = "Example:\n  switchboard completions bash > ~/.local/share/bash-completion/completions/switchboard"
+    )]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
     /// Print the manual page
+    #[command(after_help = "Example:\n  switchboard man > switchboard.1")]
     Man,
     /// The local server's own process; started by the other commands.
     #[command(hide = true)]
@@ -130,7 +180,7 @@ pub struct WatchArgs {
     #[arg(long)]
     pub json: bool,
     /// Leave after this time, such as 30s or 5m, with exit code 7
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = time_span)]
     pub timeout: Option<Duration>,
     /// Stay when the run has ended, for what is published
     #[arg(long)]
@@ -146,6 +196,9 @@ pub struct CompleteArgs {
     /// Print the events as JSON lines, as they came
     #[arg(long)]
     pub json: bool,
+    /// Stop the run after this time, such as 30s or 5m, and leave with exit code 7
+    #[arg(long, value_name = "TIME", value_parser = time_span)]
+    pub timeout: Option<Duration>,
 }
 
 /// `publish`.
@@ -176,7 +229,7 @@ pub struct RunsArgs {
 #[derive(Debug, Clone, Default, Args)]
 pub struct ServeArgs {
     /// Where to listen [default: 127.0.0.1:7280]
-    #[arg(long, env = "SWITCHBOARD_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(long, env = "SWITCHBOARD_LISTEN", value_name = "ADDRESS:PORT", value_parser = address)]
     pub listen: Option<SocketAddr>,
     /// A directory that is this server's alone; runs are kept in memory and end with the server
     #[arg(long, env = "SWITCHBOARD_DATA_DIR", value_name = "DIR")]
@@ -204,14 +257,17 @@ pub struct ModelArgs {
 #[derive(Debug, Subcommand)]
 pub enum ServerCommand {
     /// Say whether it runs, and how
+    #[command(after_help = "Example:\n  switchboard server status")]
     Status,
     /// Stop it
+    #[command(after_help = "Example:\n  switchboard server stop --force")]
     Stop {
         /// Also with runs that go on, and when it does not answer
         #[arg(long)]
         force: bool,
     },
     /// Print its log
+    #[command(after_help = "Example:\n  switchboard server logs | tail")]
     Logs,
 }
 
@@ -219,8 +275,10 @@ pub enum ServerCommand {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Print the place of the configuration file
+    #[command(after_help = "Example:\n  $EDITOR \"$(switchboard config path)\"")]
     Path,
     /// Read the configuration and say what is wrong with it
+    #[command(after_help = "Example:\n  switchboard config check --config other.toml")]
     Check,
 }
 
@@ -233,10 +291,32 @@ fn color(text: &str) -> Result<ColorChoice, String> {
     }
 }
 
+fn time_span(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "expected a number with a unit, such as 30s, 5m or 1h30m".to_owned())
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "expected an IP address with a port, such as 127.0.0.1:7280 or 0.0.0.0:7280".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn check(command: &clap::Command) {
+            for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.starts_with("Example:\n  "), "{}", command.get_name());
+                assert!(help.contains("switchboard"), "{}", command.get_name());
+                check(command);
+            }
+        }
+        check(&Cli::command());
+    }
 
     #[test]
     fn the_definition_holds_together() {

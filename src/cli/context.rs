@@ -8,7 +8,7 @@ use super::exit::{Exit, Failure};
 use super::model::ModelChoice;
 use crate::client::{Client, Endpoint, Timeouts};
 use crate::config::{self, Loaded, Places, Remote, ServerChoice, ServerFlags, choose_server};
-use crate::local::{self, Files, LocalOptions};
+use crate::local::{self, Files, LocalOptions, Record};
 
 /// How long the start of the local server may take.
 const START_DEADLINE: Duration = Duration::from_secs(5);
@@ -60,11 +60,52 @@ impl Context {
     /// # Errors
     /// When no server can be chosen, or the local one cannot be started.
     pub async fn client(&self) -> Result<Client, Failure> {
-        let (endpoint, notice) = self.connect(&self.server()?).await?;
+        Ok(self.client_and_record().await?.0)
+    }
+
+    /// The same; and the record of the local server, if that is the one.
+    ///
+    /// # Errors
+    /// As [`Self::client`].
+    pub async fn client_and_record(&self) -> Result<(Client, Option<Record>), Failure> {
+        let (endpoint, notice, record) = match self.server()? {
+            ServerChoice::Remote(remote) => (endpoint(&remote)?, None, None),
+            ServerChoice::Local => {
+                let ensured = local::ensure(&self.local_options()?).await?;
+                (ensured.endpoint, ensured.notice, Some(ensured.record))
+            }
+        };
         if let Some(notice) = notice {
             eprintln!("switchboard: {notice}");
         }
-        Ok(Client::new(endpoint, Timeouts::default())?)
+        Ok((Client::new(endpoint, Timeouts::default())?, record))
+    }
+
+    /// A command line of this program that talks to the same server, for a person to copy.
+    #[must_use]
+    pub fn command_line(&self, words: &[&str]) -> String {
+        let mut line = "switchboard".to_owned();
+        let mut add = |word: &str| {
+            line.push(' ');
+            line.push_str(&quoted(word));
+        };
+        let common = &self.common;
+        let config = common.config.as_ref().filter(|_| env("SWITCHBOARD_CONFIG").is_none());
+        for (flag, value) in [
+            ("--config", config.map(|path| path.display().to_string())),
+            ("--url", common.url.clone()),
+            ("--profile", common.profile.clone()),
+        ] {
+            if let Some(value) = value {
+                add(flag);
+                add(&value);
+            }
+        }
+        if common.local {
+            add("--local");
+        }
+        words.iter().for_each(|word| add(word));
+        line
     }
 
     /// Where the chosen server is, the local one started if it is needed; and what the user should know.
@@ -125,6 +166,15 @@ pub(super) fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.trim().is_empty())
 }
 
+/// A word as a shell takes it: in quotes where it needs them.
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 fn endpoint(remote: &Remote) -> Result<Endpoint, Failure> {
     let token = remote.token.as_ref().ok_or_else(|| {
         Failure::usage(format!(
@@ -134,4 +184,22 @@ fn endpoint(remote: &Remote) -> Result<Endpoint, Failure> {
     })?;
     Endpoint::custom(remote.name.as_str(), &remote.url, token.expose())
         .map_err(|error| Failure::usage(format!("{error} (it comes from {})", remote.hint)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_needs_it() {
+        for (word, expected) in [
+            ("abc-DEF_0", "abc-DEF_0"),
+            ("http://127.0.0.1:1", "http://127.0.0.1:1"),
+            ("", "''"),
+            ("{\"data\": …}", "'{\"data\": …}'"),
+            ("it's $(rm)", r"'it'\''s $(rm)'"),
+        ] {
+            assert_eq!(quoted(word), expected);
+        }
+    }
 }

@@ -7,8 +7,7 @@ use crate::config::ConfigError;
 use crate::config::select::ChoiceError;
 use crate::local::LocalError;
 
-/// The exit codes, as `--help` lists them. 130 is not among them: an interrupt ends the process by its
-/// signal, which shells show as 130.
+/// The exit codes, as `--help` lists them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -28,10 +27,29 @@ pub enum Exit {
     Limit = 6,
     /// `--timeout` passed first.
     Timeout = 7,
-    /// No server could be reached or started.
+    /// No server could be reached or started, or the local server ended.
     Unreachable = 8,
     /// The server refused.
     Refused = 9,
+    /// Ctrl-C. Other commands than `watch` are ended by the signal itself, which shells show as the same.
+    Interrupted = 130,
+}
+
+impl Exit {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Done,
+        Self::Other,
+        Self::Usage,
+        Self::Failed,
+        Self::Aborted,
+        Self::Activity,
+        Self::Limit,
+        Self::Timeout,
+        Self::Unreachable,
+        Self::Refused,
+        Self::Interrupted,
+    ];
 }
 
 /// The table that `--help` ends with.
@@ -45,7 +63,7 @@ Exit codes:
     5  the run ended with a function call that its caller is to handle
     6  the run reached its limit of iterations or calls
     7  the time of --timeout passed first
-    8  the server cannot be reached, or the local server cannot be started
+    8  the server cannot be reached; the local server cannot be started, or has ended
     9  the server refused: the token, the channel, the request
   130  interrupted (Ctrl-C)";
 
@@ -121,20 +139,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_help_lists_every_code() {
-        for exit in [
-            Exit::Done,
-            Exit::Other,
-            Exit::Usage,
-            Exit::Failed,
-            Exit::Aborted,
-            Exit::Activity,
-            Exit::Limit,
-            Exit::Timeout,
-            Exit::Unreachable,
-            Exit::Refused,
-        ] {
-            assert!(EXIT_CODES.contains(&format!("\n    {}  ", exit as u8)), "{exit:?}");
+    fn the_help_and_the_readme_list_every_code() {
+        let readme = include_str!("../../README.md");
+        for exit in Exit::ALL {
+            assert!(EXIT_CODES.contains(&format!("\n{:>5}  ", exit as u8)), "{exit:?}");
+            assert!(readme.contains(&format!("\n| {} | ", exit as u8)), "{exit:?}");
         }
     }
 }

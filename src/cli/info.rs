@@ -4,18 +4,23 @@
 use clap::CommandFactory as _;
 
 use super::args::{Cli, CommonArgs, ConfigCommand, ServerCommand};
-use super::context::Context;
-use super::exit::{EXIT_CODES, Exit, Failure};
-use super::output::Output;
+use super::exit::{Exit, Failure};
+use super::output::{Output, sanitise};
 use crate::config::{self, Places};
-use crate::local;
+use crate::local::{self, Files};
 
 /// The most of the local server's log that is printed, in bytes.
 const LONGEST_LOG: u64 = 1024 * 1024;
 
-/// Looks at the local server, or stops it.
-pub(super) async fn server(context: &Context, command: &ServerCommand) -> Result<Exit, Failure> {
-    let files = context.local_files();
+/// Looks at the local server, or stops it. No configuration is read: a broken one must not keep anybody from
+/// stopping the server.
+pub(super) async fn server(common: &CommonArgs, command: &ServerCommand) -> Result<Exit, Failure> {
+    if common.url.is_some() || common.profile.is_some() {
+        return Err(Failure::usage(
+            "`server` is about the local server of this machine: it takes no --url and no --profile",
+        ));
+    }
+    let files = Files::in_dir(Places::find()?.state_dir());
     let mut out = Output::new();
     match command {
         ServerCommand::Status => match local::status(&files).await? {
@@ -83,7 +88,7 @@ pub(super) fn config(common: CommonArgs, command: &ConfigCommand) -> Result<Exit
             } else {
                 format!("there is no file {place}; everything has its default")
             };
-            out.line(text.as_bytes())?;
+            out.line(sanitise(&text).as_bytes())?;
         }
     }
     Ok(Exit::Done)
@@ -100,8 +105,7 @@ pub(super) fn completions(shell: clap_complete::Shell) -> Result<Exit, Failure> 
 /// Prints the manual page.
 pub(super) fn man() -> Result<Exit, Failure> {
     let mut page = Vec::new();
-    let command = Cli::command().after_help(EXIT_CODES);
-    clap_mangen::Man::new(command)
+    clap_mangen::Man::new(Cli::command())
         .render(&mut page)
         .map_err(|error| Failure::new(Exit::Other, format!("the manual page cannot be made: {error}")))?;
     Output::new().line(page.trim_ascii_end())?;

@@ -12,6 +12,7 @@ mod logging;
 mod model;
 mod output;
 mod printer;
+mod problem;
 mod request;
 mod serve;
 mod terminal;
@@ -69,7 +70,7 @@ fn execute(cli: Cli) -> Result<Exit, Failure> {
         Command::Publish(args) => client_command(async { commands::publish(&Context::load(common)?, &args).await }),
         Command::Cancel(args) => client_command(async { commands::cancel(&Context::load(common)?, &args).await }),
         Command::Runs(args) => client_command(async { commands::runs(&Context::load(common)?, &args).await }),
-        Command::Server { command } => client_command(async { info::server(&Context::load(common)?, &command).await }),
+        Command::Server { command } => client_command(info::server(&common, &command)),
         Command::Config { command } => info::config(common, &command),
         Command::Completions { shell } => info::completions(shell),
         Command::Man => info::man(),

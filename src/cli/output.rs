@@ -44,8 +44,8 @@ impl Output {
         }
     }
 
-    /// Writes text that came from outside: as it is into files and pipes, without control characters on
-    /// a terminal.
+    /// Writes text that came from outside, without control characters: what goes into a file or a pipe ends on a
+    /// terminal sooner or later.
     ///
     /// # Errors
     /// When nobody reads, or it cannot be written.
@@ -53,12 +53,11 @@ impl Output {
         if text.is_empty() {
             return Ok(());
         }
-        self.line_ended = text.ends_with('\n');
-        if self.terminal {
-            write(sanitise(text).as_bytes())
-        } else {
-            write(text.as_bytes())
+        let text = sanitise(text);
+        if let Some(last) = text.chars().next_back() {
+            self.line_ended = last == '\n';
         }
+        write(text.as_bytes())
     }
 
     /// Writes one line of bytes as they are.
@@ -83,6 +82,17 @@ impl Output {
         }
         self.line_ended = true;
         write(b"\n")
+    }
+
+    /// Whether a person reads standard output, and how many columns there are.
+    #[must_use]
+    pub fn columns(&self) -> Option<usize> {
+        let size = self.terminal.then(|| rustix::termios::tcgetwinsize(io::stdout()).ok());
+        match size.flatten() {
+            // Some terminals say nothing about their size.
+            Some(size) if size.ws_col > 0 => Some(usize::from(size.ws_col)),
+            _ => self.terminal.then_some(80),
+        }
     }
 
     /// Writes a note to standard error, on a line of its own. Notes never stop a command.

@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use super::context::quoted;
 use super::exit::Exit;
 use super::output::{Output, Stopped};
 use crate::transcript::Item;
@@ -29,12 +30,15 @@ pub struct Printer {
     /// Tokens that the run used, as far as it said.
     used: (u64, u64),
     exit: Option<Exit>,
+    /// The beginning of the command that publishes on the same server.
+    publish: String,
 }
 
 impl Printer {
-    /// A printer of JSON lines or of the human form.
+    /// A printer of JSON lines or of the human form. `publish`: the beginning of the command that publishes on the
+    /// same server, for whoever is to answer a call.
     #[must_use]
-    pub fn new(json: bool) -> Self {
+    pub fn new(json: bool, publish: String) -> Self {
         Self {
             out: Output::new(),
             json,
@@ -43,6 +47,7 @@ impl Printer {
             reasoning: false,
             used: (0, 0),
             exit: None,
+            publish,
         }
     }
 
@@ -55,6 +60,15 @@ impl Printer {
     /// Says something on standard error.
     pub fn note(&mut self, text: &str) {
         self.out.note(text);
+    }
+
+    /// Ends the line that is begun, before something that is no part of the run is said.
+    pub fn leave(&mut self) {
+        if std::mem::take(&mut self.reasoning) {
+            self.out.aside("\n");
+        }
+        // Nobody is left to be told when this fails.
+        let _ = self.out.end_line();
     }
 
     /// Prints what came over a channel.
@@ -146,8 +160,9 @@ impl Printer {
             }
             EventKind::WaitBegin(wait) => {
                 self.out.note(&format!(
-                    "{} waits for an answer; give one with: switchboard publish {} JSON",
-                    wait.function.name, wait.channel
+                    "{} waits for an answer; give one with: {}",
+                    wait.function.name,
+                    answer_command(&self.publish, &wait.channel)
                 ));
                 Ok(())
             }
@@ -155,8 +170,10 @@ impl Printer {
                 // What was streamed of this message is superseded or stays unfinished.
                 self.streamed.clear();
                 self.out.end_line()?;
-                let reason = abort.reason.as_deref().unwrap_or("no reason given");
-                self.out.note(&format!("aborted: {reason}"));
+                // That the run was cancelled is what its end says.
+                if let Some(reason) = abort.reason.as_deref().filter(|reason| *reason != "cancelled") {
+                    self.out.note(&format!("interrupted: {reason}"));
+                }
                 Ok(())
             }
             EventKind::Result(result) => self.result(result),
@@ -219,7 +236,10 @@ impl Printer {
         } else {
             format!(", {read} tokens read, {written} written")
         };
-        self.out.note(&format!("ended: {}{used}", result.end.reason));
+        match result.end.reason.as_str() {
+            "abort" => self.out.note(&format!("cancelled{used}")),
+            reason => self.out.note(&format!("ended: {reason}{used}")),
+        }
         Ok(())
     }
 
@@ -228,6 +248,11 @@ impl Printer {
         self.out.note(&format!("the run failed: {}", error.message));
         Ok(())
     }
+}
+
+/// The command that answers a call which waits on this channel. `publish` is its beginning.
+pub(super) fn answer_command(publish: &str, channel: &str) -> String {
+    format!("{publish} {} '{{\"data\": …}}'", quoted(channel))
 }
 
 /// What the end of a run means for a script.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::args::RequestArgs;
 use super::exit::Failure;
+use super::problem;
 use crate::config::error::nearest;
 use crate::wire::{ChannelId, CompleteRequest, DispatchRequest};
 
@@ -62,7 +63,8 @@ pub fn json(argument: &str) -> Result<Value, Failure> {
     };
     let value: Value = serde_json::from_str(&text).map_err(|error| {
         Failure::usage(format!(
-            "the message is not JSON ({error}); a plain text is written '\"text\"'"
+            "the message is not JSON: {}. A plain text is written '\"text\"', an answer '{{\"data\": …}}'",
+            problem::plain(&error)
         ))
     })?;
     if value.is_null() {
@@ -99,12 +101,14 @@ fn read(place: &str) -> Result<String, Failure> {
 }
 
 fn parse_body(text: &str) -> Result<DispatchRequest, String> {
-    let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
+    let value: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {}", problem::plain(&error)))?;
     if !value.is_object() {
         return Err("not a JSON object; expected {\"messages\": [{\"type\": \"user\", \"text\": \"…\"}]}".to_owned());
     }
-    let request: DispatchRequest =
-        serde_json::from_str(text).map_err(|error| format!("not a request of the API: {error}"))?;
+    let refused = |error: serde_json::Error| format!("not a request: {}", problem::plain(&error));
+    // Read once without the channel, since flattened types lose the places of their problems.
+    serde_json::from_str::<CompleteRequest>(text).map_err(refused)?;
+    let request: DispatchRequest = serde_json::from_str(text).map_err(refused)?;
     if request.complete.messages.is_empty() {
         return Err("`messages` is empty; expected at least one message".to_owned());
     }
@@ -169,7 +173,15 @@ mod tests {
         assert_eq!(request.complete.functions.len(), 1);
         assert!(request.channel_id.is_some());
         for (body, expected) in [
-            ("{", "not JSON: EOF while parsing an object at line 1 column 1"),
+            (
+                "{",
+                "not JSON: line 1, column 1: it ends too early; a quote, a bracket or a value is missing",
+            ),
+            (
+                "{\"messages\":\n\"a\"}",
+                "not a request: line 2, column 3: a list is expected, not a text",
+            ),
+            ("{}", "not a request: line 1, column 2: `messages` is missing"),
             (
                 "[]",
                 "not a JSON object; expected {\"messages\": [{\"type\": \"user\", \"text\": \"…\"}]}",

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
@@ -17,6 +18,10 @@ use crate::config::{Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
 use crate::local::{Lock, Record};
 use crate::server::{self, Account, ServerOptions};
+
+/// How often the local server tries to take its lock again, and how long it waits in between.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Serves the API until a signal ends it.
 pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure> {
@@ -39,6 +44,11 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
         return Err(Failure::usage(
             "no secret is set, so nobody could use this server; put one into SWITCHBOARD_SECRET (several are \
              separated by commas), or into `secrets` of [server] in the configuration",
+        ));
+    }
+    if (1..secrets.len()).any(|at| secrets[..at].contains(&secrets[at])) {
+        return Err(Failure::usage(
+            "the same secret is given twice, and each is an account of its own; give it once",
         ));
     }
     let model = ModelChoice::resolve(&args.model, env, &config.model)?;
@@ -72,7 +82,16 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
             format!("the local server's files in {dir} cannot be used: {error}"),
         )
     };
-    let Some(_lock) = files.lock_server().map_err(failed)? else {
+    let mut lock = files.lock_server().map_err(failed)?;
+    // Whoever looks whether a server lives takes the lock for a moment.
+    for _ in 0..LOCK_TRIES {
+        if lock.is_some() {
+            break;
+        }
+        std::thread::sleep(LOCK_PAUSE);
+        lock = files.lock_server().map_err(failed)?;
+    }
+    let Some(_lock) = lock else {
         eprintln!("switchboard: another local server runs already");
         return Ok(Exit::Done);
     };
@@ -193,7 +212,12 @@ async fn serve_until_stopped(listener: TcpListener, options: ServerOptions, engi
 /// Ends the server on the signals that ask a process to end.
 fn stop_on_signals(shutdown: &CancellationToken) -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
-    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+    let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt()];
+    // Listening would undo what `nohup` did.
+    if !ignores_hangup() {
+        kinds.push(SignalKind::hangup());
+    }
+    for kind in kinds {
         let mut signals = signal(kind).map_err(runtime_failure)?;
         let shutdown = shutdown.clone();
         // The task ends with the runtime at the latest.
@@ -205,6 +229,14 @@ fn stop_on_signals(shutdown: &CancellationToken) -> Result<(), Failure> {
         });
     }
     Ok(())
+}
+
+/// Whether this process was started with hangups ignored. Known on Linux alone.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // Signal 1 is the lowest bit.
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 != 0))
 }
 
 fn many_threads() -> Result<tokio::runtime::Runtime, Failure> {

@@ -3,11 +3,15 @@
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use super::context::{Context, env};
 use super::exit::{Exit, Failure};
+use super::model::hex;
 use super::{logging, one_thread};
 use crate::client::{Client, ClientError, Timeouts};
-use crate::config::{ColorChoice, ServerChoice};
+use crate::config::select::origin;
+use crate::config::{ColorChoice, Remote, Secret, ServerChoice};
 use crate::tui::{self, NoServer, TuiOptions, UiOptions};
 
 /// Runs the terminal program. Nothing is connected before its first frame.
@@ -35,20 +39,17 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         ServerChoice::Local => "local".to_owned(),
         ServerChoice::Remote(remote) => remote.name.clone(),
     };
-    let state_file = context.places.state_dir().join("terminal.json");
+    let state_file = context.places.state_dir().join(state_file(&choice));
     let shared = Arc::new((context, choice));
     let connect: tui::Connect = Box::new(move || {
         let shared = Arc::clone(&shared);
         Box::pin(async move {
             let (context, choice) = &*shared;
             let (endpoint, notice) = context.connect(choice).await.map_err(|failure| failure.message)?;
-            if let Some(notice) = notice {
-                tracing::warn!("{notice}");
-            }
             let client = Client::new(endpoint, Timeouts::default()).map_err(|error| error.to_string())?;
             // Whether it answers at all is the question; a server that tells nothing about itself is fine.
             let info = client.server_info().await.map_err(no_server)?;
-            Ok((client, info))
+            Ok(tui::Found { client, info, notice })
         })
     });
     let options = TuiOptions {
@@ -69,5 +70,54 @@ fn no_server(error: ClientError) -> NoServer {
     NoServer {
         refused: matches!(error, ClientError::Api { status: 401 | 403, .. }),
         reason: error.to_string(),
+    }
+}
+
+/// The name of the file that remembers what is watched on a server, and what was being typed for it. Channel ids
+/// are secrets of their account: no other server and no other account is asked about them.
+fn state_file(choice: &ServerChoice) -> String {
+    match choice {
+        ServerChoice::Local => "terminal.json".to_owned(),
+        ServerChoice::Remote(Remote { url, token, .. }) => {
+            // The secret enters as a digest of its own, and neither it nor the address can be read from the name.
+            let account = Sha256::digest(token.as_ref().map_or("", Secret::expose));
+            let digest = Sha256::new_with_prefix("switchboard terminal ")
+                .chain_update(origin(url))
+                .chain_update(account)
+                .finalize();
+            format!("terminal-{}.json", hex(&digest[..8]))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(url: &str, token: &str) -> String {
+        state_file(&ServerChoice::Remote(Remote {
+            name: "name".into(),
+            url: url.into(),
+            token: Secret::new(token),
+            hint: String::new(),
+        }))
+    }
+
+    #[test]
+    fn each_server_and_account_has_a_file_of_its_own() {
+        assert_eq!(state_file(&ServerChoice::Local), "terminal.json");
+        let one = file("https://one.example", "geheim");
+        assert_eq!(one, file("https://ONE.example:443/", "geheim"));
+        let others = [
+            file("https://two.example", "geheim"),
+            file("http://one.example", "geheim"),
+            file("https://one.example:8443", "geheim"),
+            file("https://one.example", "other"),
+            file("https://one.example", ""),
+            state_file(&ServerChoice::Local),
+        ];
+        assert!(!others.contains(&one), "{one} {others:?}");
+        assert!(!one.contains("geheim") && !one.contains("one"), "{one}");
+        assert_eq!(one.len(), "terminal-0123456789abcdef.json".len());
     }
 }

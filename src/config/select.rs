@@ -182,13 +182,23 @@ fn is_hosted(url: &str) -> bool {
 }
 
 fn same_origin(left: &str, right: &str) -> bool {
-    let origin = |url: &str| {
-        let uri: http::Uri = url.trim().parse().ok()?;
-        let scheme = uri.scheme_str()?.to_owned();
-        let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
-        Some((scheme, uri.host()?.to_ascii_lowercase(), port))
-    };
-    origin(left).is_some_and(|left| origin(right) == Some(left))
+    parts(left).is_some_and(|left| parts(right) == Some(left))
+}
+
+/// Scheme, host and port of an address, equal for all ways to write it; the address itself if it is none.
+#[must_use]
+pub fn origin(url: &str) -> String {
+    match parts(url) {
+        Some((scheme, host, port)) => format!("{scheme}://{host}:{port}"),
+        None => url.to_owned(),
+    }
+}
+
+fn parts(url: &str) -> Option<(String, String, u16)> {
+    let uri: http::Uri = url.trim().parse().ok()?;
+    let scheme = uri.scheme_str()?.to_owned();
+    let port = uri.port_u16().unwrap_or(if scheme == "https" { 443 } else { 80 });
+    Some((scheme, uri.host()?.to_ascii_lowercase(), port))
 }
 
 fn authority(url: &str) -> String {

@@ -151,7 +151,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     async fn steps(&mut self) -> Result<RunEnd, Stop> {
         let bounds = self.bounds();
         let mut starts = self.starts();
-        let last = self.last_function();
+        let last = self.last_functions();
         let mut continuations = 0;
         let mut go_on = false;
         // The function that ends the run is asked for once, when the model would stop without it.
@@ -162,11 +162,12 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
                 return Ok(end("iteration"));
             }
             self.iteration += 1;
-            let choice = match (&last, starts.pop_front()) {
-                (Some(last), _) if std::mem::take(&mut ask_for_last) => ToolChoice::Function(last.clone()),
-                (_, Some(start)) => ToolChoice::Function(start),
-                _ => ToolChoice::Auto,
+            let asked_for = if std::mem::take(&mut ask_for_last) {
+                last.first().cloned()
+            } else {
+                starts.pop_front()
             };
+            let choice = asked_for.map_or(ToolChoice::Auto, ToolChoice::Function);
             let outcome = self.complete(choice, std::mem::take(&mut go_on)).await?;
             let calls: Vec<ToolCall> = outcome.calls.iter().map(|(call, _)| call.clone()).collect();
             self.chat.assistant(&outcome.text, &calls);
@@ -178,7 +179,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
                         self.chat.user(GO_ON);
                     }
                     FinishReason::Length => return Ok(end("length")),
-                    _ if last.is_some() && !asked => {
+                    _ if !last.is_empty() && !asked => {
                         asked = true;
                         ask_for_last = true;
                     }
@@ -195,24 +196,19 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             if self.calls > bounds.1 {
                 return Ok(end("iteration"));
             }
-            if let Some(end) = self.answered(outcome, last.as_deref(), bounds.0).await? {
+            if let Some(end) = self.answered(outcome, &last, bounds.0).await? {
                 return Ok(end);
             }
         }
     }
 
     /// Gets the results of an iteration's calls; the run's end if it ends with them.
-    async fn answered(
-        &mut self,
-        outcome: Outcome,
-        last: Option<&str>,
-        iterations: u64,
-    ) -> Result<Option<RunEnd>, Stop> {
+    async fn answered(&mut self, outcome: Outcome, last: &[String], iterations: u64) -> Result<Option<RunEnd>, Stop> {
         let (by_caller, ours): (Vec<_>, Vec<_>) = outcome
             .calls
             .into_iter()
             .partition(|(_, source)| *source == Source::Caller);
-        let ends = by_caller.is_empty() && ours.iter().any(|(call, _)| Some(call.name.as_str()) == last);
+        let ends = by_caller.is_empty() && ours.iter().any(|(call, _)| last.contains(&call.name));
         // Results that no further iteration could read are not fetched: a function may do something.
         if by_caller.is_empty() && !ends && self.iteration >= iterations {
             return Ok(Some(end("iteration")));
@@ -352,10 +348,14 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             .collect()
     }
 
-    /// The function whose call ends the run.
-    fn last_function(&self) -> Option<String> {
+    /// The functions whose call ends the run; the first of them is asked for when the model calls none.
+    fn last_functions(&self) -> Vec<String> {
         let ends = |function: &&Function| function.call.as_ref().is_some_and(|call| call.end == Some(true));
-        self.functions.iter().find(ends).map(|function| function.name.clone())
+        self.functions
+            .iter()
+            .filter(ends)
+            .map(|function| function.name.clone())
+            .collect()
     }
 }
 

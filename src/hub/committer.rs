@@ -236,6 +236,7 @@ fn finish(
     let mut state = channel.lock();
     state.pins -= 1;
     let wake = !part.events.is_empty();
+    let expired = part.expired;
     let answer = match result {
         Ok(()) => {
             apply(
@@ -259,6 +260,8 @@ fn finish(
         state.expiry_planned = true;
         expiries.plan(Instant::now() + shared.options.retention, channel.key.clone());
     }
+    // What was refused, or is over, leaves a channel with nothing in it.
+    let unused = expired || state.is_unused();
     if wake {
         shared.flush(&channel, state);
     } else {
@@ -268,7 +271,7 @@ fn finish(
         // Nobody to tell if the asker has gone.
         drop(asker.send(answer.clone().map(|()| begun)));
     }
-    if part.expired {
+    if unused {
         shared.remove_if_unused(&channel.key);
     }
 }

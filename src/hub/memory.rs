@@ -70,7 +70,7 @@ pub(super) struct State {
 }
 
 impl State {
-    fn is_unused(&self) -> bool {
+    pub(super) fn is_unused(&self) -> bool {
         self.pins == 0 && self.run.is_none() && !self.log.has_events() && !self.log.has_readers()
     }
 }
@@ -342,5 +342,46 @@ impl Drop for Cursor {
         if unused {
             self.shared.remove_if_unused(&self.channel.key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Recovered, RunProgress, StoreError, Transaction};
+
+    struct Full;
+
+    #[async_trait]
+    impl Store for Full {
+        async fn commit(&self, _: &Transaction) -> Result<(), StoreError> {
+            Err(StoreError("the disk is full".into()))
+        }
+
+        async fn recover(&self) -> Result<Recovered, StoreError> {
+            Ok(Recovered::default())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_refused_leaves_no_channel_behind() {
+        let hub = MemoryHub::start(HubOptions::default(), Arc::new(Full));
+        let key = ChannelKey {
+            account: AccountId::new("one"),
+            channel: crate::wire::ChannelId::from_random([7; 18]),
+        };
+        let run = RunRecord {
+            key: key.clone(),
+            request: Bytes::from_static(b"{}"),
+            digest: [1; 32],
+            title: String::new(),
+            model: String::new(),
+            created_at: 1,
+            progress: RunProgress::queued(),
+        };
+        let begun = hub.begin(run, vec![Bytes::from_static(b"0")]).await;
+        assert!(matches!(begun, Err(HubError::Store(_))), "{begun:?}");
+        hub.stop().await;
+        assert!(hub.shared.find(&key).is_none());
     }
 }

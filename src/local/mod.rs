@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use record::{Files, Lock, Record};
-pub use start::{ensure, status, stop};
+pub use start::{ensure, is_running, status, stop};
 
 use crate::client::{ClientError, Endpoint};
 use crate::wire::request::{RunSummary, ServerInfo};
@@ -38,6 +38,8 @@ pub struct LocalOptions {
 pub struct Ensured {
     /// Where it is.
     pub endpoint: Endpoint,
+    /// Its record, by which it is told from one that is started after it.
+    pub record: Record,
     /// Whether it was started now.
     pub started: bool,
     /// Something that the user should know: it runs with another configuration than is wanted.

@@ -19,6 +19,8 @@ use crate::wire::request::ServerInfo;
 const PACE: Duration = Duration::from_millis(10);
 /// How long a server may take to stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
+/// How long a server that does not answer has to end by itself before it is ended.
+const TERM_DEADLINE: Duration = Duration::from_secs(2);
 /// How long the server may take to say what it is.
 const INFO_DEADLINE: Duration = Duration::from_secs(2);
 /// How much of the log a message repeats, in bytes.
@@ -76,6 +78,14 @@ pub async fn status(files: &Files) -> Result<Option<Status>, LocalError> {
     }))
 }
 
+/// Whether the server of this record is the local server still: it lives, and no other took its place.
+///
+/// # Errors
+/// When its files cannot be used.
+pub fn is_running(files: &Files, record: &Record) -> Result<bool, LocalError> {
+    Ok(running(files)?.as_ref() == Some(record))
+}
+
 /// Stops the local server and waits until it is gone; `false` if there was none.
 ///
 /// With `force` its runs are ended too, and a server that does not answer is ended as a process.
@@ -86,26 +96,46 @@ pub async fn stop(files: &Files, force: bool) -> Result<bool, LocalError> {
     let Some(record) = running(files)? else {
         return Ok(false);
     };
-    let deadline = Instant::now() + STOP_DEADLINE;
-    match client(&record)?.stop_server(force).await {
-        Ok(()) => {}
-        Err(error) if force => {
-            tracing::debug!(%error, "the local server does not answer, it is ended");
-            // The lock vouches that the process of the record is the server and no other.
-            if running(files)?.as_ref() == Some(&record)
-                && let Some(pid) = i32::try_from(record.pid).ok().and_then(rustix::process::Pid::from_raw)
-            {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    let client = client(&record)?;
+    match tokio::time::timeout(INFO_DEADLINE, client.stop_server(force)).await {
+        Ok(Ok(())) => {
+            let gone = wait_until_gone(files, &record, Instant::now() + STOP_DEADLINE).await;
+            if gone.is_err() && force {
+                return end_process(files, &record).await;
             }
+            return gone.map(|()| true);
         }
-        Err(error @ ClientError::Api { status: 409, .. }) => {
+        Ok(Err(error)) if force => tracing::debug!(%error, "the local server cannot be asked to stop, it is ended"),
+        Err(_) if force => tracing::debug!("the local server does not answer, it is ended"),
+        Ok(Err(error @ ClientError::Api { status: 409, .. })) => {
             let info = info(&record).await.map_err(|_| error)?;
             return Err(LocalError::Busy { live: info.live_runs });
         }
-        Err(error) => return Err(error.into()),
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => return Err(LocalError::Silent { pid: record.pid }),
     }
-    wait_until_gone(files, &record, deadline).await?;
-    Ok(true)
+    end_process(files, &record).await
+}
+
+/// Ends the server as a process: asks it first, and ends one that cannot even be asked.
+async fn end_process(files: &Files, record: &Record) -> Result<bool, LocalError> {
+    use rustix::process::Signal;
+    let mut result = Ok(true);
+    for (signal, time) in [(Signal::TERM, TERM_DEADLINE), (Signal::KILL, STOP_DEADLINE)] {
+        // The lock vouches that the process of the record is the server and no other.
+        if running(files)?.as_ref() == Some(record)
+            && let Some(pid) = i32::try_from(record.pid).ok().and_then(rustix::process::Pid::from_raw)
+        {
+            let _ = rustix::process::kill_process(pid, signal);
+        }
+        result = wait_until_gone(files, record, Instant::now() + time)
+            .await
+            .map(|()| true);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
 }
 
 /// The record of a server that lives: one whose lock is held.
@@ -122,6 +152,7 @@ fn running(files: &Files) -> Result<Option<Record>, LocalError> {
 fn found(record: &Record, notice: Option<String>) -> Ensured {
     Ensured {
         endpoint: Endpoint::local(record.port, record.secret.as_str()),
+        record: record.clone(),
         started: false,
         notice,
     }

@@ -6,6 +6,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -21,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use super::ServeError;
+use super::unparsed::Explained;
 
 /// How long to wait after the system refused to accept, as when all files are in use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -33,6 +35,8 @@ pub(super) struct Connections {
     tracker: TaskTracker,
     slots: Arc<Semaphore>,
     header_timeout: Duration,
+    /// How many were accepted, ever.
+    accepted: Arc<AtomicU64>,
     /// Ends connections at the next border between requests.
     finish: CancellationToken,
     /// Ends them at once.
@@ -45,6 +49,7 @@ impl Connections {
             tracker: TaskTracker::new(),
             slots: Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS))),
             header_timeout,
+            accepted: Arc::default(),
             finish: CancellationToken::new(),
             abort: CancellationToken::new(),
         }
@@ -53,6 +58,11 @@ impl Connections {
     /// How many are open.
     pub(super) fn count(&self) -> usize {
         self.tracker.len()
+    }
+
+    /// How many were accepted so far.
+    pub(super) fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// Accepts until `stop` is cancelled.
@@ -89,6 +99,7 @@ impl Connections {
     }
 
     fn serve(&self, stream: TcpStream, router: Router, slot: OwnedSemaphorePermit) {
+        self.accepted.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection went away at once");
             return;
@@ -98,7 +109,7 @@ impl Connections {
             .timer(TokioTimer::new())
             .header_read_timeout(self.header_timeout)
             .max_headers(MOST_HEADERS)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(Explained::new(TokioIo::new(stream)), service);
         let (finish, abort) = (self.finish.clone(), self.abort.clone());
         self.tracker.spawn(async move {
             let _slot = slot;

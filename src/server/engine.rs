@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{AnswerListener, Answers, Engine, EventSink, SinkClosed};
 use crate::hub::{AccountId, Append, Broken, ChannelKey, Hub, Start, unix_millis};
 use crate::store::RunProgress;
-use crate::wire::request::RunStatus;
+use crate::wire::request::{RunStatus, WaitingOn};
 use crate::wire::surrogate::SurrogateJoiner;
 use crate::wire::{ChannelId, CompleteRequest, Event, EventKind, LineDecoder, Object, SubscriptionLine, ascii};
 
@@ -108,6 +108,11 @@ impl RunSink {
         self.ended.load(Ordering::Acquire)
     }
 
+    /// Whether nobody takes the events any more because the client of an answer has left.
+    pub(super) fn is_abandoned(&self) -> bool {
+        matches!(&self.target, Target::Answer(events) if events.is_closed())
+    }
+
     /// Says that the run is going on now.
     pub(super) async fn begin(&self) {
         if let Target::Channel {
@@ -174,11 +179,16 @@ impl EventSink for RunSink {
 fn advance(progress: &mut RunProgress, event: &EventKind) -> bool {
     match event {
         EventKind::WaitBegin(wait) => {
-            progress.waiting.push(wait.function.name.clone());
+            progress.waiting.push(WaitingOn {
+                function: wait.function.name.clone(),
+                channel: wait.channel.clone(),
+                expires_at: wait.expires_at,
+            });
             progress.status = RunStatus::Waiting;
         }
         EventKind::WaitEnd(wait) => {
-            if let Some(at) = progress.waiting.iter().position(|name| *name == wait.function.name) {
+            let ended = |call: &WaitingOn| call.function == wait.function.name && call.channel == wait.channel;
+            if let Some(at) = progress.waiting.iter().position(ended) {
                 progress.waiting.remove(at);
             }
             if progress.waiting.is_empty() {
@@ -278,7 +288,12 @@ mod tests {
         assert!(advance(&mut progress, &wait("waitForChannelMessageBegin", "b")));
         assert_eq!((progress.status, progress.waiting.len()), (RunStatus::Waiting, 2));
         assert!(advance(&mut progress, &wait("waitForChannelMessageEnd", "a")));
-        assert_eq!(progress.waiting, ["b"]);
+        let left: Vec<(&str, &str)> = progress
+            .waiting
+            .iter()
+            .map(|call| (call.function.as_str(), call.channel.as_str()))
+            .collect();
+        assert_eq!(left, [("b", "c")]);
         assert_eq!(progress.status, RunStatus::Waiting);
         assert!(advance(&mut progress, &wait("waitForChannelMessageEnd", "b")));
         assert_eq!(progress.status, RunStatus::Running);

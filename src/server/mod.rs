@@ -5,6 +5,7 @@
 
 mod accept;
 mod accounts;
+mod drain;
 mod engine;
 mod error;
 mod options;
@@ -12,6 +13,7 @@ mod request;
 mod routes;
 mod runs;
 mod stream;
+mod unparsed;
 mod validate;
 
 use std::sync::Arc;
@@ -78,7 +80,12 @@ pub async fn serve(
     let connections = Connections::new(options.connections, options.header_timeout);
     let app = Arc::new(App {
         accounts,
-        runs: Runs::new(Arc::clone(&hub), Arc::clone(&engine), options.runs_in_flight),
+        runs: Runs::new(
+            Arc::clone(&hub),
+            Arc::clone(&engine),
+            options.runs_in_flight,
+            options.live_runs,
+        ),
         hub,
         engine,
         // Stopping over the API ends this server alone, not whatever else its caller runs.
@@ -114,10 +121,13 @@ async fn idle(app: &App, connections: &Connections) {
         return std::future::pending().await;
     };
     let mut since = Instant::now();
+    let mut accepted = connections.accepted();
     let tick = (limit / 8).clamp(Duration::from_millis(10), Duration::from_secs(30));
     loop {
         tokio::time::sleep(tick).await;
-        if connections.count() > 0 || app.hub.counts().await.retained > 0 {
+        // Who came and went since the last look was a client too.
+        let before = std::mem::replace(&mut accepted, connections.accepted());
+        if accepted != before || connections.count() > 0 || app.hub.counts().await.retained > 0 {
             since = Instant::now();
         } else if since.elapsed() >= limit {
             tracing::info!("nothing to do for {} seconds: the server leaves", limit.as_secs());

@@ -43,6 +43,8 @@ pub struct ServerOptions {
     pub body_timeout: Duration,
     /// How many runs go on at once; more wait in the queue.
     pub runs_in_flight: usize,
+    /// How many runs may have been dispatched and not ended, the queued ones included; more are refused.
+    pub live_runs: usize,
     /// How many connections are open at once; more wait to be accepted.
     pub connections: usize,
     /// A digest of the configuration, shown by `GET /v1/server`.
@@ -67,6 +69,7 @@ impl Default for ServerOptions {
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(60),
             runs_in_flight: 256,
+            live_runs: 10_000,
             connections: 16_384,
             config_digest: None,
             allow_stop: false,

@@ -3,7 +3,6 @@
 //! What a body must hold is checked in `validate`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path};
@@ -17,12 +16,6 @@ use super::App;
 use super::error::Refusal;
 use crate::hub::{AccountId, ChannelKey};
 use crate::wire::{ChannelId, ErrorCode};
-
-/// How much of a body that is too large is read before it is refused, so that the client reads the
-/// refusal and does not just see its connection break; in bytes.
-const DRAINED: usize = 64 * 1024 * 1024;
-/// How long that may take.
-const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// Whoever showed the secret of an account.
 pub(super) struct Caller(pub(super) AccountId);
@@ -170,7 +163,6 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
         let frame = frame.map_err(|_| Refusal::bad_request("the request's body ended too early").closing())?;
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.len() > limit {
-            drain(body, data.len()).await;
             return Err(Refusal::too_large(limit));
         }
         // Most bodies come in one piece, which is taken as it is.
@@ -184,20 +176,6 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
         }
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
-}
-
-async fn drain(mut body: Body, already: usize) {
-    let mut read = already;
-    let reading = async {
-        while let Some(Ok(frame)) = body.frame().await {
-            read += frame.data_ref().map_or(0, Bytes::len);
-            if read > DRAINED {
-                break;
-            }
-        }
-    };
-    // The refusal goes out whether or not the rest came.
-    let _ = tokio::time::timeout(DRAIN_TIME, reading).await;
 }
 
 /// Reads a body as a value; an empty one counts as `{}`.

@@ -12,7 +12,6 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::App;
@@ -50,6 +49,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn(limit_head))
+        .layer(axum::middleware::from_fn(super::drain::unread_bodies))
         .layer(CatchPanicLayer::custom(error::panicked))
         .with_state(app)
 }
@@ -73,15 +73,25 @@ async fn limit_head(request: Request, next: axum::middleware::Next) -> Response 
 async fn not_found(request: Request) -> Refusal {
     Refusal::new(
         ErrorCode::NotFound,
-        format!("there is no route {} on this server", request.uri().path()),
+        format!("there is no route {} on this server", shown(request.uri().path())),
     )
 }
 
 async fn method_not_allowed(request: Request) -> Refusal {
     Refusal::new(
         ErrorCode::MethodNotAllowed,
-        format!("{} does not take {}", request.uri().path(), request.method()),
+        format!("{} does not take {}", shown(request.uri().path()), request.method()),
     )
+}
+
+/// A path for a message: channel ids are secrets, and messages end in logs.
+fn shown(path: &str) -> String {
+    let mut after_channel = false;
+    let segments = path.split('/').map(|segment| {
+        let hidden = std::mem::replace(&mut after_channel, segment == "channel");
+        if hidden { "{channelId}" } else { segment }
+    });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 fn document<T: Serialize>(format: Format, value: &T) -> Response {
@@ -220,12 +230,6 @@ async fn subscribe(
     Ok(stream::answer(lines, format, app.options.heartbeat))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Publish {
-    message: Box<RawValue>,
-}
-
 async fn publish(
     State(app): State<Arc<App>>,
     Channel(key): Channel,
@@ -234,18 +238,20 @@ async fn publish(
 ) -> Result<Response, Refusal> {
     let format = Format::negotiate(&headers, DOCUMENT)?;
     let body = request::read_body(&app, &headers, body).await?;
-    let Publish { message } = request::parse(&body)?;
-    if message.get() == "null" {
-        return Err(Refusal::bad_request(
-            "`message`: any JSON value but null can be published",
-        ));
-    }
+    let message = validate::publish(&body)?;
     app.hub.publish(&key, &ascii::to_json(&message)).await?;
     Ok(document(format, &PublishAnswer { id: key.channel }))
 }
 
-async fn cancel(State(app): State<Arc<App>>, Channel(key): Channel, headers: HeaderMap) -> Result<Response, Refusal> {
+async fn cancel(
+    State(app): State<Arc<App>>,
+    Channel(key): Channel,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
     let format = Format::negotiate(&headers, DOCUMENT)?;
+    let body = request::read_body(&app, &headers, body).await?;
+    validate::empty(&body)?;
     app.runs.cancel(&key).await?;
     Ok(document(format, &PublishAnswer { id: key.channel }))
 }
@@ -277,7 +283,8 @@ fn summary(run: RunRecord) -> RunSummary {
         created_at: run.created_at,
         ended_at: run.progress.ended_at,
         end_reason: run.progress.end_reason,
-        waiting: run.progress.waiting,
+        waiting: run.progress.waiting.iter().map(|call| call.function.clone()).collect(),
+        waiting_on: run.progress.waiting,
     }
 }
 

@@ -28,31 +28,73 @@ const LONGEST_TITLE: usize = 80;
 /// How many events of a `complete` wait for a slow client before the run waits.
 const ANSWER_QUEUE: usize = 256;
 
+/// What cancels the run of a channel, from before it can be seen. Dispatches of one channel that come at once share it:
+/// at most one of them becomes its run.
+struct Live {
+    cancel: CancellationToken,
+    holders: usize,
+}
+
+/// Keeps the entry of a channel as long as a dispatch or its run needs it.
+struct Holder {
+    runs: Runs,
+    key: ChannelKey,
+    cancel: CancellationToken,
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let mut live = self.runs.live();
+        if let Some(entry) = live.get_mut(&self.key) {
+            entry.holders -= 1;
+            if entry.holders == 0 {
+                live.remove(&self.key);
+            }
+        }
+    }
+}
+
 /// Starts, cancels and ends runs.
 #[derive(Clone)]
 pub(super) struct Runs {
     hub: Arc<dyn Hub>,
     engine: Arc<dyn RunEngine>,
     slots: Arc<Semaphore>,
-    live: Arc<Mutex<HashMap<ChannelKey, CancellationToken>>>,
+    most_live: usize,
+    live: Arc<Mutex<HashMap<ChannelKey, Live>>>,
     tracker: TaskTracker,
     stop: CancellationToken,
 }
 
 impl Runs {
-    pub(super) fn new(hub: Arc<dyn Hub>, engine: Arc<dyn RunEngine>, in_flight: usize) -> Self {
+    pub(super) fn new(hub: Arc<dyn Hub>, engine: Arc<dyn RunEngine>, in_flight: usize, most_live: usize) -> Self {
         Self {
             hub,
             engine,
             slots: Arc::new(Semaphore::new(in_flight.clamp(1, Semaphore::MAX_PERMITS))),
+            most_live,
             live: Arc::default(),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
         }
     }
 
-    fn live(&self) -> MutexGuard<'_, HashMap<ChannelKey, CancellationToken>> {
+    fn live(&self) -> MutexGuard<'_, HashMap<ChannelKey, Live>> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hold(&self, key: &ChannelKey) -> Holder {
+        let mut live = self.live();
+        let entry = live.entry(key.clone()).or_insert_with(|| Live {
+            cancel: self.stop.child_token(),
+            holders: 0,
+        });
+        entry.holders += 1;
+        Holder {
+            runs: self.clone(),
+            key: key.clone(),
+            cancel: entry.cancel.clone(),
+        }
     }
 
     /// Takes a run durably and starts it; the same dispatch again is answered the same and starts nothing.
@@ -79,6 +121,14 @@ impl Runs {
             created_at: unix_millis(),
             progress: RunProgress::queued(),
         };
+        let live = self.live().len();
+        // One that is repeated is no run more.
+        if live >= self.most_live && self.hub.run(&record.key).await.is_none() {
+            return Err(Refusal::new(
+                ErrorCode::LimitsReached,
+                format!("{live} runs have not ended, and the server takes no more: dispatch again when some have"),
+            ));
+        }
         // A task of its own: the run must start even if the client leaves while it is being stored.
         let (answer, answered) = oneshot::channel();
         let runs = self.clone();
@@ -97,19 +147,16 @@ impl Runs {
             .iter()
             .map(|message| ascii::to_json(&Event::from(EventKind::Message(Box::new(message.clone())))).into())
             .collect();
+        // Before the first event can be seen: whoever sees it may cancel the run at once.
+        let holder = self.hold(&key);
         let begun = self.hub.begin(record, events).await;
-        let cancel = self.stop.child_token();
-        if begun == Ok(Begun::New) {
-            self.live().insert(key.clone(), cancel.clone());
-        }
         // Nobody to tell if the client has gone.
         let _ = answer.send(begun.clone().map(|_| ()));
         if begun != Ok(Begun::New) {
             return;
         }
         let sink = RunSink::channel(Arc::clone(&self.hub), key.clone());
-        self.execute(&key.account, &request, &sink, &cancel).await;
-        self.live().remove(&key);
+        self.execute(&key.account, &request, &sink, &holder.cancel).await;
     }
 
     /// Executes a run inline: its events arrive on the receiver; dropping it or the guard cancels the run.
@@ -152,14 +199,15 @@ impl Runs {
         if panicked {
             tracing::error!("a run panicked");
         }
-        if !sink.has_ended() {
+        if !sink.has_ended() && !sink.is_abandoned() {
             // Every run ends with a last event, or its readers would wait for ever.
             let error = RunError {
                 message: "the run broke off; the server's log says why".to_owned(),
                 code: Some(ErrorCode::InternalServerError.to_string()),
                 extra: Object::new(),
             };
-            if sink.emit(EventKind::Error(Box::new(error)).into()).await.is_err() {
+            // A client that left its completion has cancelled it: there is nobody to tell, and nothing lost.
+            if sink.emit(EventKind::Error(Box::new(error)).into()).await.is_err() && !cancel.is_cancelled() {
                 tracing::warn!("the end of a run could not be recorded");
             }
         }
@@ -167,7 +215,7 @@ impl Runs {
 
     /// Stops the run of a channel; one that is over already stays as it is.
     pub(super) async fn cancel(&self, key: &ChannelKey) -> Result<(), Refusal> {
-        let token = self.live().get(key).cloned();
+        let token = self.live().get(key).map(|live| live.cancel.clone());
         match token {
             Some(token) => {
                 token.cancel();
@@ -210,7 +258,98 @@ fn title(request: &CompleteRequest) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+
     use super::*;
+    use crate::hub::{HubOptions, MemoryHub};
+    use crate::store::{Recovered, Store, StoreError, Transaction};
+
+    /// Takes its time for each commit.
+    struct Slow;
+
+    #[async_trait]
+    impl Store for Slow {
+        async fn commit(&self, _: &Transaction) -> Result<(), StoreError> {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Ok(())
+        }
+
+        async fn recover(&self) -> Result<Recovered, StoreError> {
+            Ok(Recovered::default())
+        }
+    }
+
+    /// Runs until it is cancelled.
+    struct Endless;
+
+    #[async_trait]
+    impl RunEngine for Endless {
+        async fn run(&self, _: &CompleteRequest, sink: &RunSink, _: &HubAnswers, cancel: &CancellationToken) {
+            cancel.cancelled().await;
+            let _ = sink.emit(EventKind::Result(Box::default()).into()).await;
+        }
+
+        fn model_name(&self) -> String {
+            "m".into()
+        }
+
+        fn is_demo(&self) -> bool {
+            true
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_can_be_cancelled_before_it_is_stored() {
+        let hub: Arc<dyn Hub> = Arc::new(MemoryHub::start(HubOptions::default(), Arc::new(Slow)));
+        let runs = Runs::new(Arc::clone(&hub), Arc::new(Endless), 8, 8);
+        let channel = ChannelId::from_random([7; 18]);
+        let account = AccountId::new("one");
+        let key = ChannelKey {
+            account: account.clone(),
+            channel: channel.clone(),
+        };
+        let request = |text: &str| DispatchRequest {
+            channel_id: Some(channel.clone()),
+            complete: CompleteRequest::prompt(text),
+        };
+        let dispatched = async {
+            tokio::join!(runs.dispatch(account.clone(), request("a")), async {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                runs.cancel(&key).await.expect("its run is coming");
+            })
+        };
+        assert_eq!(dispatched.await.0.expect("taken"), channel);
+        // A dispatch that is repeated or refused takes nothing away from the run.
+        assert!(runs.dispatch(account.clone(), request("a")).await.is_ok());
+        assert!(runs.dispatch(account.clone(), request("b")).await.is_err());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let run = hub.run(&key).await.expect("a run");
+        assert!(run.progress.is_over(), "{run:?}");
+        assert!(runs.live().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_runs_than_are_allowed_are_refused_and_a_repeated_one_is_not() {
+        let hub = MemoryHub::start(HubOptions::default(), Arc::new(Slow));
+        let runs = Runs::new(Arc::new(hub), Arc::new(Endless), 1, 2);
+        let account = AccountId::new("one");
+        let dispatch = |number: u8| {
+            let request = DispatchRequest {
+                channel_id: Some(ChannelId::from_random([number; 18])),
+                complete: CompleteRequest::prompt("a"),
+            };
+            runs.dispatch(account.clone(), request)
+        };
+        assert!(dispatch(1).await.is_ok() && dispatch(2).await.is_ok());
+        let refusal = dispatch(3).await.expect_err("there are two");
+        assert!(format!("{refusal:?}").contains("LimitsReached"), "{refusal:?}");
+        assert!(dispatch(2).await.is_ok());
+        runs.stop().await;
+        assert!(runs.live().is_empty());
+        assert!(dispatch(3).await.is_ok(), "the others have ended");
+    }
 
     #[test]
     fn a_title_is_the_first_line_of_the_last_prompt() {

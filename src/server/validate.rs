@@ -4,13 +4,15 @@
 //! refused as such and never ignored; `null` for a top-level field counts as absent. What a valid body
 //! means is the engine's business.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::error::Refusal;
 use super::request;
 use crate::wire::request::{Function, LONGEST_HISTORY, Limits, SubscribeRequest};
+use crate::wire::surrogate::SurrogateJoiner;
 use crate::wire::{ChannelId, CompleteRequest, DispatchRequest, Message, MessageKind, Object};
 
 /// The longest name of a function, in characters.
@@ -50,8 +52,36 @@ pub(super) fn subscribe(body: &[u8]) -> Result<SubscribeRequest, Refusal> {
     Ok(request)
 }
 
+/// Reads the body of `publish`: its message, as it came.
+pub(super) fn publish(body: &[u8]) -> Result<Box<RawValue>, Refusal> {
+    let mut fields: BTreeMap<String, Box<RawValue>> = request::parse(body)?;
+    let Some(message) = fields.remove("message") else {
+        return Err(Refusal::bad_request("`message` is missing: it is what is published"));
+    };
+    if let Some(name) = fields.keys().next() {
+        return Err(Refusal::not_implemented(name));
+    }
+    // Whoever waits for it reads it as a value: what nobody could read is refused here, where it can be told.
+    let text = SurrogateJoiner::default().repair(message.get().as_bytes()).into_owned();
+    match serde_json::from_slice::<Value>(&text) {
+        Ok(Value::Null) => Err(Refusal::bad_request(
+            "`message`: any JSON value but null can be published",
+        )),
+        Ok(_) => Ok(message),
+        Err(reason) => Err(Refusal::bad_request(format!("`message` cannot be read: {reason}"))),
+    }
+}
+
+/// Checks a body that has no fields.
+pub(super) fn empty(body: &[u8]) -> Result<(), Refusal> {
+    let fields: Object = request::parse(body)?;
+    known_fields(&fields, "", &[])
+}
+
 fn read(body: &[u8], with_channel: bool) -> Result<DispatchRequest, Refusal> {
-    let mut fields: Object = request::parse(body)?;
+    // A JavaScript caller that cuts a text by length may send half an emoji, which strict readers refuse.
+    let body = SurrogateJoiner::default().repair(body);
+    let mut fields: Object = request::parse(&body)?;
     fields.retain(|_, value| !value.is_null());
     if let Some(field) = NOT_YET.iter().find(|field| fields.contains_key(**field)) {
         return Err(Refusal::not_implemented(field));
@@ -193,30 +223,19 @@ fn check_function(index: usize, function: &Function) -> Result<(), Refusal> {
     {
         return refused("result", "this needs `data` or `channel`, or both");
     }
-    if let Some(call) = &function.call {
-        for (name, wanted) in [("call.start", call.start), ("call.end", call.end)] {
-            // `false` asks for nothing.
-            if wanted == Some(true) {
-                return Err(Refusal::not_implemented(&format!("functions[{index}].{name}")));
-            }
-        }
-    }
     Ok(())
 }
 
 fn check_limits(limits: &Limits) -> Result<(), Refusal> {
-    for (name, limit) in [
-        ("limits.continuations", limits.continuations),
-        ("limits.calls", limits.calls),
-    ] {
-        if limit.is_some() {
-            return Err(Refusal::not_implemented(name));
-        }
+    if limits.continuations.is_some() {
+        return Err(Refusal::not_implemented("limits.continuations"));
     }
-    if limits.iterations == Some(0) {
-        return Err(Refusal::bad_request(
-            "`limits.iterations` is a whole number of 1 or more",
-        ));
+    for (name, limit) in [("iterations", limits.iterations), ("calls", limits.calls)] {
+        if limit == Some(0) {
+            return Err(Refusal::bad_request(format!(
+                "`limits.{name}` is a whole number of 1 or more"
+            )));
+        }
     }
     Ok(())
 }
@@ -277,7 +296,7 @@ mod tests {
             (json!({"messages": user, "attachments": []}), 501, "attachments"),
             (json!({"messages": user, "contactId": "c"}), 501, "contactId"),
             (json!({"messages": user, "extensions": {}}), 501, "extensions"),
-            (json!({"messages": user, "limits": {"calls": 1}}), 501, "limits.calls"),
+            (json!({"messages": user, "limits": {"calls": 0}}), 400, "limits.calls"),
             (
                 json!({"messages": user, "limits": {"continuations": 1}}),
                 501,
@@ -300,12 +319,12 @@ mod tests {
             ),
             (function(json!({"result": {}})), 400, "functions[0].result"),
             (function(json!({"result": {"channel": "short"}})), 400, "16"),
+            (function(json!({"call": {"start": 1}})), 400, "functions[0].call.start"),
             (
-                function(json!({"call": {"start": true}})),
+                function(json!({"call": {"middle": true}})),
                 501,
-                "functions[0].call.start",
+                "functions[0].call.middle",
             ),
-            (function(json!({"call": {"end": true}})), 501, "functions[0].call.end"),
             (function(json!({"strict": true})), 501, "functions[0].strict"),
             (
                 json!({"messages": user, "functions": [{"name": "f", "description": "d"}, {"name": "f", "description": "d"}]}),
@@ -331,6 +350,47 @@ mod tests {
         assert_eq!(request.channel_id, None);
         let result = request.complete.functions[0].result.as_ref().expect("a result");
         assert_eq!(result.data, Some(Value::Null));
+    }
+
+    #[test]
+    fn calls_at_the_start_and_the_end_and_a_bound_of_calls_are_taken() {
+        let body = json!({
+            "messages": [{"type": "user", "text": "hi"}], "limits": {"calls": 2},
+            "functions": [{"name": "f", "description": "d", "call": {"start": true, "end": true}}],
+        });
+        let request = dispatch(body.to_string().as_bytes())
+            .expect("a valid dispatch")
+            .complete;
+        assert_eq!(request.limits.and_then(|limits| limits.calls), Some(2));
+        let call = request.functions[0].call.as_ref().expect("a call");
+        assert_eq!((call.start, call.end), (Some(true), Some(true)));
+    }
+
+    #[test]
+    fn half_an_emoji_costs_no_dispatch() {
+        let request = dispatch(br#"{"messages":[{"type":"user","text":"hi \ud83d"}]}"#).expect("a valid dispatch");
+        assert_eq!(request.complete.messages[0].text, "hi \u{fffd}");
+    }
+
+    #[test]
+    fn what_nobody_could_read_is_not_published() {
+        let deep = format!("{{\"message\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        for (body, status, named) in [
+            ("{}", 400, "message"),
+            ("[]", 400, "body"),
+            (r#"{"message":null}"#, 400, "message"),
+            (r#"{"message":1e999}"#, 400, "message"),
+            (r#"{"message":1,"retain":true}"#, 501, "retain"),
+            (&deep, 400, "message"),
+        ] {
+            let refusal = publish(body.as_bytes()).expect_err(&body[..body.len().min(40)]);
+            assert!(format!("{refusal:?}").contains(named), "{refusal:?}");
+            assert_eq!(refusal.into_response().status().as_u16(), status);
+        }
+        for message in [r#"{"data": 1}"#, r#""\ud83d""#, "false", "[ 1.50 ]"] {
+            let taken = publish(format!("{{\"message\": {message} }}").as_bytes()).expect(message);
+            assert_eq!(taken.get(), message, "as it came");
+        }
     }
 
     #[test]

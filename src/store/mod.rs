@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::hub::ChannelKey;
-use crate::wire::request::RunStatus;
+use crate::wire::request::{RunStatus, WaitingOn};
 
 pub use memory::MemoryStore;
 
@@ -38,8 +38,8 @@ pub struct RunRecord {
 pub struct RunProgress {
     /// Queued, running, waiting, ended or failed.
     pub status: RunStatus,
-    /// The functions that it waits for, while it is waiting.
-    pub waiting: Vec<String>,
+    /// The function calls that it waits for, while it is waiting.
+    pub waiting: Vec<WaitingOn>,
     /// When it ended, Unix time in milliseconds.
     pub ended_at: Option<u64>,
     /// How it ended.

@@ -4,6 +4,8 @@
 //! work of an update is that of the last unit and of what is new, however long the text is: a unit that grows past
 //! a limit is cut. It does not colour, fold or scroll.
 
+use std::borrow::Cow;
+
 use super::fence::Fence;
 use super::lines::{Line, Piece, Shape};
 use super::markdown::{self, UnitKind};
@@ -89,7 +91,7 @@ impl BlockRows {
         self.revision = Some(revision);
         self.rows.truncate(self.stable_rows);
         match self.format {
-            Format::Markdown => self.markdown(source),
+            Format::Markdown => self.markdown(&with_plain_breaks(source, self.stable)),
             Format::Plain | Format::Code => self.lines(source),
         }
         self.remember(source);
@@ -392,6 +394,27 @@ fn plain_line(shape: Shape, offset: usize) -> Line {
         shape,
         offset,
     }
+}
+
+/// The text, from a byte on, with every `\r` that is a line break of its own as `\n`: the parser takes such a break
+/// for one in some places and not in others, and drops whole paragraphs over it. Offsets stay what they are. A `\r` at
+/// the very end may be half of a break, and is left out until that is known.
+fn with_plain_breaks(source: &str, from: usize) -> Cow<'_, str> {
+    let source = source.strip_suffix('\r').unwrap_or(source);
+    let tail = source.get(from..).unwrap_or_default();
+    let is_lone = |at: &usize| tail.as_bytes().get(at + 1) != Some(&b'\n');
+    let Some(first) = memchr::memchr_iter(b'\r', tail.as_bytes()).find(is_lone) else {
+        return Cow::Borrowed(source);
+    };
+    let (whole, rest) = source.split_at(from + first);
+    let mut text = String::with_capacity(source.len());
+    text.push_str(whole);
+    let mut rest = rest.chars().peekable();
+    while let Some(character) = rest.next() {
+        let lone = character == '\r' && rest.peek() != Some(&'\n');
+        text.push(if lone { '\n' } else { character });
+    }
+    Cow::Owned(text)
 }
 
 /// Whether the first line of a text is complete.

@@ -229,19 +229,48 @@ fn markdownish() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
+/// Lays a text out in steps that end at these bytes, and at its end.
+fn streamed(text: &str, cuts: &[usize], columns: u16) -> Vec<Row> {
+    let mut streamed = BlockRows::new(Format::Markdown);
+    let mut cuts: Vec<usize> = cuts.iter().map(|cut| super::width::boundary(text, *cut)).collect();
+    cuts.sort_unstable();
+    for (revision, end) in cuts.into_iter().chain([text.len()]).enumerate() {
+        streamed.update(&text[..end], revision as u64, columns);
+    }
+    streamed.rows().to_vec()
+}
+
+#[test]
+fn a_lone_carriage_return_breaks_the_line_however_the_text_comes() {
+    for text in [
+        "\t](u)# \n\r[r]* [r]\n> ",
+        "[r]: /u\n- - ````\n](u)\n```\r# ](u)1some words ](u)](u)```",
+        "    `\n\n\r---\n](u)",
+        "one\r\rtwo\r\nthree\r",
+    ] {
+        let breaks = text.replace("\r\n", "\n").replace('\r', "\n");
+        for columns in [2, 20] {
+            let whole: Vec<String> = rows(text, columns).iter().map(Row::text).collect();
+            let plain: Vec<String> = rows(breaks.trim_end(), columns).iter().map(Row::text).collect();
+            assert_eq!(whole, plain, "{text:?}");
+            for cut in 0..text.len() {
+                assert_eq!(
+                    streamed(text, &[cut], columns),
+                    rows(text, columns),
+                    "{text:?} cut at {cut}"
+                );
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
 
     #[test]
     fn streaming_shows_the_same_as_the_whole(text in markdownish(), cuts in proptest::collection::vec(0usize..120, 0..12), columns in 2u16..40) {
         let whole = rows(&text, columns);
-        let mut streamed = BlockRows::new(Format::Markdown);
-        let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| super::width::boundary(&text, cut)).collect();
-        cuts.sort_unstable();
-        for (revision, end) in cuts.into_iter().chain([text.len()]).enumerate() {
-            streamed.update(&text[..end], revision as u64, columns);
-        }
-        prop_assert_eq!(streamed.rows(), &whole[..], "{:?}", text);
+        prop_assert_eq!(streamed(&text, &cuts, columns), whole, "{:?}", text);
     }
 
     #[test]

@@ -427,6 +427,12 @@ impl Executor {
         count
     }
 
+    /// Whether something that the person sent has not arrived, as far as is known.
+    #[must_use]
+    pub fn is_sending(&self) -> bool {
+        self.holds_prompts() || !self.unanswered.is_empty() || !self.sent.is_empty()
+    }
+
     fn holds_prompts(&self) -> bool {
         self.held.iter().any(|effect| matches!(effect, Effect::Dispatch { .. }))
     }

@@ -46,6 +46,8 @@ pub struct Connected {
     pub service: Box<dyn Service>,
     /// What it told about itself.
     pub info: Option<ServerInfo>,
+    /// Something about it that the person should know, in a sentence.
+    pub notice: Option<String>,
 }
 
 /// Whether the server may come back at another address, with another secret: the local one, which any command

@@ -284,9 +284,13 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
                 self.session.executor.note(&message);
                 self.dispatch(message);
             }
-            Reply::Connected(connected) => {
+            Reply::Connected(mut connected) => {
+                let notice = connected.notice.take();
                 let message = self.session.executor.connected(connected);
                 self.dispatch(message);
+                if let Some(notice) = notice {
+                    self.dispatch(Msg::Warning(notice));
+                }
             }
             Reply::Gone(gone) => {
                 for message in self.session.executor.gone(gone) {

@@ -87,6 +87,8 @@ struct Behaviour {
     missing: bool,
     /// How many of the servers that are found first are gone when they are called.
     gone: usize,
+    /// What there is to know about it.
+    notice: Option<&'static str>,
 }
 
 /// The server that was found as the so many-th.
@@ -152,8 +154,12 @@ fn connect(log: &Log, behaviour: Behaviour) -> Connect {
         if *tries <= behaviour.failures {
             return async { Err("not yet".into()) }.boxed();
         }
-        let service = Box::new(Server(log.clone(), behaviour, *tries - behaviour.failures));
-        async move { Ok(Connected { service, info: None }) }.boxed()
+        let connected = Connected {
+            service: Box::new(Server(log.clone(), behaviour, *tries - behaviour.failures)),
+            info: None,
+            notice: behaviour.notice.map(str::to_owned),
+        };
+        async move { Ok(connected) }.boxed()
     })
 }
 
@@ -260,6 +266,22 @@ async fn the_first_frame_is_painted_before_any_server_is_sought() {
     assert_eq!(rest.ending, Ending::Quit);
     assert_eq!(run.log.entries()[..2], ["draw", "connect"]);
     assert_eq!(rest.screen.titles, ["switchboard"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_there_is_to_know_about_the_server_is_shown() {
+    let run = Run::new(Behaviour {
+        notice: Some("it is an older one"),
+        ..Behaviour::default()
+    });
+    let rest = run
+        .play(|keys, _batches| async move {
+            after(50).await;
+            keys.send(key('q')).await.expect("the loop runs");
+        })
+        .await;
+    let shown = rest.screen.text();
+    assert!(shown.contains("it is an older one"), "{shown}");
 }
 
 #[tokio::test(start_paused = true)]

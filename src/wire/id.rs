@@ -54,10 +54,15 @@ impl ChannelId {
         Ok(Self(text.into()))
     }
 
-    /// A new id of 24 URL-safe characters out of 144 random bits (the hosted service wants 24).
+    /// A new id of 24 URL-safe characters out of 144 random bits (the hosted service wants 24). It never begins with
+    /// a hyphen, which commands would take for a flag.
     #[must_use]
     pub fn from_random(bytes: [u8; 18]) -> Self {
-        Self(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes).into())
+        let mut text = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+        if text.starts_with('-') {
+            text.replace_range(..1, "x");
+        }
+        Self(text.into())
     }
 
     /// The id as text.
@@ -126,5 +131,9 @@ mod tests {
         let id = ChannelId::from_random([0xff; 18]);
         assert_eq!(id.as_str().len(), 24);
         assert!(!format!("{id:?}").contains(id.as_str()));
+        for first in 0..=u8::MAX {
+            let id = ChannelId::from_random([first; 18]);
+            assert!(id.as_str().len() == 24 && !id.as_str().starts_with('-'), "{id}");
+        }
     }
 }

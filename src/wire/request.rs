@@ -224,6 +224,22 @@ pub struct RunSummary {
     /// The names of the functions that it waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<String>,
+    /// The same calls with where their answers belong, in the same order; absent on older servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waiting_on: Vec<WaitingOn>,
+}
+
+/// A function call that a run waits for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingOn {
+    /// The function's name.
+    pub function: String,
+    /// The channel on which its answer is to be published.
+    pub channel: String,
+    /// When the run stops waiting, Unix time in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
 }
 
 /// The answer of the run list.

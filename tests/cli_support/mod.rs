@@ -154,8 +154,12 @@ pub struct Serve {
 impl Serve {
     /// Starts one on a free port.
     pub fn start(user: &User) -> Self {
-        let mut child = user
-            .command(&["serve", "--demo", "--listen", "127.0.0.1:0"])
+        Self::of(user.command(&["serve", "--demo", "--listen", "127.0.0.1:0"]))
+    }
+
+    /// Starts one by a command.
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command
             .env("SWITCHBOARD_SECRET", "one")
             .stdin(Stdio::null())
             .stderr(Stdio::piped())

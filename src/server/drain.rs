@@ -1,0 +1,106 @@
+//! What a refused request still sends is read, within bounds, before the refusal goes out: a client that is writing
+//! when its connection closes sees only that, never the refusal, and sends everything again.
+//!
+//! It does not look at what it reads.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{StatusCode, header};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::BodyExt;
+
+/// How much is read, in bytes.
+const DRAINED: usize = 64 * 1024 * 1024;
+/// How long that may take.
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
+/// Where a body that was not read to its end comes back to.
+type Rest = Arc<Mutex<Option<Body>>>;
+
+/// Reads what a refused request's handler left of its body.
+pub(super) async fn unread_bodies(request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
+        // Nothing comes, or nothing before it is asked for.
+        return next.run(request).await;
+    }
+    let rest = Rest::default();
+    let lent = Arc::clone(&rest);
+    let request = request.map(|body| {
+        Body::new(Lent {
+            body: Some(body),
+            rest: lent,
+        })
+    });
+    let response = next.run(request).await;
+    let status = response.status();
+    // Whoever was too slow is not waited for again.
+    if (status.is_client_error() || status.is_server_error()) && status != StatusCode::REQUEST_TIMEOUT {
+        let rest = rest.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(rest) = rest {
+            // The refusal goes out whether or not everything came.
+            let _ = tokio::time::timeout(DRAIN_TIME, drain(rest)).await;
+        }
+    }
+    response
+}
+
+async fn drain(mut body: Body) {
+    let mut read = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        read += frame.data_ref().map_or(0, Bytes::len);
+        if read > DRAINED {
+            return;
+        }
+    }
+}
+
+/// A body that is given back when it is dropped before its end.
+struct Lent {
+    body: Option<Body>,
+    rest: Rest,
+}
+
+impl http_body::Body for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
+        let frame = std::task::ready!(Pin::new(body).poll_frame(context));
+        if !matches!(frame, Some(Ok(_))) {
+            self.body = None;
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body
+            .as_ref()
+            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
+            *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
+        }
+    }
+}
