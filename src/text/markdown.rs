@@ -3,7 +3,6 @@
 //! How a unit reads depends on its own text alone, so that a finished unit is never read again. That leaves
 //! reference links (`[text][name]`) as they stand; numbers of lists are those of the source.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
@@ -35,22 +34,8 @@ fn options() -> Options {
     Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS
 }
 
-/// The text with `\n` where a lone `\r` breaks a line, byte for byte as long: the parser loses a rule behind one.
-fn with_newlines(text: &str) -> Cow<'_, str> {
-    let bytes = text.as_bytes();
-    let lone = |at: usize| bytes.get(at + 1).is_some_and(|next| *next != b'\n');
-    if !memchr::memchr_iter(b'\r', bytes).any(lone) {
-        return Cow::Borrowed(text);
-    }
-    let breaks = text
-        .char_indices()
-        .map(|(at, c)| if c == '\r' && lone(at) { '\n' } else { c });
-    Cow::Owned(breaks.collect())
-}
-
 /// The units of a text, in order.
 pub(super) fn units(text: &str) -> Vec<Unit> {
-    let text = &*with_newlines(text);
     let mut units: Vec<Unit> = Vec::new();
     let mut depth = 0usize;
     let mut in_list = false;
@@ -124,7 +109,6 @@ pub(super) fn blank_before(text: &str, at: usize) -> bool {
 
 /// Reads one unit. `base` is where it begins in the source, in bytes.
 pub(super) fn read(unit: &str, base: usize) -> Vec<Line> {
-    let unit = &*with_newlines(unit);
     let mut reader = Reader {
         source: unit,
         base,
