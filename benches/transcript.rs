@@ -103,7 +103,7 @@ fn append(bencher: divan::Bencher<'_, '_>, text: String) {
 #[divan::bench(sample_count = 5)]
 fn a_growing_answer_of_100_kb(bencher: divan::Bencher<'_, '_>) {
     let text = "## Head\n\nSome *words* here.\n\n- one\n- two\n\n```rust\nlet a = 1;\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n"
-        .repeat(1_000);
+        .repeat(1_100);
     let text = &text[..100_000];
     bencher
         .counter(divan::counter::ItemsCount::new(text.len() / 5))
