@@ -159,6 +159,18 @@ impl Channel {
         }
     }
 
+    /// It is watched as if for the first time: nothing of what was seen belongs to what comes.
+    pub(super) fn begin_anew(&mut self, generation: u64) {
+        self.generation = generation;
+        self.connection = Connection::Connecting;
+        self.transcript = Transcript::new();
+        // These name blocks, and the names begin anew too.
+        self.scroll = Scroll::Tail;
+        self.read_tokens = 0;
+        self.marked = None;
+        self.toggled.clear();
+    }
+
     /// Takes over how its connection is; `now_ms` is Unix time in milliseconds.
     pub(super) fn connected(&mut self, connection: Connection, now_ms: u64) {
         match connection {
