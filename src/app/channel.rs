@@ -139,7 +139,7 @@ impl Channel {
     #[must_use]
     pub fn new(id: ChannelId, generation: u64, now: Now) -> Self {
         Self {
-            title: id.masked(),
+            title: sanitise_line(&id.masked()).into_owned(),
             titled: false,
             id,
             generation,

@@ -455,3 +455,35 @@ fn a_channel_that_is_sent_again_forgets_the_places_of_its_old_transcript() {
     assert!(again.transcript.is_empty() && again.toggled.is_empty());
     assert_eq!((again.marked, again.scroll, again.read_tokens), (None, Scroll::Tail, 0));
 }
+
+#[test]
+fn a_channel_whose_watch_failed_is_watched_again_from_where_it_was() {
+    let mut play = Play::new(&[]);
+    play.send(info());
+    let channel = play.accepted("one prompt");
+    let reason = "refused".to_owned();
+    play.feed(&channel, &begun(), Connection::Failed { reason });
+    assert_eq!(play.state(&channel), ChannelState::Failed);
+    let before = play.app.channels[&channel].transcript.last_id();
+    play.send(Msg::Action(Action::Watch));
+    play.send(Msg::DialogueSubmit(channel.to_string()));
+    let again = play.effects.iter().find_map(|effect| match effect {
+        Effect::Watch { generation, after, .. } => Some((*generation, *after)),
+        _ => None,
+    });
+    assert_eq!(again, Some((play.app.channels[&channel].generation, before)));
+    assert!(before.is_some());
+    play.feed(&channel, &[], Connection::Live);
+    assert_eq!(play.state(&channel), ChannelState::Live);
+    // One that is well stays as it is.
+    play.send(Msg::Action(Action::Watch));
+    play.send(Msg::DialogueSubmit(channel.to_string()));
+    assert!(!play.effects.iter().any(|effect| matches!(effect, Effect::Watch { .. })));
+}
+
+#[test]
+fn an_id_with_odd_characters_is_a_safe_title() {
+    let odd = ChannelId::parse("\u{202e}\u{200b}abcdefghijklmnop").expect("an id");
+    let title = Channel::new(odd, 1, now(0)).title;
+    assert_eq!(title, crate::text::sanitise_line(&title));
+}

@@ -200,6 +200,21 @@ pub(super) fn watch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
     save_now(app, effects);
 }
 
+/// Watches a channel of the list again, from where it was read to.
+pub(super) fn resume(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
+    let Some(channel) = app.channels.get_mut(id) else {
+        return;
+    };
+    app.last_generation += 1;
+    channel.generation = app.last_generation;
+    channel.connection = Connection::Connecting;
+    effects.push(Effect::Watch {
+        channel: id.clone(),
+        generation: channel.generation,
+        after: channel.transcript.last_id(),
+    });
+}
+
 /// Takes a channel out of the list; its neighbour is selected.
 pub(super) fn unwatch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
     let Some(index) = app.channels.get_index_of(id) else {
