@@ -482,6 +482,40 @@ fn a_channel_whose_watch_failed_is_watched_again_from_where_it_was() {
 }
 
 #[test]
+fn a_watch_without_positions_begins_anew_and_shows_nothing_twice() {
+    let mut play = Play::new(&[]);
+    play.send(Msg::ServerReady);
+    let channel = play.accepted("one prompt");
+    let seen = |play: &mut Play, connection| {
+        let event = Event::token("an answer");
+        let item = || Item::Event {
+            id: None,
+            at: None,
+            event: event.clone(),
+            raw: bytes::Bytes::new(),
+        };
+        play.send(Msg::Feed {
+            channel: channel.clone(),
+            generation: play.app.channels[&channel].generation,
+            batch: FeedBatch {
+                items: vec![item()],
+                connection: Some(connection),
+            },
+        });
+    };
+    let reason = "refused".to_owned();
+    seen(&mut play, Connection::Failed { reason });
+    assert_eq!(play.app.channels[&channel].transcript.len(), 2);
+    play.send(Msg::Action(Action::Watch));
+    play.send(Msg::DialogueSubmit(channel.to_string()));
+    assert_eq!(play.state(&channel), ChannelState::Queued);
+    seen(&mut play, Connection::Live);
+    let again = &play.app.channels[&channel].transcript;
+    assert_eq!((again.len(), again.first_prompt()), (2, Some("one prompt")));
+    assert_eq!(again.plain_answer(), "an answer");
+}
+
+#[test]
 fn an_id_with_odd_characters_is_a_safe_title() {
     let odd = ChannelId::parse("\u{202e}\u{200b}abcdefghijklmnop").expect("an id");
     let title = Channel::new(odd, 1, now(0)).title;

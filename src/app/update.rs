@@ -206,12 +206,24 @@ pub(super) fn resume(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
         return;
     };
     app.last_generation += 1;
-    channel.generation = app.last_generation;
-    channel.connection = Connection::Connecting;
+    let generation = app.last_generation;
+    let after = channel.transcript.last_id();
+    if after.is_some() {
+        channel.generation = generation;
+        channel.connection = Connection::Connecting;
+    } else {
+        // Without positions everything comes again: beside what was seen it would stand twice.
+        let prompt = channel
+            .prompt
+            .take()
+            .or_else(|| channel.transcript.first_prompt().map(str::to_owned));
+        channel.begin_anew(generation);
+        channel.prompt = prompt;
+    }
     effects.push(Effect::Watch {
         channel: id.clone(),
-        generation: channel.generation,
-        after: channel.transcript.last_id(),
+        generation,
+        after,
     });
 }
 
