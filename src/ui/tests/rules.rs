@@ -312,3 +312,16 @@ fn a_help_that_was_scrolled_fills_a_screen_that_grew() {
     };
     assert_eq!(grown, fresh);
 }
+
+#[test]
+fn a_question_is_answered_with_caps_lock_on_too() {
+    for (answer, cancels) in [("Y", true), ("N", false)] {
+        let mut play = Play::new((80, 24));
+        let id = play.dispatch("one prompt");
+        play.feed(&id, &[token("a")], Some(Connection::Live));
+        play.send(Msg::Action(Action::CancelRun));
+        play.keys(answer);
+        assert_eq!(play.app.overlay, None);
+        assert_eq!(play.effects.contains(&Effect::CancelRun { channel: id }), cancels);
+    }
+}
