@@ -464,6 +464,10 @@ fn a_channel_whose_watch_failed_is_watched_again_from_where_it_was() {
     let reason = "refused".to_owned();
     play.feed(&channel, &begun(), Connection::Failed { reason });
     assert_eq!(play.state(&channel), ChannelState::Failed);
+    // The run itself may go on, and can be cancelled.
+    play.send(Msg::Action(Action::CancelRun));
+    assert!(play.app.overlay.is_some());
+    play.send(Msg::Dismiss);
     let before = play.app.channels[&channel].transcript.last_id();
     play.send(Msg::Action(Action::Watch));
     play.send(Msg::DialogueSubmit(channel.to_string()));
