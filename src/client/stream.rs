@@ -86,11 +86,16 @@ impl Lines {
                     ));
                 }
             }
-            next = if taken < BATCH_BYTES {
-                response.chunk().now_or_never()
-            } else {
-                None
-            };
+            if taken >= BATCH_BYTES {
+                break;
+            }
+            next = response.chunk().now_or_never();
+            if next.is_none() {
+                // The connection is a task of its own that hands over one chunk at a time: what waits in the
+                // socket is there only after it ran. Without this a feed that is slow on purpose falls behind.
+                tokio::task::yield_now().await;
+                next = response.chunk().now_or_never();
+            }
         }
         Ok(true)
     }
@@ -143,31 +148,25 @@ impl Subscription {
     /// # Errors
     /// Silence for longer than the idle timeout, or a broken connection. The stream is over then.
     pub async fn next(&mut self) -> Option<Result<Vec<ReceivedLine>, ClientError>> {
-        if let Some(error) = self.failure.take() {
-            return Some(Err(error));
-        }
         loop {
-            let (more, failure) = match self.lines.fill().await {
-                Ok(more) => (more, None),
-                Err(error) => (false, Some(error)),
-            };
             let mut lines = Vec::new();
             while let Some(line) = self.lines.decoder.next_line() {
                 lines.push(self.receive(line));
             }
-            if !more && failure.is_none() {
-                // A whole object that only lacks its line break counts.
-                let last = self.lines.decoder.finish().map(|line| self.receive(line));
-                lines.extend(last.filter(|last| last.line.is_ok()));
+            if !lines.is_empty() {
+                return Some(Ok(lines));
             }
-            match (lines.is_empty(), failure) {
-                (false, failure) => {
-                    self.failure = failure;
-                    return Some(Ok(lines));
+            if let Some(error) = self.failure.take() {
+                return Some(Err(error));
+            }
+            match self.lines.fill().await {
+                Ok(true) => {}
+                Ok(false) => {
+                    // A whole object that only lacks its line break counts.
+                    let last = self.lines.decoder.finish().map(|line| self.receive(line));
+                    return last.filter(|last| last.line.is_ok()).map(|last| Ok(vec![last]));
                 }
-                (true, Some(error)) => return Some(Err(error)),
-                (true, None) if !more => return None,
-                (true, None) => {}
+                Err(error) => self.failure = Some(error),
             }
         }
     }

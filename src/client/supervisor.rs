@@ -195,6 +195,67 @@ mod tests {
         assert!(arrivals.recv().await.is_none());
     }
 
+    /// A server of one channel without ids, whose events are a write and an HTTP chunk each.
+    async fn many_small_chunks(events: usize) -> Client {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut request = vec![0; 4096];
+                    let length = stream.read(&mut request).await.unwrap_or(0);
+                    if !String::from_utf8_lossy(&request[..length]).contains("/subscribe") {
+                        let _ = stream
+                            .write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+                            .await;
+                        return;
+                    }
+                    let _ = stream
+                        .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+                        .await;
+                    for number in 0..=events {
+                        let data = if number == events {
+                            "{\"type\":\"result\",\"data\":{}}".to_owned()
+                        } else {
+                            format!("{{\"type\":\"token\",\"data\":{{\"token\":\"{number} \"}}}}")
+                        };
+                        let line = format!("{{\"type\":\"message\",\"data\":{data}}}\n");
+                        let _ = stream
+                            .write_all(format!("{:x}\r\n{line}\r\n", line.len()).as_bytes())
+                            .await;
+                        tokio::task::yield_now().await;
+                    }
+                    std::future::pending::<()>().await;
+                });
+            }
+        });
+        let endpoint =
+            super::super::Endpoint::custom("test", &format!("http://{address}"), "secret").expect("an address");
+        Client::new(endpoint, super::super::Timeouts::default()).expect("a client")
+    }
+
+    #[tokio::test]
+    async fn a_hidden_channel_of_many_small_chunks_does_not_fall_behind() {
+        const EVENTS: usize = 2000;
+        let (out, mut arrivals) = mpsc::channel(4);
+        let mut supervisor = Supervisor::new(many_small_chunks(EVENTS).await, FeedOptions::default(), out);
+        supervisor.show(&[]);
+        supervisor.watch(super::super::mint_channel_id(), 1, None);
+        let (mut batches, mut items) = (0, 0);
+        loop {
+            let batch = arrivals.recv().await.expect("a batch").batch;
+            batches += usize::from(!batch.items.is_empty());
+            items += batch.items.len();
+            if batch.connection == Some(Connection::Ended) {
+                break;
+            }
+        }
+        assert_eq!(items, EVENTS + 1);
+        // One chunk a tenth of a second would be two thousand batches, and minutes.
+        assert!(batches < EVENTS / 10, "{batches} batches");
+    }
+
     #[test]
     fn what_is_not_shown_is_gathered_for_longer() {
         let (out, _arrivals) = mpsc::channel(1);
