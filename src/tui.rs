@@ -10,6 +10,7 @@ pub mod session;
 #[cfg(test)]
 mod tests;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +103,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     drop(screen);
     drop(arrivals);
     if ending == Ending::Quit && executor.is_sending() {
-        eprintln!("Sending…");
+        say("Sending…");
     }
     let unsent = executor.finish(replies, PATIENCE).await;
     if unsent > 0 && ending == Ending::Quit {
@@ -111,7 +112,9 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
         } else {
             ("some prompts", "They are")
         };
-        eprintln!("switchboard: no server took {prompts}. {they} in the compose box at the next start.");
+        say(&format!(
+            "switchboard: no server took {prompts}. {they} in the compose box at the next start."
+        ));
     }
     match ending {
         Ending::Quit | Ending::TerminalGone => Ok(()),
@@ -119,6 +122,11 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
             "the program ended because of a fault of its own, reported above; runs go on, and what was watched is kept"
         )),
     }
+}
+
+/// Says something beside the screen. Nobody may be there to read it any more; what is still to be written then goes on.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Gives every server that is found the feeds that bring to the loop what its channels carry.

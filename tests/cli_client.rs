@@ -359,6 +359,45 @@ fn what_is_wrong_is_told_with_its_code() {
     assert!(server.run(&user, &["config", "check"]).ok().ends_with("is good"));
 }
 
+/// A server that knows no route that it is asked for, at its address.
+fn another_make() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+            let (mut line, mut length) = (String::new(), 0);
+            while reader.read_line(&mut line).is_ok_and(|count| count > 2) {
+                if let Some((name, value)) = line.split_once(':')
+                    && name.eq_ignore_ascii_case("content-length")
+                {
+                    length = value.trim().parse().expect("a length");
+                }
+                line.clear();
+            }
+            reader.read_exact(&mut vec![0; length]).expect("a body");
+            let body = r#"{"message":"Not Found","code":"NOT_FOUND"}"#;
+            let head = "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-type: application/json";
+            write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).expect("an answer");
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn a_server_of_another_make_is_told_by_what_it_cannot_do() {
+    let user = User::new();
+    let url = another_make();
+    let run = |args: &[&str]| {
+        let mut command = user.command(&["--url", &url]);
+        command.args(args).env("SWITCHBOARD_TOKEN", "geheim");
+        cli_support::finish(command)
+    };
+    run(&["runs"]).fails(9, &["has no list of its runs", "switchboard watch"]);
+    run(&["cancel", "0123456789abcdef"]).fails(9, &["cannot cancel a run"]);
+}
+
 #[test]
 fn a_reader_that_leaves_ends_the_command_quietly() {
     let user = User::new();

@@ -139,7 +139,7 @@ impl Channel {
     #[must_use]
     pub fn new(id: ChannelId, generation: u64, now: Now) -> Self {
         Self {
-            title: id.masked(),
+            title: sanitise_line(&id.masked()).into_owned(),
             titled: false,
             id,
             generation,
@@ -157,6 +157,18 @@ impl Channel {
             lost_at: None,
             kept: Kept::default(),
         }
+    }
+
+    /// It is watched as if for the first time: nothing of what was seen belongs to what comes.
+    pub(super) fn begin_anew(&mut self, generation: u64) {
+        self.generation = generation;
+        self.connection = Connection::Connecting;
+        self.transcript = Transcript::new();
+        // These name blocks, and the names begin anew too.
+        self.scroll = Scroll::Tail;
+        self.read_tokens = 0;
+        self.marked = None;
+        self.toggled.clear();
     }
 
     /// Takes over how its connection is; `now_ms` is Unix time in milliseconds.

@@ -181,7 +181,9 @@ fn cancel_run(app: &mut App) {
         return;
     };
     let id = channel.id.clone();
-    if !channel.state(now).is_open() {
+    // A watch that failed says nothing of the run.
+    let is_over = channel.transcript.status().is_over() || channel.state(now) == ChannelState::NotKept;
+    if is_over {
         say(app, "This run is over already".to_owned());
     } else if app.server.info.is_none() {
         complain(

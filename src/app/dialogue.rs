@@ -4,14 +4,14 @@
 
 use serde_json::{Value, json};
 
-use crate::transcript::{BlockKind, CallState};
+use crate::transcript::{BlockKind, CallState, Connection};
 use crate::wire::ChannelId;
 
 use super::effect::Effect;
 use super::msg::RequestId;
 use super::server::ask_runs;
 use super::state::{Answer, App, Focus, JsonCheck, Overlay};
-use super::update::{complain, next_request, say, select, watch};
+use super::update::{complain, next_request, resume, say, select, watch};
 
 /// The text of the open dialogue changed.
 pub(super) fn changed(app: &mut App, text: String) {
@@ -44,9 +44,16 @@ pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
 fn submit_watch(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
     match ChannelId::parse(text) {
         Ok(id) => {
-            if app.channels.contains_key(&id) {
+            if let Some(channel) = app.channels.get(&id) {
+                let failed =
+                    matches!(channel.connection, Connection::Failed { .. }) && !channel.transcript.status().is_over();
                 select(app, &id);
-                say(app, "This channel is watched already".to_owned());
+                if failed {
+                    resume(app, &id, effects);
+                    say(app, "Watching this channel again".to_owned());
+                } else {
+                    say(app, "This channel is watched already".to_owned());
+                }
             } else {
                 watch(app, &id, effects);
                 // Something else dispatched it: the server's list of runs knows its title.

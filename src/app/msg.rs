@@ -115,10 +115,10 @@ pub enum Msg {
     Dispatched {
         /// Which request it answers.
         request: RequestId,
-        /// The channel that the run's events go to.
+        /// The channel that was asked for.
         channel: ChannelId,
-        /// `Err`: why not, and what to do.
-        result: Result<(), String>,
+        /// The channel that the run's events go to; some servers choose another one. `Err`: why not, and what to do.
+        result: Result<ChannelId, String>,
     },
     /// The answer to [`super::Effect::Publish`].
     Published {

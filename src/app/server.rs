@@ -3,7 +3,7 @@
 //! What one channel's connection does is `update`'s matter. Whether a run is still kept is told by the server's list
 //! of runs and by nothing else: a silent channel may only be slow.
 
-use crate::transcript::{Connection, Item, Transcript};
+use crate::transcript::{Connection, Item};
 use crate::wire::event::{Event, EventKind, Message, MessageKind};
 use crate::wire::request::{RunSummary, ServerInfo};
 use crate::wire::{ChannelId, Object};
@@ -117,7 +117,7 @@ fn watch_again(app: &mut App, index: usize, watched_before: u64, effects: &mut V
     channel.connection = Connection::Connecting;
     if let Some((.., prompt)) = dispatches.iter().find(|(_, of, _)| of == id) {
         // It was not answered, so it is sent again: if the server is another one, the run begins anew.
-        channel.transcript = Transcript::new();
+        channel.begin_anew(generation);
         channel.prompt = Some(prompt.clone());
     }
     effects.push(Effect::Watch {

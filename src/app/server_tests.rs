@@ -80,7 +80,7 @@ impl Play {
         self.send(Msg::Dispatched {
             request,
             channel: channel.clone(),
-            result: Ok(()),
+            result: Ok(channel.clone()),
         });
         channel
     }
@@ -239,7 +239,7 @@ fn a_prompt_that_was_not_answered_is_not_judged_and_begins_anew() {
     play.send(Msg::Dispatched {
         request,
         channel: one.clone(),
-        result: Ok(()),
+        result: Ok(one.clone()),
     });
     assert_eq!(play.state(&one), ChannelState::Live);
 }
@@ -370,4 +370,158 @@ fn an_outage_says_since_when_and_when_it_is_tried_again() {
     assert!(play.app.next_tick().expect("seconds") <= 2_000);
     play.send(info());
     assert_eq!(play.app.outage(), None);
+}
+
+#[test]
+fn a_run_goes_to_the_channel_that_the_server_answers() {
+    let mut play = Play::new(&[1]);
+    play.send(info());
+    let (request, asked) = play.dispatch("one prompt");
+    let answered = id(50);
+    play.send(Msg::Dispatched {
+        request,
+        channel: asked.clone(),
+        result: Ok(answered.clone()),
+    });
+    let ids: Vec<&ChannelId> = play.app.channels.keys().collect();
+    assert_eq!(ids, [&answered, &id(1)]);
+    assert_eq!(play.app.selected.as_ref(), Some(&answered));
+    let channel = &play.app.channels[&answered];
+    assert_eq!((channel.title.as_str(), channel.dispatching), ("one prompt", false));
+    assert_eq!(play.state(&answered), ChannelState::Queued);
+    assert_eq!(play.effects[0], Effect::Unwatch { channel: asked.clone() });
+    assert!(matches!(&play.effects[1], Effect::Watch { channel, .. } if *channel == answered));
+    play.feed(&answered, &begun(), Connection::Live);
+    assert_eq!(play.state(&answered), ChannelState::Live);
+
+    // The answer may name a channel that is watched already.
+    let (request, asked) = play.dispatch("two");
+    play.send(Msg::Dispatched {
+        request,
+        channel: asked.clone(),
+        result: Ok(id(1)),
+    });
+    assert_eq!(play.app.selected, Some(id(1)));
+    assert_eq!(play.app.channels.len(), 2);
+}
+
+#[test]
+fn a_prompt_whose_run_is_seen_was_sent_whatever_became_of_the_answer() {
+    let mut play = Play::new(&[]);
+    play.send(info());
+    let (request, channel) = play.dispatch("one prompt");
+    play.feed(&channel, &begun(), Connection::Live);
+    play.send(Msg::Dispatched {
+        request,
+        channel: channel.clone(),
+        result: Err("no answer within 30 s".to_owned()),
+    });
+    assert_eq!(play.state(&channel), ChannelState::Live);
+    assert_eq!(play.app.draft, "");
+    assert!(!play.app.channels[&channel].dispatching && play.app.notice.is_none());
+}
+
+#[test]
+fn a_channel_that_is_gone_leaves_no_question_and_no_transcript_behind() {
+    let mut play = Play::new(&[]);
+    play.send(info());
+    let (request, channel) = play.dispatch("one prompt");
+    play.send(Msg::Action(Action::LeaveCompose));
+    assert_eq!(play.app.focus, state::Focus::Transcript);
+    play.send(Msg::Action(Action::CancelRun));
+    assert!(play.app.overlay.is_some());
+    play.send(Msg::Dispatched {
+        request,
+        channel,
+        result: Err("it is full".to_owned()),
+    });
+    assert_eq!((play.app.overlay.as_ref(), play.app.focus), (None, state::Focus::List));
+}
+
+#[test]
+fn a_channel_that_is_sent_again_forgets_the_places_of_its_old_transcript() {
+    let mut play = Play::new(&[]);
+    play.send(info());
+    let (_, channel) = play.dispatch("one prompt");
+    play.feed(&channel, &begun(), Connection::Live);
+    let block = play.app.channels[&channel].transcript.get(0).expect("a block").id;
+    play.send(Msg::ToggleFold(block));
+    play.send(Msg::MarkPart(block));
+    let spot = Spot::Head(0);
+    play.send(Msg::ScrollTo(Scroll::Anchor { block, spot }));
+    play.send(Msg::ServerGone);
+    play.send(info());
+    let again = &play.app.channels[&channel];
+    assert!(again.transcript.is_empty() && again.toggled.is_empty());
+    assert_eq!((again.marked, again.scroll, again.read_tokens), (None, Scroll::Tail, 0));
+}
+
+#[test]
+fn a_channel_whose_watch_failed_is_watched_again_from_where_it_was() {
+    let mut play = Play::new(&[]);
+    play.send(info());
+    let channel = play.accepted("one prompt");
+    let reason = "refused".to_owned();
+    play.feed(&channel, &begun(), Connection::Failed { reason });
+    assert_eq!(play.state(&channel), ChannelState::Failed);
+    // The run itself may go on, and can be cancelled.
+    play.send(Msg::Action(Action::CancelRun));
+    assert!(play.app.overlay.is_some());
+    play.send(Msg::Dismiss);
+    let before = play.app.channels[&channel].transcript.last_id();
+    play.send(Msg::Action(Action::Watch));
+    play.send(Msg::DialogueSubmit(channel.to_string()));
+    let again = play.effects.iter().find_map(|effect| match effect {
+        Effect::Watch { generation, after, .. } => Some((*generation, *after)),
+        _ => None,
+    });
+    assert_eq!(again, Some((play.app.channels[&channel].generation, before)));
+    assert!(before.is_some());
+    play.feed(&channel, &[], Connection::Live);
+    assert_eq!(play.state(&channel), ChannelState::Live);
+    // One that is well stays as it is.
+    play.send(Msg::Action(Action::Watch));
+    play.send(Msg::DialogueSubmit(channel.to_string()));
+    assert!(!play.effects.iter().any(|effect| matches!(effect, Effect::Watch { .. })));
+}
+
+#[test]
+fn a_watch_without_positions_begins_anew_and_shows_nothing_twice() {
+    let mut play = Play::new(&[]);
+    play.send(Msg::ServerReady);
+    let channel = play.accepted("one prompt");
+    let seen = |play: &mut Play, connection| {
+        let event = Event::token("an answer");
+        let item = || Item::Event {
+            id: None,
+            at: None,
+            event: event.clone(),
+            raw: bytes::Bytes::new(),
+        };
+        play.send(Msg::Feed {
+            channel: channel.clone(),
+            generation: play.app.channels[&channel].generation,
+            batch: FeedBatch {
+                items: vec![item()],
+                connection: Some(connection),
+            },
+        });
+    };
+    let reason = "refused".to_owned();
+    seen(&mut play, Connection::Failed { reason });
+    assert_eq!(play.app.channels[&channel].transcript.len(), 2);
+    play.send(Msg::Action(Action::Watch));
+    play.send(Msg::DialogueSubmit(channel.to_string()));
+    assert_eq!(play.state(&channel), ChannelState::Queued);
+    seen(&mut play, Connection::Live);
+    let again = &play.app.channels[&channel].transcript;
+    assert_eq!((again.len(), again.first_prompt()), (2, Some("one prompt")));
+    assert_eq!(again.plain_answer(), "an answer");
+}
+
+#[test]
+fn an_id_with_odd_characters_is_a_safe_title() {
+    let odd = ChannelId::parse("\u{202e}\u{200b}abcdefghijklmnop").expect("an id");
+    let title = Channel::new(odd, 1, now(0)).title;
+    assert_eq!(title, crate::text::sanitise_line(&title));
 }

@@ -310,3 +310,13 @@ fn news_go_with_the_next_action_or_after_a_while() {
     update(&mut app, Msg::Submit("two".to_owned()), now(52_000));
     assert_eq!(app.notice, None, "a dispatch takes it away");
 }
+
+#[test]
+fn only_two_interrupts_in_a_row_quit() {
+    let mut app = app();
+    let interrupt = || Msg::Action(Action::Interrupt);
+    assert!(!update(&mut app, interrupt(), now(10)).contains(&Effect::Quit));
+    update(&mut app, Msg::Action(Action::FocusNext), now(20));
+    assert!(!update(&mut app, interrupt(), now(30)).contains(&Effect::Quit));
+    assert!(update(&mut app, interrupt(), now(40)).contains(&Effect::Quit));
+}

@@ -2,14 +2,15 @@
 //!
 //! Keys are in `commands`, dialogues in `dialogue`; here is what comes from outside and what is typed.
 
-use crate::transcript::{Connection, FeedBatch, Item};
+use crate::transcript::{Connection, FeedBatch, Item, Status};
 use crate::wire::event::{Event, EventKind, MessageKind};
 use crate::wire::{ChannelId, CompleteRequest, DispatchRequest};
 
+use super::action::Action;
 use super::channel::{Channel, Kept};
 use super::effect::Effect;
 use super::msg::{Msg, Now, RequestId, Scroll};
-use super::state::{App, Focus, Notice};
+use super::state::{App, Focus, Notice, Overlay, Question};
 use super::{commands, dialogue, server};
 
 /// How many fresh ids are kept in stock.
@@ -123,6 +124,10 @@ fn forget_old_news(app: &mut App, msg: &Msg) {
             | Msg::MarkPart(_)
     );
     if does_something {
+        // "Again" is what comes next: after anything else a first Ctrl-C is a first one.
+        if !matches!(msg, Msg::Action(Action::Interrupt)) {
+            app.interrupted_at = None;
+        }
         let now = app.now.monotonic_ms;
         app.notice
             .take_if(|notice| !notice.error || now.saturating_sub(notice.at) >= ERROR_HOLD_MS);
@@ -195,6 +200,33 @@ pub(super) fn watch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
     save_now(app, effects);
 }
 
+/// Watches a channel of the list again, from where it was read to.
+pub(super) fn resume(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
+    let Some(channel) = app.channels.get_mut(id) else {
+        return;
+    };
+    app.last_generation += 1;
+    let generation = app.last_generation;
+    let after = channel.transcript.last_id();
+    if after.is_some() {
+        channel.generation = generation;
+        channel.connection = Connection::Connecting;
+    } else {
+        // Without positions everything comes again: beside what was seen it would stand twice.
+        let prompt = channel
+            .prompt
+            .take()
+            .or_else(|| channel.transcript.first_prompt().map(str::to_owned));
+        channel.begin_anew(generation);
+        channel.prompt = prompt;
+    }
+    effects.push(Effect::Watch {
+        channel: id.clone(),
+        generation,
+        after,
+    });
+}
+
 /// Takes a channel out of the list; its neighbour is selected.
 pub(super) fn unwatch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
     let Some(index) = app.channels.get_index_of(id) else {
@@ -202,13 +234,19 @@ pub(super) fn unwatch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) 
     };
     app.channels.shift_remove(id);
     effects.push(Effect::Unwatch { channel: id.clone() });
+    close_overlay_of(app, id);
     if app.selected.as_ref() == Some(id) {
         let neighbour = app.channels.get_index(index).or_else(|| app.channels.last());
         app.selected = neighbour.map(|(id, _)| id.clone());
         with_selected(app, |channel| channel.unread = false);
     }
-    if app.channels.is_empty() && app.focus == Focus::Transcript {
-        app.focus = Focus::List;
+    if app.channels.is_empty() {
+        // There is no transcript to be in, and none to come back to.
+        for focus in [&mut app.focus, &mut app.focus_before_compose] {
+            if *focus == Focus::Transcript {
+                *focus = Focus::List;
+            }
+        }
     }
     save_now(app, effects);
 }
@@ -303,6 +341,8 @@ fn feed(app: &mut App, id: &ChannelId, generation: u64, batch: FeedBatch, effect
     for item in batch.items {
         channel.transcript.apply(item, now.unix_ms);
     }
+    // A channel that began anew counts anew.
+    channel.read_tokens = channel.read_tokens.min(channel.tokens());
     let mut came_back = false;
     let mut gone = false;
     match batch.connection {
@@ -387,7 +427,7 @@ fn dispatched(
     app: &mut App,
     request: RequestId,
     id: &ChannelId,
-    result: Result<(), String>,
+    result: Result<ChannelId, String>,
     effects: &mut Vec<Effect>,
 ) {
     let Some(at) = app.dispatches.iter().position(|(of, ..)| *of == request) else {
@@ -395,12 +435,22 @@ fn dispatched(
     };
     let (_, _, prompt) = app.dispatches.swap_remove(at);
     match result {
-        Ok(()) => {
-            if let Some(channel) = app.channels.get_mut(id) {
+        Ok(answered) => {
+            if answered != *id {
+                follow(app, id, &answered, prompt, effects);
+            }
+            if let Some(channel) = app.channels.get_mut(&answered) {
                 channel.dispatching = false;
             }
         }
         Err(reason) => {
+            // The request arrived and only its answer was lost: what came of it says more than the failure.
+            if let Some(channel) = app.channels.get_mut(id)
+                && channel.transcript.status() != Status::Empty
+            {
+                channel.dispatching = false;
+                return;
+            }
             unwatch(app, id, effects);
             let draft = if app.draft.trim().is_empty() {
                 prompt
@@ -410,6 +460,45 @@ fn dispatched(
             set_draft(app, draft);
             complain(app, format!("Not sent: {reason}. The prompt is back in the box"));
         }
+    }
+}
+
+/// The server runs a prompt on another channel than the one that was asked for: the entry of the list goes there.
+fn follow(app: &mut App, asked: &ChannelId, answered: &ChannelId, prompt: String, effects: &mut Vec<Effect>) {
+    let Some((index, _, mut channel)) = app.channels.shift_remove_full(asked) else {
+        // It was taken off the list meanwhile.
+        return;
+    };
+    effects.push(Effect::Unwatch { channel: asked.clone() });
+    if !app.channels.contains_key(answered) {
+        app.last_generation += 1;
+        channel.id = answered.clone();
+        channel.begin_anew(app.last_generation);
+        channel.prompt = Some(prompt);
+        channel.kept = Kept::Unknown;
+        app.channels.shift_insert(index, answered.clone(), channel);
+        effects.push(Effect::Watch {
+            channel: answered.clone(),
+            generation: app.last_generation,
+            after: None,
+        });
+    }
+    if app.selected.as_ref() == Some(asked) {
+        app.selected = Some(answered.clone());
+    }
+    close_overlay_of(app, asked);
+    save_now(app, effects);
+}
+
+/// A dialogue about a channel that is not in the list any more has nothing left to ask.
+fn close_overlay_of(app: &mut App, id: &ChannelId) {
+    let of = match &app.overlay {
+        Some(Overlay::Answer(answer)) => Some(&answer.run),
+        Some(Overlay::Confirm(Question::CancelRun(run))) => Some(run),
+        Some(Overlay::Help | Overlay::Watch { .. }) | None => None,
+    };
+    if of == Some(id) {
+        app.overlay = None;
     }
 }
 

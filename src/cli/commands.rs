@@ -8,7 +8,7 @@ use super::exit::{Exit, Failure};
 use super::output::{Output, sanitise};
 use super::printer::answer_command;
 use super::request;
-use crate::client::{ClientError, mint_channel_id};
+use crate::client::{Client, ClientError, mint_channel_id};
 use crate::text::width::{truncate, width};
 use crate::wire::request::{RunStatus, RunSummary};
 use crate::wire::{ErrorCode, ascii};
@@ -37,9 +37,19 @@ pub(super) async fn publish(context: &Context, args: &PublishArgs) -> Result<Exi
 /// Stops a channel's run.
 pub(super) async fn cancel(context: &Context, args: &CancelArgs) -> Result<Exit, Failure> {
     let channel = request::channel(&args.channel)?;
-    match context.client().await?.cancel(&channel).await {
-        Ok(()) => Ok(Exit::Done),
-        Err(ClientError::Api { status: 404, error, .. }) if error.code == ErrorCode::NotFound => Err(Failure::new(
+    let client = context.client().await?;
+    let Err(error) = client.cancel(&channel).await else {
+        return Ok(Exit::Done);
+    };
+    if is_another_make(&client, &error).await {
+        let name = client.endpoint().name();
+        return Err(Failure::new(
+            Exit::Refused,
+            format!("the server {name} cannot cancel a run: it goes on to its end; leave its watch with Ctrl-C"),
+        ));
+    }
+    match error {
+        ClientError::Api { status: 404, error, .. } if error.code == ErrorCode::NotFound => Err(Failure::new(
             Exit::Refused,
             format!(
                 "{} (NOT_FOUND): the id is another one, or the run ended so long ago that it is no longer kept; \
@@ -47,13 +57,38 @@ pub(super) async fn cancel(context: &Context, args: &CancelArgs) -> Result<Exit,
                 error.message
             ),
         )),
-        Err(error) => Err(error.into()),
+        error => Err(error.into()),
     }
+}
+
+/// Whether a request failed because the server is of another make, which has no such route.
+async fn is_another_make(client: &Client, error: &ClientError) -> bool {
+    let may_be = matches!(
+        error,
+        ClientError::Api {
+            status: 404 | 405 | 501,
+            ..
+        } | ClientError::BadAnswer { .. }
+    );
+    may_be && matches!(client.server_info().await, Ok(None))
 }
 
 /// Lists the runs, newest first.
 pub(super) async fn runs(context: &Context, args: &RunsArgs) -> Result<Exit, Failure> {
-    let list = context.client().await?.runs().await?;
+    let client = context.client().await?;
+    let list = match client.runs().await {
+        Ok(list) => list,
+        Err(error) if is_another_make(&client, &error).await => {
+            let name = client.endpoint().name();
+            return Err(Failure::new(
+                Exit::Refused,
+                format!(
+                    "the server {name} has no list of its runs; `switchboard watch` takes the id that `dispatch` printed"
+                ),
+            ));
+        }
+        Err(error) => return Err(error.into()),
+    };
     let mut out = Output::new();
     if args.json {
         for run in &list.items {

@@ -108,6 +108,17 @@ impl Context {
         line
     }
 
+    /// Checks what can be known of a server without asking it.
+    ///
+    /// # Errors
+    /// When its token is missing, or its address is none: trying again would not help.
+    pub fn check(choice: &ServerChoice) -> Result<(), Failure> {
+        match choice {
+            ServerChoice::Remote(remote) => endpoint(remote).map(drop),
+            ServerChoice::Local => Ok(()),
+        }
+    }
+
     /// Where the chosen server is, the local one started if it is needed; and what the user should know.
     ///
     /// # Errors
@@ -189,6 +200,21 @@ fn endpoint(remote: &Remote) -> Result<Endpoint, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_without_a_token_is_refused_before_it_is_asked() {
+        let mut remote = Remote {
+            name: "mine".into(),
+            url: "https://one.example".into(),
+            token: None,
+            hint: "SWITCHBOARD_TOKEN".into(),
+        };
+        let failure = Context::check(&ServerChoice::Remote(remote.clone())).expect_err("refused");
+        assert!(failure.message.contains("set SWITCHBOARD_TOKEN"), "{}", failure.message);
+        remote.token = crate::config::Secret::new("geheim");
+        assert!(Context::check(&ServerChoice::Remote(remote)).is_ok());
+        assert!(Context::check(&ServerChoice::Local).is_ok());
+    }
 
     #[test]
     fn words_are_quoted_where_a_shell_needs_it() {

@@ -23,6 +23,8 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         ));
     }
     let choice = context.server()?;
+    // What no waiting mends is told before the screen is taken.
+    Context::check(&choice)?;
     let _log = logging::to_files(&context.places.state_dir().join("log"), "info");
     let color = match color.unwrap_or(context.loaded.config.ui.color) {
         ColorChoice::Always => true,

@@ -16,6 +16,9 @@ use rustix::process::{Signal, getpid, getsid, kill_current_process_group};
 const ENTER: &[u8] = b"\x1b[22;2t\x1b[?1049h\x1b[H\x1b[2J\x1b[?2004h\x1b[?1004h\x1b[?25l";
 /// The reverse of [`ENTER`], and the end of a frame that was cut off in the middle.
 const LEAVE: &[u8] = b"\x1b[?2026l\x1b[0m\x1b[?1004l\x1b[?2004l\x1b[?1049l\x1b[?25h\x1b[23;2t";
+/// The most columns and rows that are drawn on: more than a wall of screens has.
+const MOST_COLUMNS: u16 = 2_000;
+const MOST_ROWS: u16 = 1_000;
 /// How long a terminal that takes no output may hold up the way out.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -110,13 +113,21 @@ pub fn reenter() -> io::Result<()> {
     enter()
 }
 
-/// The terminal's size in columns and rows; 80 by 24 where it does not know.
+/// The terminal's size in columns and rows, as far as it is drawn on; 80 by 24 where it does not know.
 #[must_use]
 pub fn size() -> (u16, u16) {
     match rustix::termios::tcgetwinsize(io::stdout().as_fd()) {
-        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
-        _ => (80, 24),
+        Ok(size) => bounded(size.ws_col, size.ws_row),
+        Err(_) => bounded(0, 0),
     }
+}
+
+/// The part of a terminal that is drawn on: every cell takes memory, and sizes that no screen has are set by mistake.
+fn bounded(columns: u16, rows: u16) -> (u16, u16) {
+    if columns == 0 || rows == 0 {
+        return (80, 24);
+    }
+    (columns.min(MOST_COLUMNS), rows.min(MOST_ROWS))
 }
 
 /// Writes bytes to the terminal while it is ours; afterwards they are dropped.
@@ -200,4 +211,22 @@ fn write_all(mut bytes: &[u8]) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_one_that_can_be_drawn_on() {
+        for (size, drawn) in [
+            ((0, 24), (80, 24)),
+            ((80, 0), (80, 24)),
+            ((1, 1), (1, 1)),
+            ((213, 60), (213, 60)),
+            ((u16::MAX, u16::MAX), (MOST_COLUMNS, MOST_ROWS)),
+        ] {
+            assert_eq!(bounded(size.0, size.1), drawn);
+        }
+    }
 }

@@ -64,6 +64,15 @@ impl Transcript {
             })
     }
 
+    /// The text of the first prompt of a person that is still here.
+    #[must_use]
+    pub fn first_prompt(&self) -> Option<&str> {
+        self.blocks.iter().find_map(|block| match &block.kind {
+            BlockKind::Prompt { role, text } if role == "user" => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
     /// The calls that the run waits for, oldest first.
     pub fn waiting_calls(&self) -> impl Iterator<Item = WaitingCall<'_>> {
         self.run.calls.waiting().filter_map(|id| match self.block(id) {

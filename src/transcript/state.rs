@@ -588,14 +588,23 @@ impl Transcript {
         self.run.status = Status::Done {
             reason: EndReason::from(reason.as_str()),
         };
-        self.push(
-            at,
-            BlockKind::End {
-                reason,
-                tokens: result.usage.token,
-                used: self.run.used,
-            },
-        );
+        let is_cancelled = reason == "abort";
+        let end = BlockKind::End {
+            reason,
+            tokens: result.usage.token,
+            used: self.run.used,
+        };
+        // That it was cancelled is said once: the end takes the place of an `abort` that says no more.
+        let said = self.blocks.back().filter(|block| {
+            is_cancelled
+                && matches!(&block.kind, BlockKind::Abort { reason } if reason.is_empty() || reason == "cancelled")
+        });
+        match said.map(|block| block.id) {
+            Some(id) => {
+                self.edit(id, |block| block.kind = end);
+            }
+            None => self.push(at, end),
+        }
     }
 
     /// No `message` came: the result's text says what the bot said, unless the tokens gave it already.

@@ -220,6 +220,24 @@ fn blocks_that_events_add_up_to() {
             vec!["answer… a", "abort why"],
         ),
         (
+            "a run that was cancelled, said once",
+            vec![
+                begin(),
+                token("a"),
+                json!({"type": "abort", "data": {"reason": "cancelled"}}),
+                result("", "abort"),
+            ],
+            vec!["answer a", "end abort 9"],
+        ),
+        (
+            "a run that was cancelled for a reason",
+            vec![
+                json!({"type": "abort", "data": {"reason": "too slow"}}),
+                result("", "abort"),
+            ],
+            vec!["abort too slow", "end abort 9"],
+        ),
+        (
             "a result's text",
             vec![begin(), token("a"), result("whole", "stop")],
             vec!["answer whole", "end stop 9"],

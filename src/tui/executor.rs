@@ -103,6 +103,8 @@ pub struct Executor {
     /// How long the next search waits: a server that goes away again and again is not sought in a hurry.
     pause: Duration,
     held: VecDeque<Effect>,
+    /// Why the server that was found last refused; until another one is found, it takes no prompts.
+    refused: Option<String>,
     /// How often prompts were sent anew, by their requests.
     resends: HashMap<RequestId, u32>,
     shown: Vec<ChannelId>,
@@ -131,6 +133,7 @@ impl Executor {
             pause: Duration::ZERO,
             resends: HashMap::new(),
             held: VecDeque::new(),
+            refused: None,
             shown: Vec::new(),
             unanswered: HashMap::new(),
             saver: Saver::start(state_file, replies.clone()),
@@ -203,6 +206,7 @@ impl Executor {
         connected.service.show(&self.shown);
         self.service = Some(connected.service);
         self.seeking = false;
+        self.refused = None;
         self.epoch += 1;
         self.found_at = Some(Instant::now());
         for effect in std::mem::take(&mut self.held) {
@@ -232,7 +236,7 @@ impl Executor {
                     channel: channel.clone(),
                     result: Err(reason.clone()),
                 };
-                self.note(&refused);
+                let _ = self.note(&refused);
                 messages.push(refused);
             } else {
                 self.unanswered.remove(request);
@@ -352,12 +356,43 @@ impl Executor {
         }
     }
 
-    /// Takes note of a reply on its way to the state.
-    pub fn note(&mut self, reply: &Msg) {
-        if let Msg::Dispatched { request, .. } = reply {
-            self.unanswered.remove(request);
-            self.resends.remove(request);
+    /// Takes note of a reply on its way to the state. The messages that follow from it are for the state too: what
+    /// waits for a server that refuses is not sent.
+    pub fn note(&mut self, reply: &Msg) -> Vec<Msg> {
+        match reply {
+            Msg::Dispatched { request, .. } => {
+                self.unanswered.remove(request);
+                self.resends.remove(request);
+                Vec::new()
+            }
+            Msg::Server(Err(outage)) => {
+                self.refused = outage.refused.then(|| outage.reason.clone());
+                if outage.refused {
+                    self.take_back_held(&outage.reason)
+                } else {
+                    Vec::new()
+                }
+            }
+            _ => Vec::new(),
         }
+    }
+
+    /// The prompts that wait for the server are not to be sent.
+    fn take_back_held(&mut self, reason: &str) -> Vec<Msg> {
+        let mut messages = Vec::new();
+        self.held.retain(|effect| match effect {
+            Effect::Dispatch { request, channel, .. } => {
+                self.resends.remove(request);
+                messages.push(Msg::Dispatched {
+                    request: *request,
+                    channel: channel.clone(),
+                    result: Err(reason.to_owned()),
+                });
+                false
+            }
+            _ => true,
+        });
+        messages
     }
 
     /// Copies a text with the system's clipboard, if there is one, and says which ways were used.
@@ -379,6 +414,7 @@ impl Executor {
     /// is cancelled. Returns how many prompts no server took; they are the draft of the next start.
     pub async fn finish(mut self, mut replies: mpsc::Receiver<Reply>, patience: Duration) -> usize {
         let mut refused = Vec::new();
+        let mut moved = Vec::new();
         self.sent.close();
         let deadline = tokio::time::sleep(patience);
         tokio::pin!(deadline);
@@ -396,9 +432,13 @@ impl Executor {
                             }
                         }
                     }
-                    Reply::Msg(Msg::Dispatched { request, result, .. }) => {
+                    Reply::Msg(Msg::Dispatched { request, channel, result }) => {
                         let prompt = self.unanswered.remove(&request);
-                        refused.extend(prompt.filter(|_| result.is_err()));
+                        match result {
+                            Ok(answered) if answered != channel => moved.push((channel, answered)),
+                            Ok(_) => {}
+                            Err(_) => refused.extend(prompt),
+                        }
                     }
                     Reply::Msg(_) => {}
                 },
@@ -416,8 +456,9 @@ impl Executor {
         // Whether these arrived is not known: their channels stay, and their prompts too.
         let unknown: Vec<String> = self.unanswered.drain().map(|(_, (_, prompt))| prompt).collect();
         let count = refused.len() + unknown.len();
-        if count > 0 {
+        if count > 0 || !moved.is_empty() {
             let mut state = self.saver.last().unwrap_or_default();
+            follow_moved(&mut state, moved);
             keep_unsent(&mut state, refused, unknown);
             self.saver.save(state);
         }
@@ -455,6 +496,16 @@ impl Executor {
                 let refused = Msg::Cancelled {
                     channel: channel.clone(),
                     result: Err(SOUGHT.to_owned()),
+                };
+                self.send(async move { vec![Reply::Msg(refused)] });
+            }
+            Effect::Dispatch { request, channel, body } if self.refused.is_some() => {
+                // Until the state has the answer, the prompt is kept here for the end of the program.
+                self.unanswered.insert(*request, (channel.clone(), prompt(body)));
+                let refused = Msg::Dispatched {
+                    request: *request,
+                    channel: channel.clone(),
+                    result: Err(self.refused.clone().unwrap_or_default()),
                 };
                 self.send(async move { vec![Reply::Msg(refused)] });
             }
@@ -543,6 +594,16 @@ fn prompt(body: &DispatchRequest) -> String {
         .last()
         .map(|message| message.text.clone())
         .unwrap_or_default()
+}
+
+/// Runs that their server put on other channels than were asked for are looked for there at the next start.
+fn follow_moved(state: &mut SavedState, moved: Vec<(ChannelId, ChannelId)>) {
+    for (asked, answered) in moved {
+        let ids = state.channels.iter_mut().map(|saved| &mut saved.id);
+        for id in ids.chain(&mut state.selected).filter(|id| **id == asked) {
+            *id = answered.clone();
+        }
+    }
 }
 
 /// Puts prompts that no server took back into the draft. The channels of those that were refused never have a run.

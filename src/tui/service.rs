@@ -30,8 +30,8 @@ pub trait Service: Send {
     fn unwatch(&mut self, channel: &ChannelId);
     /// Says which channels are shown; what comes over the others may be gathered for a moment.
     fn show(&mut self, channels: &[ChannelId]);
-    /// Starts a run.
-    fn dispatch(&self, body: DispatchRequest) -> Answer<()>;
+    /// Starts a run. The answer is its channel, which may be another one than was asked for.
+    fn dispatch(&self, body: DispatchRequest) -> Answer<ChannelId>;
     /// Publishes a message.
     fn publish(&self, channel: ChannelId, message: Value) -> Answer<()>;
     /// Stops a channel's run.
@@ -94,9 +94,9 @@ impl Service for ClientService {
         self.supervisor.show(channels);
     }
 
-    fn dispatch(&self, body: DispatchRequest) -> Answer<()> {
+    fn dispatch(&self, body: DispatchRequest) -> Answer<ChannelId> {
         let client = self.client.clone();
-        self.answer(async move { client.dispatch(&body).await.map(drop) })
+        self.answer(async move { client.dispatch(&body).await.map(|answer| answer.channel_id) })
     }
 
     fn publish(&self, channel: ChannelId, message: Value) -> Answer<()> {

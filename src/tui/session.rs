@@ -281,8 +281,11 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
     fn take_reply(&mut self, reply: Reply) {
         match reply {
             Reply::Msg(message) => {
-                self.session.executor.note(&message);
+                let more = self.session.executor.note(&message);
                 self.dispatch(message);
+                for message in more {
+                    self.dispatch(message);
+                }
             }
             Reply::Connected(mut connected) => {
                 let notice = connected.notice.take();

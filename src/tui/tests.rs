@@ -9,7 +9,7 @@ use ratatui::Frame;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::executor::{Connect, Executor};
+use super::executor::{Connect, Executor, NoServer};
 use super::saved;
 use super::service::{Answer, CallError, Connected, Service};
 use super::session::{Clock, Ending, Session, View, run_loop};
@@ -75,7 +75,7 @@ impl View for Keys {
 }
 
 /// How the server behaves.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Behaviour {
     /// How often finding it fails first.
     failures: usize,
@@ -89,6 +89,10 @@ struct Behaviour {
     gone: usize,
     /// What there is to know about it.
     notice: Option<&'static str>,
+    /// The channel that it runs every prompt on, whatever was asked for.
+    other_channel: Option<ChannelId>,
+    /// It does not take the secret.
+    refuses_all: bool,
 }
 
 /// The server that was found as the so many-th.
@@ -105,8 +109,8 @@ impl Service for Server {
 
     fn show(&mut self, _: &[ChannelId]) {}
 
-    fn dispatch(&self, body: DispatchRequest) -> Answer<()> {
-        let (log, behaviour, number) = (self.0.clone(), self.1, self.2);
+    fn dispatch(&self, body: DispatchRequest) -> Answer<ChannelId> {
+        let (log, behaviour, number) = (self.0.clone(), self.1.clone(), self.2);
         Box::pin(async move {
             log.push(format!("dispatch {}", body.complete.messages[0].text));
             tokio::time::sleep(behaviour.dispatch_takes).await;
@@ -124,7 +128,8 @@ impl Service for Server {
                     gone: false,
                 })
             } else {
-                Ok(())
+                let asked = body.channel_id.expect("an id is asked for");
+                Ok(behaviour.other_channel.unwrap_or(asked))
             }
         })
     }
@@ -151,11 +156,18 @@ fn connect(log: &Log, behaviour: Behaviour) -> Connect {
         if behaviour.missing {
             return async { Err("no server".into()) }.boxed();
         }
+        if behaviour.refuses_all {
+            let refused = NoServer {
+                reason: "it does not take the secret".into(),
+                refused: true,
+            };
+            return async { Err(refused) }.boxed();
+        }
         if *tries <= behaviour.failures {
             return async { Err("not yet".into()) }.boxed();
         }
         let connected = Connected {
-            service: Box::new(Server(log.clone(), behaviour, *tries - behaviour.failures)),
+            service: Box::new(Server(log.clone(), behaviour.clone(), *tries - behaviour.failures)),
             info: None,
             notice: behaviour.notice.map(str::to_owned),
         };
@@ -221,7 +233,7 @@ impl Run {
             clock,
             alarm: crate::term::Alarm::default(),
         };
-        let ending = run_loop(session, connect(&self.log, self.behaviour), None).await;
+        let ending = run_loop(session, connect(&self.log, self.behaviour.clone()), None).await;
         drop(arrivals);
         let took = start.elapsed();
         let unsent = executor.finish(replies, Duration::from_secs(3)).await;
@@ -332,6 +344,62 @@ async fn a_prompt_that_meets_a_server_that_is_gone_goes_to_the_next_one() {
     );
     assert_eq!((rest.unsent, rest.saved.state.channels.len()), (0, 1));
     assert_eq!(rest.saved.state.draft, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prompt_for_a_server_that_refuses_comes_back() {
+    let run = Run::new(Behaviour {
+        refuses_all: true,
+        ..Behaviour::default()
+    });
+    let rest = run
+        .play(|keys, _| async move {
+            // One while the server is sought for the first time, one when it is known to refuse.
+            let _ = keys.send(key('p')).await;
+            after(500).await;
+            let _ = keys.send(key('p')).await;
+            after(100).await;
+            let _ = keys.send(key('q')).await;
+            std::future::pending().await
+        })
+        .await;
+    let shown = rest.screen.text();
+    assert!(
+        shown.contains("0 channels") && shown.contains("it does not take"),
+        "{shown}"
+    );
+    assert_eq!((rest.unsent, rest.saved.state.channels.len()), (0, 0));
+    // Sending takes the box empty: this is the second one, come back like the first.
+    assert_eq!(rest.saved.state.draft, "a prompt");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_on_another_channel_than_was_asked_for_is_followed_there() {
+    let other = ChannelId::from_random([9; 18]);
+    for quits_at_once in [false, true] {
+        let run = Run::new(Behaviour {
+            other_channel: Some(other.clone()),
+            dispatch_takes: Duration::from_millis(500),
+            ..Behaviour::default()
+        });
+        let rest = run
+            .play(move |keys, _| async move {
+                after(10).await;
+                let _ = keys.send(key('p')).await;
+                after(if quits_at_once { 100 } else { 2_000 }).await;
+                let _ = keys.send(key('q')).await;
+                std::future::pending().await
+            })
+            .await;
+        if !quits_at_once {
+            assert!(run.log.position("dispatched") < run.log.position("unwatch"));
+            assert!(run.log.position("unwatch") < run.log.position("watch 2"));
+        }
+        let ids: Vec<&ChannelId> = rest.saved.state.channels.iter().map(|saved| &saved.id).collect();
+        assert_eq!(ids, [&other]);
+        assert_eq!(rest.saved.state.selected.as_ref(), Some(&other));
+        assert_eq!((rest.unsent, rest.saved.state.draft.as_str()), (0, ""));
+    }
 }
 
 #[tokio::test(start_paused = true)]

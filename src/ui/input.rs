@@ -30,6 +30,13 @@ impl Ui {
 
     fn key(&mut self, app: &App, event: KeyEvent) -> Vec<Msg> {
         let place = keys::place(app);
+        let mut event = event;
+        if place == Place::Confirm
+            && let KeyCode::Char(c) = &mut event.code
+        {
+            // A question is answered the same where caps lock is on.
+            c.make_ascii_lowercase();
+        }
         if let Some(action) = keys::convert(event).and_then(|key| lookup(place, key)) {
             return self.act(app, place, action);
         }

@@ -69,8 +69,8 @@ pub struct Ui {
     help_scroll: usize,
     help_most: usize,
     first_channel: usize,
-    /// Rows by channel, the one used last at the end.
-    caches: Vec<(ChannelId, RowCache)>,
+    /// Rows by channel and generation, the one used last at the end.
+    caches: Vec<((ChannelId, u64), RowCache)>,
 }
 
 impl Ui {
@@ -161,25 +161,32 @@ impl Ui {
 
     /// The rows of the selected channel.
     fn cache(&mut self, app: &App) -> &mut RowCache {
-        let Some(id) = &app.selected else {
+        let Some(channel) = app.selected_channel() else {
             self.caches.clear();
-            return self.push_cache(ChannelId::from_random([0; 18]));
+            return self.push_cache(ChannelId::from_random([0; 18]), 0);
         };
-        match self.caches.iter().position(|(of, _)| of == id) {
+        // The names and revisions of blocks begin anew with a new watch, so its rows are never those of the one before.
+        match self
+            .caches
+            .iter()
+            .position(|((id, generation), _)| *generation == channel.generation && *id == channel.id)
+        {
             Some(at) => {
+                self.caches[at..].rotate_left(1);
                 let last = self.caches.len() - 1;
-                self.caches.swap(at, last);
                 &mut self.caches[last].1
             }
-            None => self.push_cache(id.clone()),
+            None => self.push_cache(channel.id.clone(), channel.generation),
         }
     }
 
-    fn push_cache(&mut self, id: ChannelId) -> &mut RowCache {
+    fn push_cache(&mut self, id: ChannelId, generation: u64) -> &mut RowCache {
+        // An earlier watch of the same channel is over.
+        self.caches.retain(|((of, _), _)| *of != id);
         if self.caches.len() >= CACHED_CHANNELS {
             self.caches.remove(0);
         }
-        self.caches.push((id, RowCache::default()));
+        self.caches.push(((id, generation), RowCache::default()));
         let last = self.caches.len() - 1;
         &mut self.caches[last].1
     }

@@ -41,7 +41,17 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, scroll: usize) -> usize
     };
     let rows = usize::from(area.height.saturating_sub(1));
     let column_width = (area.width.saturating_sub(1) / columns.len() as u16).min(WIDEST_HELP);
-    let mut most = 0;
+    let lines_of = |groups: &[Group]| -> usize {
+        let of_groups = ACTIONS.iter().filter(|info| groups.contains(&info.group));
+        groups.len() + of_groups.count()
+    };
+    let most = columns
+        .iter()
+        .map(|groups| lines_of(groups).saturating_sub(rows))
+        .max()
+        .unwrap_or(0);
+    // The screen may have grown since it was scrolled.
+    let scroll = scroll.min(most);
     for (place, groups) in columns.iter().enumerate() {
         let x = area.x + 1 + column_width * place as u16;
         let lines: Vec<Option<&ActionInfo>> = groups
@@ -51,7 +61,6 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, scroll: usize) -> usize
                 std::iter::once(None).chain(of_group.map(Some))
             })
             .collect();
-        most = most.max(lines.len().saturating_sub(rows));
         let mut titles = groups.iter();
         for (at, line) in lines.into_iter().enumerate() {
             let title = if line.is_none() { titles.next() } else { None };

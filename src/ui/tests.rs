@@ -269,6 +269,26 @@ macro_rules! screens {
 }
 
 #[test]
+fn a_channel_that_is_watched_anew_shows_nothing_of_the_watch_before() {
+    let mut play = Play::new((80, 24));
+    let id = play.dispatch("one prompt");
+    play.key(KeyCode::Esc);
+    play.feed(&id, &[user("the first text")], None);
+    assert!(play.screen().contains("the first text"));
+    play.send(Msg::Action(Action::StopWatching));
+    play.send(Msg::Action(Action::Watch));
+    play.send(Msg::DialogueSubmit(id.to_string()));
+    play.send(Msg::Action(Action::Open));
+    // Its block has the name and the revision of the one before.
+    play.feed(&id, &[user("a second text")], None);
+    let screen = play.screen();
+    assert!(
+        screen.contains("a second text") && !screen.contains("the first text"),
+        "{screen}"
+    );
+}
+
+#[test]
 fn an_empty_start_says_what_to_do() {
     screens!("empty", |size| Play::new(size));
     let mut play = Play::new((80, 24));
@@ -320,7 +340,7 @@ fn a_server_that_is_not_there_is_said_calmly() {
     insta::assert_snapshot!("server_keeps_nothing", play.screen());
     let live = play.dispatch("what is live");
     let request = RequestId(2);
-    let result = Ok(());
+    let result = Ok(live.clone());
     play.send(Msg::Dispatched {
         request,
         channel: live.clone(),

@@ -542,6 +542,10 @@ impl Serialize for Event {
     }
 }
 
+/// A text that is borrowed where it can be: every token's line holds some.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct EventVisitor;
@@ -557,9 +561,9 @@ impl<'de> Deserialize<'de> for Event {
                 let mut name: Option<Cow<'_, str>> = None;
                 let mut data: Option<Box<RawValue>> = None;
                 let mut extra = Object::new();
-                while let Some(key) = map.next_key::<Cow<'_, str>>()? {
+                while let Some(Text(key)) = map.next_key::<Text<'de>>()? {
                     match key.as_ref() {
-                        "type" if name.is_none() => name = Some(Cow::Owned(map.next_value::<String>()?)),
+                        "type" if name.is_none() => name = Some(map.next_value::<Text<'de>>()?.0),
                         "data" if data.is_none() => data = Some(map.next_value()?),
                         "type" | "data" => {
                             map.next_value::<IgnoredAny>()?;

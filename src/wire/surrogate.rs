@@ -84,7 +84,7 @@ impl SurrogateJoiner {
 }
 
 fn has_surrogate_escape(line: &[u8]) -> bool {
-    memmem::find(line, b"\\ud").is_some() || memmem::find(line, b"\\uD").is_some()
+    memmem::find_iter(line, b"\\u").any(|at| matches!(line.get(at + 2), Some(b'd' | b'D')))
 }
 
 /// Where the text of a token event lies in its line, between its quotes.

@@ -291,3 +291,37 @@ fn previews_show_words_without_marks() {
     );
     assert!(lines(&mut play)[3].contains("bold code"), "{}", lines(&mut play)[3]);
 }
+
+#[test]
+fn a_help_that_was_scrolled_fills_a_screen_that_grew() {
+    let mut play = Play::new((80, 12));
+    play.send(Msg::Action(Action::LeaveCompose));
+    play.keys("?");
+    play.screen();
+    for _ in 0..40 {
+        play.keys("j");
+    }
+    assert!(!play.screen().contains("general") || play.ui.help_scroll > 0);
+    play.send(Msg::Resize(200, 100));
+    let grown = play.screen();
+    let fresh = {
+        let mut play = Play::new((200, 100));
+        play.send(Msg::Action(Action::LeaveCompose));
+        play.keys("?");
+        play.screen()
+    };
+    assert_eq!(grown, fresh);
+}
+
+#[test]
+fn a_question_is_answered_with_caps_lock_on_too() {
+    for (answer, cancels) in [("Y", true), ("N", false)] {
+        let mut play = Play::new((80, 24));
+        let id = play.dispatch("one prompt");
+        play.feed(&id, &[token("a")], Some(Connection::Live));
+        play.send(Msg::Action(Action::CancelRun));
+        play.keys(answer);
+        assert_eq!(play.app.overlay, None);
+        assert_eq!(play.effects.contains(&Effect::CancelRun { channel: id }), cancels);
+    }
+}
