@@ -152,7 +152,7 @@ fn a_call_that_waits_is_shown_with_the_command_that_answers_it() {
     let request = body(json!({"name": "deploy", "description": "deploys", "result": {"channel": answers}}));
     std::fs::write(user.path("body.json"), request).expect("a file");
     let id = server.run(&user, &["dispatch", "--body", "body.json"]).ok().to_owned();
-    let command = format!("switchboard publish {answers} '{{\"data\": …}}'");
+    let command = format!("switchboard publish {answers} '{{\"data\": ANSWER}}'");
     let listed = eventually("the wait", || {
         let listed = server.run(&user, &["runs"]);
         listed.ok().contains("waiting").then_some(listed)
@@ -197,7 +197,7 @@ fn a_channel_without_a_run_is_told_once_and_waited_for() {
     assert_eq!(waited.code, Some(7), "{waited:?}");
     assert_eq!(
         waited.err,
-        "nothing was published on this channel yet: waiting (Ctrl-C leaves)\n\
+        "the server keeps no run of this channel: it is over and forgotten, not begun, or another id. Waiting (Ctrl-C leaves)\n\
          switchboard: nothing came within 3s\n"
     );
     assert!(waited.out.is_empty());

@@ -76,6 +76,8 @@ pub enum Action {
     Accept,
     /// Leave the overlay.
     Close,
+    /// Leave the help.
+    CloseHelp,
     /// Yes.
     Yes,
     /// No.
@@ -590,6 +592,14 @@ pub static ACTIONS: &[ActionInfo] = &[
         Group::Dialogue,
         "leave",
         "leave without doing it",
+    ),
+    row(
+        Action::CloseHelp,
+        &[char('q')],
+        &[Place::Help],
+        Group::Dialogue,
+        "leave",
+        "leave the help",
     ),
     row(
         // Not Enter: a key pressed too often must not cancel a run.

@@ -102,7 +102,7 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
             };
             dialogue::submit(app, &input, effects);
         }
-        Action::Close | Action::No => app.overlay = None,
+        Action::Close | Action::CloseHelp | Action::No => app.overlay = None,
         Action::Yes => {
             if let Some(Overlay::Confirm(Question::CancelRun(id))) = app.overlay.take() {
                 effects.push(Effect::CancelRun { channel: id });

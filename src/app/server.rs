@@ -29,7 +29,7 @@ pub(super) fn found(app: &mut App, info: Option<ServerInfo>, effects: &mut Vec<E
         for index in 0..app.channels.len() {
             watch_again(app, index, watched_before, effects);
         }
-        say(app, format!("The server {} is there again", app.server.name));
+        say(app, format!("The {} server is there again", app.server.name));
     }
     if can_tell(app) {
         app.channels.values_mut().for_each(Channel::doubt);
@@ -198,9 +198,9 @@ pub(super) fn runs(app: &mut App, request: RequestId, runs: Option<Vec<RunSummar
     }
     if lost > 0 {
         let what = if lost == 1 {
-            "1 run is lost with the server that ran it; what was seen of it stays".to_owned()
+            "1 run is lost with the server that ran it; what was seen of it stays until you quit".to_owned()
         } else {
-            format!("{lost} runs are lost with the server that ran them; what was seen of them stays")
+            format!("{lost} runs are lost with the server that ran them; what was seen of them stays until you quit")
         };
         complain(app, what);
     }

@@ -228,13 +228,13 @@ mod tests {
             table(None).lines(&[waiting(&["approve"])]),
             [
                 "0123456789abcdef  waiting      01:05    01:05  deploy[2J check  (waits for approve)",
-                "  answer with: switchboard publish answers-of-approve '{\"data\": …}'",
+                "  answer with: switchboard publish answers-of-approve '{\"data\": ANSWER}'",
             ]
         );
         let two = table(None).lines(&[waiting(&["a", "b"])]);
         assert_eq!(
             two[2],
-            "  answer b with: switchboard publish answers-of-b '{\"data\": …}'"
+            "  answer b with: switchboard publish answers-of-b '{\"data\": ANSWER}'"
         );
         let cancelled = RunSummary {
             ended_at: Some(31_000),

@@ -46,7 +46,7 @@ pub(super) async fn server(common: &CommonArgs, command: &ServerCommand) -> Resu
         ServerCommand::Stop { force } => {
             let stopped = local::stop(&files, *force).await?;
             out.note(if stopped {
-                "the local server has stopped"
+                "the local server has stopped; an open terminal program starts a new one"
             } else {
                 "the local server does not run"
             });

@@ -252,7 +252,7 @@ impl Printer {
 
 /// The command that answers a call which waits on this channel. `publish` is its beginning.
 pub(super) fn answer_command(publish: &str, channel: &str) -> String {
-    format!("{publish} {} '{{\"data\": …}}'", quoted(channel))
+    format!("{publish} {} '{{\"data\": ANSWER}}'", quoted(channel))
 }
 
 /// What the end of a run means for a script.

@@ -143,7 +143,7 @@ impl Watcher {
                 batch = batches.recv() => batch,
                 nothing = &mut looking => {
                     if nothing {
-                        self.printer.note("nothing was published on this channel yet: waiting (Ctrl-C leaves)");
+                        self.printer.note("the server keeps no run of this channel: it is over and forgotten, not begun, or another id. Waiting (Ctrl-C leaves)");
                     }
                     continue;
                 }

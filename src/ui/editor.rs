@@ -4,7 +4,7 @@
 //! cursor's row is always in view.
 
 use ratatui::layout::Rect;
-use tui_textarea::{CursorMove, Input, TextArea};
+use tui_textarea::{CursorMove, Input, Key, TextArea};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use crate::text::sanitise;
@@ -56,8 +56,26 @@ impl Editor {
     }
 
     /// Takes a key; `true`: the text changed.
+    ///
+    /// The keys are the text area's own, but for those that every shell has otherwise: `Ctrl-U` empties the line
+    /// up to the cursor, and `Ctrl-/` (which terminals send as `Ctrl-_` or `Ctrl-7`) takes a change back.
     pub fn input(&mut self, input: impl Into<Input>) -> bool {
-        self.area.input(input)
+        let input = input.into();
+        match input {
+            Input {
+                key: Key::Char('u'),
+                ctrl: true,
+                alt: false,
+                ..
+            } => self.area.delete_line_by_head(),
+            Input {
+                key: Key::Char('/' | '_' | '7'),
+                ctrl: true,
+                alt: false,
+                ..
+            } => self.area.undo(),
+            input => self.area.input(input),
+        }
     }
 
     pub fn newline(&mut self) {
@@ -164,4 +182,28 @@ impl Editor {
 
 fn columns_of(grapheme: &str) -> usize {
     if grapheme == "\t" { 4 } else { grapheme_width(grapheme) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ctrl(key: char) -> Input {
+        Input {
+            key: Key::Char(key),
+            ctrl: true,
+            ..Input::default()
+        }
+    }
+
+    #[test]
+    fn the_keys_of_a_shell_line_hold() {
+        let mut editor = Editor::new("first\nabc def ghi");
+        assert!(editor.input(ctrl('w')));
+        assert_eq!(editor.text(), "first\nabc def ");
+        assert!(editor.input(ctrl('u')));
+        assert_eq!(editor.text(), "first\n");
+        assert!(editor.input(ctrl('/')));
+        assert_eq!(editor.text(), "first\nabc def ");
+    }
 }

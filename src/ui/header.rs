@@ -300,7 +300,11 @@ fn hints_of(app: &App) -> Vec<Hint> {
             may_go(Action::PageUp),
         ],
         (None, Focus::List | Focus::Transcript) => {
-            let mut hints: Vec<Hint> = browsing(app).into_iter().map(may_go).collect();
+            let hint = |action| match action {
+                Action::Answer => kept(action),
+                action => may_go(action),
+            };
+            let mut hints: Vec<Hint> = browsing(app).into_iter().map(hint).collect();
             hints.extend([kept(Action::Help), kept(Action::Quit)]);
             hints
         }

@@ -6,6 +6,7 @@ use ratatui::style::Style;
 use crate::app::state::{Focus, ServerState};
 use crate::app::{App, Channel, ChannelState, Now};
 use crate::text::sanitise_line;
+use crate::text::width::width as columns;
 use crate::transcript::{Block, BlockKind, CallState, Connection};
 
 use super::block::{BlockView, Line, Right, Tone};
@@ -235,7 +236,10 @@ fn draw_line(
                 Some(false) => Some("(Space folds)"),
                 None => None,
             };
-            if let Some(text) = gives_up.as_deref().or(hint) {
+            // What a line says comes before what stands beside it.
+            let room = usize::from(right.saturating_sub(left));
+            let beside = |text: &&str| columns(&line.text) + usize::from(line.indent) + 2 + columns(text) <= room;
+            if let Some(text) = gives_up.as_deref().or(hint).filter(beside) {
                 limit = canvas.put_right(left, right, y, text, dim).saturating_sub(1);
             }
         }
