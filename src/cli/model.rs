@@ -64,7 +64,7 @@ impl ModelChoice {
     #[must_use]
     pub fn digest(&self, config: &ServerConfig) -> String {
         let key = match self {
-            Self::Endpoint(options) => options.key.as_ref().map_or("", llm::Secret::reveal),
+            Self::Endpoint(options) => options.key.as_ref().map_or("", llm::Secret::expose),
             Self::Search | Self::Demo => "",
         };
         // `Debug` of the choice hides the key, so it is added.
@@ -138,7 +138,7 @@ mod tests {
     fn endpoint(choice: Result<ModelChoice, Failure>) -> (String, String, String) {
         match choice {
             Ok(ModelChoice::Endpoint(options)) => {
-                let key = options.key.map_or_else(String::new, |key| key.reveal().to_owned());
+                let key = options.key.map_or_else(String::new, |key| key.expose().to_owned());
                 (options.base_url, options.model, key)
             }
             other => panic!("{other:?}"),

@@ -7,46 +7,10 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
+use crate::wire::Secret;
+
 /// The host of the hosted service.
 pub const HOSTED_HOST: &str = "api.chatbotkit.com";
-
-/// A key to a server. `Debug` masks it and there is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes a text as a secret. White space around it is not part of it.
-    pub fn new(text: impl AsRef<str>) -> Self {
-        Self(text.as_ref().trim().to_owned())
-    }
-
-    /// The secret itself, for the `Authorization` header and nothing else.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// The text with every occurrence of the secret masked.
-    pub(super) fn redact(&self, text: String) -> String {
-        if self.0.is_empty() || !text.contains(&self.0) {
-            text
-        } else {
-            text.replace(&self.0, "…")
-        }
-    }
-}
-
-impl<T: AsRef<str>> From<T> for Secret {
-    fn from(text: T) -> Self {
-        Self::new(text)
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
 
 /// What kind of server an endpoint is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

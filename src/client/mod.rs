@@ -14,7 +14,8 @@ mod sequence;
 pub mod stream;
 pub mod supervisor;
 
-pub use endpoint::{Endpoint, EndpointError, EndpointKind, Secret};
+pub use crate::wire::Secret;
+pub use endpoint::{Endpoint, EndpointError, EndpointKind};
 pub use error::ClientError;
 pub use http::{Client, Timeouts};
 pub use stream::{EventStream, ReceivedLine, Subscription};

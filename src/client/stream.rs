@@ -31,6 +31,16 @@ struct Lines {
 }
 
 impl Lines {
+    fn new(endpoint: Endpoint, response: Response, idle: Duration) -> Self {
+        Self {
+            endpoint,
+            response: Some(response),
+            decoder: LineDecoder::default(),
+            idle,
+            timer: None,
+        }
+    }
+
     /// Waits for the next bytes and takes all that are there. `false`: the stream is at its end.
     ///
     /// It can be dropped while it waits: nothing is lost.
@@ -120,13 +130,7 @@ pub struct Subscription {
 impl Subscription {
     pub(super) fn new(endpoint: Endpoint, response: Response, idle: Duration) -> Self {
         Self {
-            lines: Lines {
-                endpoint,
-                response: Some(response),
-                decoder: LineDecoder::default(),
-                idle,
-                timer: None,
-            },
+            lines: Lines::new(endpoint, response, idle),
             joiner: SurrogateJoiner::default(),
             failure: None,
         }
@@ -196,13 +200,7 @@ pub struct EventStream {
 impl EventStream {
     pub(super) fn new(endpoint: Endpoint, response: Response, idle: Duration) -> Self {
         Self {
-            lines: Lines {
-                endpoint,
-                response: Some(response),
-                decoder: LineDecoder::default(),
-                idle,
-                timer: None,
-            },
+            lines: Lines::new(endpoint, response, idle),
             joiner: SurrogateJoiner::default(),
             over: false,
             failure: None,

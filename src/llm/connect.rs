@@ -2,35 +2,12 @@
 //!
 //! It reads no file and no environment; keys are handed in.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::probe::{self, Candidate};
 use super::{Demo, Model, ModelError, OpenAi};
-
-/// A key; `Debug` hides it, and there is no `Display`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Takes a key; white space around it is not part of it.
-    pub fn new(text: impl AsRef<str>) -> Self {
-        Self(text.as_ref().trim().to_owned())
-    }
-
-    /// The key itself, to be sent and nothing else.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
+use crate::wire::Secret;
 
 /// How to reach an OpenAI-compatible model.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,7 +19,8 @@ use std::pin::Pin;
 use futures::Stream;
 use serde_json::Value;
 
-pub use connect::{ModelOptions, ModelSource, Secret, connect, find};
+pub use crate::wire::Secret;
+pub use connect::{ModelOptions, ModelSource, connect, find};
 pub use demo::{DEMO_NAME, Demo};
 pub use error::ModelError;
 pub use openai::OpenAi;

@@ -51,7 +51,7 @@ impl OpenAi {
         let (client, url) = client::for_url(&options.base_url)?;
         let mut endpoint = url.clone();
         endpoint.set_path(&format!("{}/chat/completions", url.path().trim_end_matches('/')));
-        let authorization = match options.key.as_ref().map(Secret::reveal).filter(|key| !key.is_empty()) {
+        let authorization = match options.key.as_ref().map(Secret::expose).filter(|key| !key.is_empty()) {
             Some(key) => {
                 let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| ModelError::Config {
                     reason: "its key holds characters that no header can carry; copy it again".into(),
@@ -298,7 +298,7 @@ impl Shared {
 
     /// A foreign text for an error: without the key, on one line, without control characters, shortened.
     fn cleaned(&self, text: &str) -> String {
-        let key = self.options.key.as_ref().map_or("", Secret::reveal);
+        let key = self.options.key.as_ref().map_or("", Secret::expose);
         // Shorter ones are placeholders, and taking those out would only garble the message.
         let text = if key.len() >= 4 {
             text.replace(key, "…")

@@ -367,7 +367,7 @@ impl Transcript {
 
     fn token(&mut self, at: Option<u64>, token: &str) {
         if let Some(open) = self.run.reasoning {
-            // Thinking is over for now; the block stays open for a final message.
+            // Thinking has paused; the block stays open for a final message.
             self.set_streaming(open.id, false);
         }
         if let Some(open) = self.run.answer

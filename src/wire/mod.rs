@@ -10,6 +10,7 @@ pub mod id;
 pub mod jsonl;
 pub mod line;
 pub mod request;
+pub mod secret;
 pub mod surrogate;
 
 pub use error::{ApiError, ErrorCode};
@@ -18,6 +19,7 @@ pub use id::ChannelId;
 pub use jsonl::LineDecoder;
 pub use line::SubscriptionLine;
 pub use request::{CompleteRequest, DispatchRequest};
+pub use secret::Secret;
 
 /// A JSON object whose keys keep their order.
 pub type Object = serde_json::Map<String, serde_json::Value>;
