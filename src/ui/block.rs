@@ -386,10 +386,14 @@ fn kind_word(kind: &BlockKind) -> &'static str {
     }
 }
 
-/// The tokens of the run, and how they come about where that adds up and there is room to say so.
+/// The tokens of the run, and how they come about where that adds up and there is room to say so. Nothing where the
+/// server counted none: some do not count.
 fn in_all(tokens: u64, used: Option<(u64, u64)>, room: usize) -> String {
+    if tokens == 0 {
+        return String::new();
+    }
     let total = format!("{} in all", count(tokens, "token"));
-    let parts = used.filter(|(input, output)| input.saturating_add(*output) == tokens && tokens > 0);
+    let parts = used.filter(|(input, output)| input.saturating_add(*output) == tokens);
     match parts {
         Some((input, output)) => {
             let long = format!("{total} ({} in, {} out)", number(input), number(output));
@@ -407,6 +411,7 @@ fn end_words(reason: &str) -> (String, Tone) {
         "abort" => ("- cancelled", Tone::Warning),
         "error" => ("x ended by an error", Tone::Error),
         "iteration" => ("+ ended: the limit of iterations was reached", Tone::Warning),
+        "unknown" => ("+ ended: the server gives no reason", Tone::Warning),
         other => return (format!("+ ended: {}", sanitise_line(other)), Tone::Warning),
     };
     (text.to_owned(), tone)

@@ -241,6 +241,14 @@ fn the_end_says_how_its_number_comes_about() {
         screen.contains("1,516 tokens in all ") && !screen.contains(" in, "),
         "{screen}"
     );
+    let id = play.dispatch("no count");
+    let bare = serde_json::json!({"type": "result", "data": {}});
+    play.feed(&id, &[user("no count"), token("a"), bare], Some(Connection::Ended));
+    let screen = play.screen();
+    assert!(
+        screen.contains("+ ended: the server gives no reason") && !screen.contains("in all"),
+        "{screen}"
+    );
 }
 
 #[test]
