@@ -3,7 +3,7 @@
 use divan::Bencher;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use switchboard::app::{self, App, Msg, Now, SavedState};
+use switchboard::app::{self, App, Msg, Now, SavedState, Settings};
 use switchboard::transcript::{FeedBatch, Item};
 use switchboard::ui::{Ui, UiOptions};
 use switchboard::wire::{ChannelId, Event};
@@ -45,7 +45,13 @@ fn feed(app: &mut App, items: Vec<Item>) {
 }
 
 fn filled(rows: usize) -> (App, Ui, Terminal<TestBackend>) {
-    let mut app = App::new("local".to_owned(), SavedState::default(), (120, 40), NOW);
+    let mut app = App::new(
+        "local".to_owned(),
+        Settings::default(),
+        SavedState::default(),
+        (120, 40),
+        NOW,
+    );
     app::update(&mut app, Msg::FreshIds(vec![ChannelId::from_random([1; 18])]), NOW);
     app::update(&mut app, Msg::Submit("prompt".to_owned()), NOW);
     // A paragraph is two rows: its text and a blank one.

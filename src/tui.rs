@@ -19,7 +19,7 @@ use color_eyre::eyre::eyre;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
-use crate::app::App;
+use crate::app::{App, Settings};
 use crate::client::Client;
 use crate::client::feed::FeedOptions;
 use crate::client::supervisor::Supervisor;
@@ -64,6 +64,8 @@ pub struct TuiOptions {
     pub state_file: PathBuf,
     /// How the screen looks.
     pub ui: UiOptions,
+    /// What the configuration and the flags say.
+    pub settings: Settings,
 }
 
 /// Runs the terminal program until the person or a signal ends it. The terminal is given back on every way out.
@@ -79,7 +81,13 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     let mut input = TerminalInput::start()?;
     let clock = Clock::system();
     let loaded = saved::load(&options.state_file);
-    let mut app = App::new(options.server_name, loaded.state, screen.size(), clock.now());
+    let mut app = App::new(
+        options.server_name,
+        options.settings,
+        loaded.state,
+        screen.size(),
+        clock.now(),
+    );
     app.server.local = options.local;
     let mut view = Ui::new(options.ui);
     let clipboard = is_local_session(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))

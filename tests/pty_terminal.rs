@@ -13,7 +13,7 @@ use crossterm::event::{Event, KeyCode};
 use pty::Pty;
 use ratatui::Frame;
 use rustix::process::Signal;
-use switchboard::app::{Action, App, Msg, SavedState};
+use switchboard::app::{Action, App, Msg, SavedState, Settings};
 use switchboard::term::{Screen as _, TerminalInput, TerminalScreen, panic};
 use switchboard::tui::executor::Executor;
 use switchboard::tui::session::{Clock, Ending, Session, View, run_loop};
@@ -74,7 +74,13 @@ fn probe() {
         let mut screen = TerminalScreen::enter().expect("a terminal");
         let mut input = TerminalInput::start().expect("input");
         let clock = Clock::system();
-        let mut app = App::new("probe".into(), SavedState::default(), screen.size(), clock.now());
+        let mut app = App::new(
+            "probe".into(),
+            Settings::default(),
+            SavedState::default(),
+            screen.size(),
+            clock.now(),
+        );
         let mut view = Probe { pressed: String::new() };
         let (mut executor, mut replies) = Executor::new(Path::new(&directory).join("state.json"), None);
         let (_arrivals, mut arrivals) = mpsc::channel(1);

@@ -48,6 +48,24 @@ pub struct Channel {
     pub lost_at: Option<u64>,
     /// Whether its server keeps a run of it.
     pub kept: Kept,
+    /// What the channel list knows of it.
+    pub list: super::list::OfChannel,
+    /// What the panes know of it.
+    pub panes: super::panes::OfChannel,
+    /// What reading knows of it.
+    pub reading: super::reading::OfChannel,
+    /// What copying, exports and the mouse know of it.
+    pub copying: super::copying::OfChannel,
+    /// What the compose box knows of it.
+    pub compose: super::compose::OfChannel,
+    /// What function calls know of it.
+    pub calls: super::calls::OfChannel,
+    /// What kiosk and lobby know of it.
+    pub wall: super::wall::OfChannel,
+    /// What recordings know of it.
+    pub recordings: super::recordings::OfChannel,
+    /// What notifications know of it.
+    pub notifications: super::notifications::OfChannel,
 }
 
 /// Whether a channel's server keeps a run of it, as far as is known.
@@ -156,6 +174,15 @@ impl Channel {
             dispatching: false,
             lost_at: None,
             kept: Kept::default(),
+            list: super::list::OfChannel::default(),
+            panes: super::panes::OfChannel::default(),
+            reading: super::reading::OfChannel::default(),
+            copying: super::copying::OfChannel::default(),
+            compose: super::compose::OfChannel::default(),
+            calls: super::calls::OfChannel::default(),
+            wall: super::wall::OfChannel::default(),
+            recordings: super::recordings::OfChannel::default(),
+            notifications: super::notifications::OfChannel::default(),
         }
     }
 

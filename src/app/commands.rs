@@ -7,7 +7,8 @@ use super::action::Action;
 use super::channel::ChannelState;
 use super::effect::Effect;
 use super::msg::{Scroll, Spot};
-use super::state::{App, Focus, Overlay, Question};
+use super::picker::Picker;
+use super::state::{App, Ask, AskFor, Focus, Overlay, Question};
 use super::update::{complain, copy, quit, say, select, set_draft, unwatch, with_selected};
 use super::{Msg, dialogue};
 
@@ -16,6 +17,18 @@ const INTERRUPT_MS: u64 = 2_000;
 
 /// Does what an action says.
 pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
+    let taken = super::list::perform(app, action, effects)
+        || super::panes::perform(app, action, effects)
+        || super::reading::perform(app, action, effects)
+        || super::copying::perform(app, action, effects)
+        || super::compose::perform(app, action, effects)
+        || super::calls::perform(app, action, effects)
+        || super::wall::perform(app, action, effects)
+        || super::recordings::perform(app, action, effects)
+        || super::notifications::perform(app, action, effects);
+    if taken {
+        return;
+    }
     match action {
         Action::Help => {
             app.overlay = match app.overlay {
@@ -27,10 +40,7 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         Action::FocusPrevious => focus(app, next_focus(next_focus(app.focus))),
         Action::Compose => focus(app, Focus::Compose),
         Action::Watch => {
-            app.overlay = Some(Overlay::Watch {
-                input: String::new(),
-                error: None,
-            });
+            app.overlay = Some(Overlay::Ask(Ask::new(AskFor::Watch, "")));
         }
         Action::NextNeedsYou => next_needs_you(app),
         Action::Answer => dialogue::open_answer(app),
@@ -96,12 +106,15 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         }
         Action::Accept => {
             let input = match &app.overlay {
-                Some(Overlay::Watch { input, .. }) => input.clone(),
+                Some(Overlay::Ask(ask)) => ask.input.clone(),
+                Some(Overlay::Pick(picker)) => picker.input.clone(),
                 Some(Overlay::Answer(answer)) => answer.input.clone(),
                 _ => return,
             };
             dialogue::submit(app, &input, effects);
         }
+        Action::PickNext => pick_step(app, 1),
+        Action::PickPrevious => pick_step(app, -1),
         Action::Close | Action::CloseHelp | Action::No => app.overlay = None,
         Action::Yes => {
             if let Some(Overlay::Confirm(Question::CancelRun(id))) = app.overlay.take() {
@@ -127,6 +140,12 @@ fn focus(app: &mut App, to: Focus) {
         app.focus_before_compose = app.focus;
     }
     app.focus = to;
+}
+
+fn pick_step(app: &mut App, by: isize) {
+    if let Some(Overlay::Pick(picker)) = &mut app.overlay {
+        picker.step(by);
+    }
 }
 
 fn no_channel(app: &mut App) {
@@ -230,7 +249,7 @@ fn interrupt(app: &mut App, effects: &mut Vec<Effect>) {
     }
     app.interrupted_at = Some(now);
     let cleared = match &mut app.overlay {
-        Some(Overlay::Watch { input, .. }) if !input.is_empty() => {
+        Some(Overlay::Ask(Ask { input, .. }) | Overlay::Pick(Picker { input, .. })) if !input.is_empty() => {
             dialogue::changed(app, String::new());
             true
         }

@@ -9,17 +9,19 @@ use crate::wire::ChannelId;
 
 use super::effect::Effect;
 use super::msg::RequestId;
+use super::picker::{Picker, Purpose};
 use super::server::ask_runs;
-use super::state::{Answer, App, Focus, JsonCheck, Overlay};
+use super::state::{Answer, App, Ask, AskFor, Focus, JsonCheck, Overlay};
 use super::update::{complain, next_request, resume, say, select, watch};
 
 /// The text of the open dialogue changed.
 pub(super) fn changed(app: &mut App, text: String) {
     match &mut app.overlay {
-        Some(Overlay::Watch { input, error }) => {
-            *input = text;
-            *error = None;
+        Some(Overlay::Ask(ask)) => {
+            ask.input = text;
+            ask.error = None;
         }
+        Some(Overlay::Pick(picker)) => picker.narrow(text),
         Some(Overlay::Answer(answer)) => {
             answer.check = check(&text);
             answer.input = text;
@@ -35,7 +37,10 @@ pub(super) fn changed(app: &mut App, text: String) {
 /// The text of the open dialogue was entered.
 pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
     match app.overlay.take() {
-        Some(Overlay::Watch { .. }) => submit_watch(app, text, effects),
+        Some(Overlay::Ask(ask)) => match ask.purpose {
+            AskFor::Watch => submit_watch(app, text, effects),
+        },
+        Some(Overlay::Pick(picker)) => picked(app, picker, effects),
         Some(Overlay::Answer(answer)) => submit_answer(app, answer, text, effects),
         other => app.overlay = other,
     }
@@ -64,11 +69,28 @@ fn submit_watch(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
             }
         }
         Err(error) => {
-            app.overlay = Some(Overlay::Watch {
-                input: text.to_owned(),
+            app.overlay = Some(Overlay::Ask(Ask {
                 error: Some(format!("Not watched: {error}")),
-            });
+                ..Ask::new(AskFor::Watch, text)
+            }));
         }
+    }
+}
+
+/// Something was picked. Whatever the entries of a purpose mean is decided where the picker was opened.
+fn picked(app: &mut App, picker: Picker, _effects: &mut Vec<Effect>) {
+    if picker.picked().is_none() {
+        app.overlay = Some(Overlay::Pick(picker));
+        return;
+    }
+    match picker.purpose {
+        Purpose::Action
+        | Purpose::Run
+        | Purpose::Preset
+        | Purpose::History
+        | Purpose::Copy
+        | Purpose::Export
+        | Purpose::Recording => {}
     }
 }
 

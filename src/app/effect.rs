@@ -59,6 +59,24 @@ pub enum Effect {
     /// The server is gone: find it again, or start it. What needs it waits until then; the answers are
     /// `Msg::Server` and `Msg::ServerReady`.
     Reconnect,
+    /// Something that the channel list wants done.
+    List(super::list::Do),
+    /// Something that the panes want done.
+    Panes(super::panes::Do),
+    /// Something that reading wants done.
+    Reading(super::reading::Do),
+    /// Something that copying, exports and the mouse wants done.
+    Copying(super::copying::Do),
+    /// Something that the compose box wants done.
+    Compose(super::compose::Do),
+    /// Something that function calls want done.
+    Calls(super::calls::Do),
+    /// Something that kiosk and lobby wants done.
+    Wall(super::wall::Do),
+    /// Something that recordings want done.
+    Recordings(super::recordings::Do),
+    /// Something that notifications want done.
+    Notifications(super::notifications::Do),
     /// Draw the whole screen again.
     Redraw,
     /// Give the terminal back and stop until the shell continues us.

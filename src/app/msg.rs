@@ -147,6 +147,24 @@ pub enum Msg {
     SaveFailed(String),
     /// Something outside went wrong that the person should know, in a sentence.
     Warning(String),
+    /// Something happened to the channel list.
+    List(super::list::Msg),
+    /// Something happened to the panes.
+    Panes(super::panes::Msg),
+    /// Something happened to reading.
+    Reading(super::reading::Msg),
+    /// Something happened to copying, exports and the mouse.
+    Copying(super::copying::Msg),
+    /// Something happened to the compose box.
+    Compose(super::compose::Msg),
+    /// Something happened to function calls.
+    Calls(super::calls::Msg),
+    /// Something happened to kiosk and lobby.
+    Wall(super::wall::Msg),
+    /// Something happened to recordings.
+    Recordings(super::recordings::Msg),
+    /// Something happened to notifications.
+    Notifications(super::notifications::Msg),
     /// The program is asked to end by a signal, or its terminal is gone.
     Shutdown,
 }
@@ -182,6 +200,15 @@ impl Msg {
             Self::Copied(..) => "Copied",
             Self::SaveFailed(..) => "SaveFailed",
             Self::Warning(..) => "Warning",
+            Self::List(..) => "List",
+            Self::Panes(..) => "Panes",
+            Self::Reading(..) => "Reading",
+            Self::Copying(..) => "Copying",
+            Self::Compose(..) => "Compose",
+            Self::Calls(..) => "Calls",
+            Self::Wall(..) => "Wall",
+            Self::Recordings(..) => "Recordings",
+            Self::Notifications(..) => "Notifications",
             Self::Shutdown => "Shutdown",
         }
     }

@@ -44,17 +44,13 @@ struct Play {
 
 impl Play {
     fn new(saved: &[u8]) -> Self {
-        let channels = saved.iter().map(|n| SavedChannel {
-            id: id(*n),
-            title: format!("run {n}"),
-            added_at: 5,
-        });
+        let channels = saved.iter().map(|n| SavedChannel::new(id(*n), format!("run {n}"), 5));
         let saved = SavedState {
             channels: channels.collect(),
             ..SavedState::default()
         };
         let mut play = Self {
-            app: App::new("local".to_owned(), saved, (120, 40), now(0)),
+            app: App::new("local".to_owned(), Settings::default(), saved, (120, 40), now(0)),
             effects: Vec::new(),
         };
         play.send(Msg::Start);

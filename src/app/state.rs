@@ -9,6 +9,8 @@ use crate::wire::request::ServerInfo;
 
 use super::channel::{Channel, ChannelState, Counts, Kept};
 use super::msg::{Now, RequestId};
+use super::picker::Picker;
+use super::settings::Settings;
 
 /// Everything that the screen shows and the rules work on.
 #[derive(Debug)]
@@ -47,7 +49,7 @@ pub struct App {
     /// Dispatches that were not answered yet, with their prompts.
     pub(super) dispatches: Vec<(RequestId, ChannelId, String)>,
     /// What is being copied, in words.
-    pub(super) copying: Option<String>,
+    pub(super) being_copied: Option<String>,
     /// The request for the list of runs that was not answered yet.
     pub(super) listing: Option<RequestId>,
     /// When Ctrl-C was pressed last, monotonic milliseconds.
@@ -56,12 +58,32 @@ pub struct App {
     pub(super) save_due: Option<u64>,
     /// Where to go back to from the compose box.
     pub(crate) focus_before_compose: Focus,
+    /// What the configuration and the flags say.
+    pub settings: Settings,
+    /// The state of the channel list.
+    pub list: super::list::Listing,
+    /// The state of the panes.
+    pub panes: super::panes::Panes,
+    /// The state of reading.
+    pub reading: super::reading::Reading,
+    /// The state of copying, exports and the mouse.
+    pub copying: super::copying::Copying,
+    /// The state of the compose box.
+    pub compose: super::compose::Compose,
+    /// The state of function calls.
+    pub calls: super::calls::Calls,
+    /// The state of kiosk and lobby.
+    pub wall: super::wall::Wall,
+    /// The state of recordings.
+    pub recordings: super::recordings::Recordings,
+    /// The state of notifications.
+    pub notifications: super::notifications::Notifications,
 }
 
 impl App {
-    /// The state at the start. `saved` is what the last program wrote down; `size` in columns and rows.
+    /// The state at the start. `settings` is what the configuration and the flags say; `saved` is what the last program wrote down; `size` in columns and rows.
     #[must_use]
-    pub fn new(server_name: String, saved: SavedState, size: (u16, u16), now: Now) -> Self {
+    pub fn new(server_name: String, settings: Settings, saved: SavedState, size: (u16, u16), now: Now) -> Self {
         let mut channels = IndexMap::new();
         let mut generation = 0;
         for saved in saved.channels {
@@ -99,11 +121,21 @@ impl App {
             fresh_ids: Vec::new(),
             unsent: Vec::new(),
             dispatches: Vec::new(),
-            copying: None,
+            being_copied: None,
             listing: None,
             interrupted_at: None,
             save_due: None,
             focus_before_compose: Focus::List,
+            settings,
+            list: super::list::Listing::default(),
+            panes: super::panes::Panes::default(),
+            reading: super::reading::Reading::default(),
+            copying: super::copying::Copying::default(),
+            compose: super::compose::Compose::default(),
+            calls: super::calls::Calls::default(),
+            wall: super::wall::Wall::default(),
+            recordings: super::recordings::Recordings::default(),
+            notifications: super::notifications::Notifications::default(),
         }
     }
 
@@ -127,6 +159,9 @@ impl App {
             next = next.min(notice.until());
         }
         if let Some(due) = self.save_due {
+            next = next.min(due);
+        }
+        for due in super::update::areas_due(self).into_iter().flatten() {
             next = next.min(due);
         }
         Some(next.max(now + 1))
@@ -240,10 +275,28 @@ impl App {
                         String::new()
                     },
                     added_at: channel.added_at,
+                    list: super::list::SavedOfChannel::default(),
+                    panes: super::panes::SavedOfChannel::default(),
+                    reading: super::reading::SavedOfChannel::default(),
+                    copying: super::copying::SavedOfChannel::default(),
+                    compose: super::compose::SavedOfChannel::default(),
+                    calls: super::calls::SavedOfChannel::default(),
+                    wall: super::wall::SavedOfChannel::default(),
+                    recordings: super::recordings::SavedOfChannel::default(),
+                    notifications: super::notifications::SavedOfChannel::default(),
                 })
                 .collect(),
             selected: self.selected.clone(),
             draft: self.draft.clone(),
+            list: super::list::Saved::default(),
+            panes: super::panes::Saved::default(),
+            reading: super::reading::Saved::default(),
+            copying: super::copying::Saved::default(),
+            compose: super::compose::Saved::default(),
+            calls: super::calls::Saved::default(),
+            wall: super::wall::Saved::default(),
+            recordings: super::recordings::Saved::default(),
+            notifications: super::notifications::Saved::default(),
         }
     }
 }
@@ -318,17 +371,44 @@ pub enum Focus {
 pub enum Overlay {
     /// The keys, from the action table.
     Help,
-    /// A channel id is asked for.
-    Watch {
-        /// What was typed.
-        input: String,
-        /// Why it was not taken.
-        error: Option<String>,
-    },
+    /// One line is asked for.
+    Ask(Ask),
+    /// A list to pick from.
+    Pick(Picker),
     /// A waiting call is being answered.
     Answer(Answer),
     /// A question with yes and no.
     Confirm(Question),
+}
+
+/// One line that is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// What for.
+    pub purpose: AskFor,
+    /// What was typed.
+    pub input: String,
+    /// Why it was not taken.
+    pub error: Option<String>,
+}
+
+impl Ask {
+    /// A line, with what it begins as.
+    #[must_use]
+    pub fn new(purpose: AskFor, input: impl Into<String>) -> Self {
+        Self {
+            purpose,
+            input: input.into(),
+            error: None,
+        }
+    }
+}
+
+/// What a line is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AskFor {
+    /// A channel id to watch.
+    Watch,
 }
 
 /// A waiting call that is being answered.
@@ -397,6 +477,33 @@ pub struct SavedState {
     pub selected: Option<ChannelId>,
     /// What was being typed.
     pub draft: String,
+    /// What is kept of the channel list.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub list: super::list::Saved,
+    /// What is kept of the panes.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub panes: super::panes::Saved,
+    /// What is kept of reading.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub reading: super::reading::Saved,
+    /// What is kept of copying, exports and the mouse.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub copying: super::copying::Saved,
+    /// What is kept of the compose box.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub compose: super::compose::Saved,
+    /// What is kept of function calls.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub calls: super::calls::Saved,
+    /// What is kept of kiosk and lobby.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub wall: super::wall::Saved,
+    /// What is kept of recordings.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub recordings: super::recordings::Saved,
+    /// What is kept of notifications.
+    #[serde(skip_serializing_if = "super::is_default")]
+    pub notifications: super::notifications::Saved,
 }
 
 /// One watched channel, written down.
@@ -408,4 +515,52 @@ pub struct SavedChannel {
     pub title: String,
     /// When it was first watched or dispatched, Unix time in milliseconds.
     pub added_at: u64,
+    /// What is kept of the channel list.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub list: super::list::SavedOfChannel,
+    /// What is kept of the panes.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub panes: super::panes::SavedOfChannel,
+    /// What is kept of reading.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub reading: super::reading::SavedOfChannel,
+    /// What is kept of copying, exports and the mouse.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub copying: super::copying::SavedOfChannel,
+    /// What is kept of the compose box.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub compose: super::compose::SavedOfChannel,
+    /// What is kept of function calls.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub calls: super::calls::SavedOfChannel,
+    /// What is kept of kiosk and lobby.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub wall: super::wall::SavedOfChannel,
+    /// What is kept of recordings.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub recordings: super::recordings::SavedOfChannel,
+    /// What is kept of notifications.
+    #[serde(default, skip_serializing_if = "super::is_default")]
+    pub notifications: super::notifications::SavedOfChannel,
+}
+
+impl SavedChannel {
+    /// A channel of this id and title, added at this Unix time in milliseconds.
+    #[must_use]
+    pub fn new(id: ChannelId, title: impl Into<String>, added_at: u64) -> Self {
+        Self {
+            id,
+            title: title.into(),
+            added_at,
+            list: super::list::SavedOfChannel::default(),
+            panes: super::panes::SavedOfChannel::default(),
+            reading: super::reading::SavedOfChannel::default(),
+            copying: super::copying::SavedOfChannel::default(),
+            compose: super::compose::SavedOfChannel::default(),
+            calls: super::calls::SavedOfChannel::default(),
+            wall: super::wall::SavedOfChannel::default(),
+            recordings: super::recordings::SavedOfChannel::default(),
+            notifications: super::notifications::SavedOfChannel::default(),
+        }
+    }
 }

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::action::Action;
 use super::dialogue::{check, envelope};
-use super::state::{Focus, JsonCheck, Overlay, SavedChannel};
+use super::state::{Ask, Focus, JsonCheck, Overlay, SavedChannel};
 use super::*;
 use crate::transcript::{Connection, FeedBatch, Item};
 use crate::wire::{ChannelId, Event};
@@ -21,7 +21,13 @@ fn id(n: u8) -> ChannelId {
 }
 
 fn app() -> App {
-    let mut app = App::new("local".to_owned(), SavedState::default(), (120, 40), now(0));
+    let mut app = App::new(
+        "local".to_owned(),
+        Settings::default(),
+        SavedState::default(),
+        (120, 40),
+        now(0),
+    );
     update(&mut app, Msg::Start, now(0));
     update(&mut app, Msg::FreshIds((1..9).map(id).collect()), now(0));
     app
@@ -77,7 +83,13 @@ fn a_dispatch_is_watched_first_listed_first_and_selected() {
 
 #[test]
 fn a_prompt_waits_for_a_fresh_id() {
-    let mut app = App::new("local".to_owned(), SavedState::default(), (80, 24), now(0));
+    let mut app = App::new(
+        "local".to_owned(),
+        Settings::default(),
+        SavedState::default(),
+        (80, 24),
+        now(0),
+    );
     let effects = update(&mut app, Msg::Submit("early".to_owned()), now(0));
     assert!(matches!(effects.as_slice(), [Effect::NeedIds(_)]), "{effects:?}");
     let effects = update(&mut app, Msg::FreshIds(vec![id(1)]), now(0));
@@ -145,7 +157,7 @@ fn watching_what_is_watched_selects_it_and_errors_keep_what_was_typed() {
     update(&mut app, Msg::Action(Action::Watch), now(3));
     update(&mut app, Msg::DialogueSubmit("short".to_owned()), now(3));
     assert!(
-        matches!(&app.overlay, Some(Overlay::Watch { input, error: Some(error) }) if input == "short" && error.contains("16")),
+        matches!(&app.overlay, Some(Overlay::Ask(Ask { input, error: Some(error), .. })) if input == "short" && error.contains("16")),
         "{:?}",
         app.overlay
     );
@@ -161,17 +173,12 @@ fn watching_what_is_watched_selects_it_and_errors_keep_what_was_typed() {
 #[test]
 fn what_was_watched_is_watched_again() {
     let saved = SavedState {
-        channels: [1, 2]
-            .map(|n| SavedChannel {
-                id: id(n),
-                title: format!("run {n}"),
-                added_at: 5,
-            })
-            .to_vec(),
+        channels: [1, 2].map(|n| SavedChannel::new(id(n), format!("run {n}"), 5)).to_vec(),
         selected: Some(id(2)),
         draft: "half a pro".to_owned(),
+        ..SavedState::default()
     };
-    let mut app = App::new("local".to_owned(), saved.clone(), (80, 24), now(0));
+    let mut app = App::new("local".to_owned(), Settings::default(), saved.clone(), (80, 24), now(0));
     let effects = update(&mut app, Msg::Start, now(0));
     let watched = effects
         .iter()

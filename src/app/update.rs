@@ -105,6 +105,15 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         Msg::Runs { request, runs } => server::runs(app, request, runs, &mut effects),
         Msg::Copied(result) => copied(app, result),
         Msg::SaveFailed(reason) => complain(app, format!("Could not save what is watched: {reason}")),
+        Msg::List(msg) => super::list::take(app, msg, &mut effects),
+        Msg::Panes(msg) => super::panes::take(app, msg, &mut effects),
+        Msg::Reading(msg) => super::reading::take(app, msg, &mut effects),
+        Msg::Copying(msg) => super::copying::take(app, msg, &mut effects),
+        Msg::Compose(msg) => super::compose::take(app, msg, &mut effects),
+        Msg::Calls(msg) => super::calls::take(app, msg, &mut effects),
+        Msg::Wall(msg) => super::wall::take(app, msg, &mut effects),
+        Msg::Recordings(msg) => super::recordings::take(app, msg, &mut effects),
+        Msg::Notifications(msg) => super::notifications::take(app, msg, &mut effects),
         Msg::Shutdown => quit(app, &mut effects),
     }
     app.revision += 1;
@@ -155,13 +164,13 @@ fn notify(app: &mut App, text: String, error: bool, lasts_ms: u64) {
 
 /// Copies a text; `what` says in words what it is, for the news.
 pub(super) fn copy(app: &mut App, text: String, what: String, effects: &mut Vec<Effect>) {
-    app.copying = Some(what);
+    app.being_copied = Some(what);
     effects.push(Effect::Copy(text));
 }
 
 /// What was to be copied is named whether it worked or not: no terminal ever says, and an id can be selected by hand.
 fn copied(app: &mut App, result: Result<String, String>) {
-    let what = app.copying.take().unwrap_or_else(|| "the text".to_owned());
+    let what = app.being_copied.take().unwrap_or_else(|| "the text".to_owned());
     match result {
         Ok(ways) => notify(app, format!("Copied ({ways}): {what}"), false, COPIED_NOTICE_MS),
         Err(reason) => notify(app, format!("Not copied, {reason}: {what}"), true, COPIED_NOTICE_MS),
@@ -307,6 +316,17 @@ fn tick(app: &mut App, before: Now, effects: &mut Vec<Effect>) {
     if app.save_due.is_some_and(|due| now.monotonic_ms >= due) {
         save_now(app, effects);
     }
+    let mut changed = false;
+    changed |= super::list::tick(app, effects);
+    changed |= super::panes::tick(app, effects);
+    changed |= super::reading::tick(app, effects);
+    changed |= super::copying::tick(app, effects);
+    changed |= super::compose::tick(app, effects);
+    changed |= super::calls::tick(app, effects);
+    changed |= super::wall::tick(app, effects);
+    changed |= super::recordings::tick(app, effects);
+    changed |= super::notifications::tick(app, effects);
+    app.revision += u64::from(changed);
     let another_minute = before.unix_ms / 60_000 != now.unix_ms / 60_000;
     let another_second = before.unix_ms / 1_000 != now.unix_ms / 1_000;
     if another_minute || (another_second && app.shows_seconds()) {
@@ -318,12 +338,25 @@ fn tick(app: &mut App, before: Now, effects: &mut Vec<Effect>) {
 fn feed(app: &mut App, id: &ChannelId, generation: u64, batch: FeedBatch, effects: &mut Vec<Effect>) -> bool {
     let now = app.now;
     let looked_at = app.terminal_focused && app.selected.as_ref() == Some(id);
+    if app
+        .channels
+        .get(id)
+        .is_none_or(|channel| channel.generation != generation)
+    {
+        return false;
+    }
+    super::list::before_feed(app, id, &batch, effects);
+    super::panes::before_feed(app, id, &batch, effects);
+    super::reading::before_feed(app, id, &batch, effects);
+    super::copying::before_feed(app, id, &batch, effects);
+    super::compose::before_feed(app, id, &batch, effects);
+    super::calls::before_feed(app, id, &batch, effects);
+    super::wall::before_feed(app, id, &batch, effects);
+    super::recordings::before_feed(app, id, &batch, effects);
+    super::notifications::before_feed(app, id, &batch, effects);
     let Some(channel) = app.channels.get_mut(id) else {
         return false;
     };
-    if channel.generation != generation {
-        return false;
-    }
     let news = match batch.items.last() {
         Some(Item::Event { at: Some(at), .. }) => *at >= channel.watching_since,
         Some(_) => true,
@@ -367,12 +400,36 @@ fn feed(app: &mut App, id: &ChannelId, generation: u64, batch: FeedBatch, effect
         save_later(app);
     }
     dialogue::call_changed(app, id);
+    super::list::after_feed(app, id, effects);
+    super::panes::after_feed(app, id, effects);
+    super::reading::after_feed(app, id, effects);
+    super::copying::after_feed(app, id, effects);
+    super::compose::after_feed(app, id, effects);
+    super::calls::after_feed(app, id, effects);
+    super::wall::after_feed(app, id, effects);
+    super::recordings::after_feed(app, id, effects);
+    super::notifications::after_feed(app, id, effects);
     if gone {
         server::gone(app, effects);
     } else if came_back {
         server::connected_again(app, id, effects);
     }
     true
+}
+
+/// When the parts of the state need the next tick, monotonic milliseconds.
+pub(super) fn areas_due(app: &App) -> [Option<u64>; 9] {
+    [
+        super::list::next_due(app),
+        super::panes::next_due(app),
+        super::reading::next_due(app),
+        super::copying::next_due(app),
+        super::compose::next_due(app),
+        super::calls::next_due(app),
+        super::wall::next_due(app),
+        super::recordings::next_due(app),
+        super::notifications::next_due(app),
+    ]
 }
 
 fn first_event(batch: &FeedBatch) -> Option<&Event> {
@@ -495,7 +552,7 @@ fn close_overlay_of(app: &mut App, id: &ChannelId) {
     let of = match &app.overlay {
         Some(Overlay::Answer(answer)) => Some(&answer.run),
         Some(Overlay::Confirm(Question::CancelRun(run))) => Some(run),
-        Some(Overlay::Help | Overlay::Watch { .. }) | None => None,
+        Some(Overlay::Help | Overlay::Ask(_) | Overlay::Pick(_)) | None => None,
     };
     if of == Some(id) {
         app.overlay = None;

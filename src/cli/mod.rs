@@ -15,6 +15,7 @@ mod printer;
 mod problem;
 mod request;
 mod serve;
+mod settings;
 mod terminal;
 mod watch;
 

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::context::{Context, env};
 use super::exit::{Exit, Failure};
 use super::model::hex;
-use super::{logging, one_thread};
+use super::{logging, one_thread, settings};
 use crate::client::{Client, ClientError, Timeouts};
 use crate::config::select::origin;
 use crate::config::{ColorChoice, Remote, Secret, ServerChoice};
@@ -36,6 +36,7 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         color,
         utc_offset_seconds: jiff::Zoned::now().offset().seconds(),
     };
+    let settings = settings::settings(&context.loaded.config)?;
     let local = matches!(choice, ServerChoice::Local);
     let server_name = match &choice {
         ServerChoice::Local => "local".to_owned(),
@@ -60,6 +61,7 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         connect,
         state_file,
         ui,
+        settings,
     };
     one_thread()?
         .block_on(tui::run(options))

@@ -346,6 +346,15 @@ impl Executor {
                     }
                 });
             }
+            Effect::List(effect) => match effect {},
+            Effect::Panes(effect) => match effect {},
+            Effect::Reading(effect) => match effect {},
+            Effect::Copying(effect) => match effect {},
+            Effect::Compose(effect) => match effect {},
+            Effect::Calls(effect) => match effect {},
+            Effect::Wall(effect) => match effect {},
+            Effect::Recordings(effect) => match effect {},
+            Effect::Notifications(effect) => match effect {},
             Effect::NeedIds(_)
             | Effect::Save(_)
             | Effect::Reconnect

@@ -181,15 +181,12 @@ mod tests {
 
     fn state(draft: &str) -> SavedState {
         let id = ChannelId::from_random([7; 18]);
-        let channel = SavedChannel {
-            id: id.clone(),
-            title: "a title".into(),
-            added_at: 5,
-        };
+        let channel = SavedChannel::new(id.clone(), "a title", 5);
         SavedState {
             channels: vec![channel],
             selected: Some(id),
             draft: draft.into(),
+            ..SavedState::default()
         }
     }
 

@@ -14,7 +14,7 @@ use super::saved;
 use super::service::{Answer, CallError, Connected, Service};
 use super::session::{Clock, Ending, Session, View, run_loop};
 use crate::app::state::SavedChannel;
-use crate::app::{Action, App, Msg, SavedState};
+use crate::app::{Action, App, Msg, SavedState, Settings};
 use crate::client::supervisor::Arrival;
 use crate::term::{BackendScreen, Input, ScriptedInput};
 use crate::transcript::{Connection, FeedBatch};
@@ -218,7 +218,13 @@ impl Run {
         let (batches, mut arrivals) = mpsc::channel(64);
         let script = tokio::spawn(script(keys, batches));
         let mut screen = BackendScreen::new(60, 5);
-        let mut app = App::new("test".into(), self.saved.clone(), (60, 5), clock.now());
+        let mut app = App::new(
+            "test".into(),
+            Settings::default(),
+            self.saved.clone(),
+            (60, 5),
+            clock.now(),
+        );
         let path = self.home.path().join("state.json");
         let (mut executor, mut replies) = Executor::new(path.clone(), None);
         let mut view = Keys(self.log.clone());
@@ -249,15 +255,12 @@ impl Run {
 }
 
 fn watching(id: &ChannelId) -> SavedState {
-    let channel = SavedChannel {
-        id: id.clone(),
-        title: "a title".into(),
-        added_at: 0,
-    };
+    let channel = SavedChannel::new(id.clone(), "a title", 0);
     SavedState {
         channels: vec![channel],
         selected: Some(id.clone()),
         draft: String::new(),
+        ..SavedState::default()
     }
 }
 

@@ -3,8 +3,9 @@
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::app::Keymap;
 use crate::app::action::{self, Action};
-use crate::app::state::{Focus, Overlay, ServerState};
+use crate::app::state::{Ask, AskFor, Focus, Overlay, ServerState};
 use crate::app::{App, ChannelState, Counts, Now};
 use crate::text::sanitise_line;
 
@@ -257,39 +258,56 @@ impl Hint {
     }
 }
 
-fn may_go(action: Action) -> Hint {
+fn may_go(keymap: &Keymap, action: Action) -> Hint {
     let info = action::info(action);
     Hint {
-        key: info.map_or_else(String::new, |info| info.keys[0].to_string()),
+        key: keymap.first(action),
         word: info.map_or("", |info| info.hint),
         kept: false,
     }
 }
 
-fn kept(action: Action) -> Hint {
+fn kept(keymap: &Keymap, action: Action) -> Hint {
     Hint {
         kept: true,
-        ..may_go(action)
+        ..may_go(keymap, action)
     }
 }
 
 /// What Enter does in a dialogue.
-fn enter(word: &'static str) -> Hint {
+fn enter(keymap: &Keymap, word: &'static str) -> Hint {
     Hint {
         word,
-        ..kept(Action::Accept)
+        ..kept(keymap, Action::Accept)
+    }
+}
+
+/// What Enter does with a line that is asked for.
+fn asked(ask: &Ask) -> &'static str {
+    match ask.purpose {
+        AskFor::Watch => "watch",
     }
 }
 
 /// What is worth pressing now.
 fn hints_of(app: &App) -> Vec<Hint> {
+    let keymap = &app.settings.keymap;
+    let may_go = |action| may_go(keymap, action);
+    let kept = |action| kept(keymap, action);
+    let enter = |word| enter(keymap, word);
     match (&app.overlay, app.focus) {
         (Some(Overlay::Help), _) => vec![
             kept(Action::Close),
             may_go(Action::ScrollDown),
             may_go(Action::ScrollUp),
         ],
-        (Some(Overlay::Watch { .. }), _) => vec![enter("watch"), kept(Action::Close)],
+        (Some(Overlay::Ask(ask)), _) => vec![enter(asked(ask)), kept(Action::Close)],
+        (Some(Overlay::Pick(_)), _) => vec![
+            enter("pick"),
+            kept(Action::PickNext),
+            may_go(Action::PickPrevious),
+            kept(Action::Close),
+        ],
         (Some(Overlay::Answer(_)), _) => vec![enter("publish"), may_go(Action::Newline), kept(Action::Close)],
         (Some(Overlay::Confirm(_)), _) => vec![kept(Action::Yes), kept(Action::No)],
         (None, Focus::Compose) => vec![

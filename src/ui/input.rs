@@ -4,7 +4,7 @@ use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind};
 use ratatui::layout::Rect;
 use tui_textarea::Input;
 
-use crate::app::action::{Action, Place, lookup};
+use crate::app::action::{Action, Place};
 use crate::app::state::Overlay;
 use crate::app::{App, Msg, Scroll, Spot};
 
@@ -37,14 +37,14 @@ impl Ui {
             // A question is answered the same where caps lock is on.
             c.make_ascii_lowercase();
         }
-        if let Some(action) = keys::convert(event).and_then(|key| lookup(place, key)) {
+        if let Some(action) = keys::convert(event).and_then(|key| app.settings.keymap.lookup(place, key)) {
             return self.act(app, place, action);
         }
         match place {
             Place::Compose if self.compose.input(Input::from(event)) => vec![Msg::DraftChanged(self.compose.text())],
             // There is nowhere to go to by Tab, and nobody means to type one.
-            Place::Dialogue if matches!(event.code, KeyCode::Tab | KeyCode::BackTab) => Vec::new(),
-            Place::Dialogue if self.dialogue.input(Input::from(event)) => {
+            Place::Dialogue | Place::Picker if matches!(event.code, KeyCode::Tab | KeyCode::BackTab) => Vec::new(),
+            Place::Dialogue | Place::Picker if self.dialogue.input(Input::from(event)) => {
                 vec![Msg::DialogueChanged(self.dialogue.text())]
             }
             _ => Vec::new(),
@@ -53,10 +53,10 @@ impl Ui {
 
     fn paste(&mut self, app: &App, text: &str) -> Vec<Msg> {
         match keys::place(app) {
-            Place::Dialogue => {
+            Place::Dialogue | Place::Picker => {
                 // An id that was copied with its line end is still one line.
-                let is_id = matches!(app.overlay, Some(Overlay::Watch { .. }));
-                self.dialogue.paste(if is_id { text.trim() } else { text });
+                let one_line = matches!(app.overlay, Some(Overlay::Ask(_) | Overlay::Pick(_)));
+                self.dialogue.paste(if one_line { text.trim() } else { text });
                 vec![Msg::DialogueChanged(self.dialogue.text())]
             }
             Place::Compose => {

@@ -13,6 +13,7 @@ mod keys;
 mod layout;
 mod list;
 mod overlay;
+mod picker;
 #[cfg(test)]
 mod tests;
 mod theme;
@@ -112,7 +113,14 @@ impl Ui {
         let areas = self.areas(app, screen, dialogue.as_ref());
         if app.overlay == Some(Overlay::Help) {
             let area = Rect::new(screen.x, screen.y, screen.width, screen.height.saturating_sub(1));
-            self.help_most = overlay::draw_help(&mut canvas, area, self.help_scroll);
+            self.help_most = overlay::draw_help(&mut canvas, area, &app.settings.keymap, self.help_scroll);
+            let hint = Rect::new(screen.x, screen.bottom() - 1, screen.width, 1);
+            header::draw_hint(&mut canvas, hint, app, self.options);
+            return;
+        }
+        if let Some(Overlay::Pick(picker)) = &app.overlay {
+            let area = Rect::new(screen.x, screen.y, screen.width, screen.height.saturating_sub(1));
+            picker::draw(&mut canvas, area, picker, &self.dialogue);
             let hint = Rect::new(screen.x, screen.bottom() - 1, screen.width, 1);
             header::draw_hint(&mut canvas, hint, app, self.options);
             return;
@@ -124,8 +132,18 @@ impl Ui {
         }
         if let Some((bar, pane)) = areas.transcript {
             let options = self.options;
+            let focused = app.focus == Focus::Transcript;
             let cache = self.cache(app);
-            transcript::draw(&mut canvas, bar, pane, app, cache, options);
+            transcript::draw(
+                &mut canvas,
+                bar,
+                pane,
+                app,
+                app.selected_channel(),
+                focused,
+                cache,
+                options,
+            );
         }
         self.draw_bottom(&mut canvas, &areas, app, dialogue.as_ref());
         if let Some(x) = areas.divider {
@@ -198,7 +216,8 @@ impl Ui {
             self.compose = Editor::new(&app.draft);
         }
         let typed = match &app.overlay {
-            Some(Overlay::Watch { input, .. }) => input,
+            Some(Overlay::Ask(ask)) => &ask.input,
+            Some(Overlay::Pick(picker)) => &picker.input,
             Some(Overlay::Answer(answer)) => &answer.input,
             Some(Overlay::Help | Overlay::Confirm(_)) | None => return,
         };
@@ -211,10 +230,10 @@ impl Ui {
 /// The open dialogue, laid out for a width in columns.
 fn dialogue(canvas: &Canvas, app: &App, width: u16) -> Option<Dialogue> {
     match &app.overlay {
-        Some(Overlay::Watch { error, .. }) => Some(overlay::watch(canvas, error.as_deref(), width)),
+        Some(Overlay::Ask(ask)) => Some(overlay::ask(canvas, ask, width)),
         Some(Overlay::Answer(answer)) => Some(overlay::answer(canvas, app, answer, width)),
         Some(Overlay::Confirm(question)) => Some(overlay::confirm(canvas, app, question, width)),
-        Some(Overlay::Help) | None => None,
+        Some(Overlay::Help | Overlay::Pick(_)) | None => None,
     }
 }
 

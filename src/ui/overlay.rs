@@ -3,8 +3,9 @@
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use crate::app::action::{ACTIONS, ActionInfo, Group};
-use crate::app::state::{Answer, JsonCheck, Question};
+use crate::app::Keymap;
+use crate::app::action::{ActionInfo, Group, actions};
+use crate::app::state::{Answer, Ask, AskFor, JsonCheck, Question};
 use crate::app::{App, Now};
 use crate::text::width::{truncate, width as columns};
 use crate::text::{json, sanitise_line};
@@ -27,7 +28,7 @@ const WIDEST_HELP: u16 = 60;
 const HELP_KEYS: u16 = 9;
 
 /// Draws the help over the whole screen but its last line; gives how far it can be scrolled.
-pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, scroll: usize) -> usize {
+pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, keymap: &Keymap, scroll: usize) -> usize {
     let theme = canvas.theme;
     let bar = Rect { height: 1, ..area };
     canvas.bar(bar, "keys", "", true);
@@ -42,7 +43,7 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, scroll: usize) -> usize
     let rows = usize::from(area.height.saturating_sub(1));
     let column_width = (area.width.saturating_sub(1) / columns.len() as u16).min(WIDEST_HELP);
     let lines_of = |groups: &[Group]| -> usize {
-        let of_groups = ACTIONS.iter().filter(|info| groups.contains(&info.group));
+        let of_groups = actions().filter(|info| groups.contains(&info.group));
         groups.len() + of_groups.count()
     };
     let most = columns
@@ -57,7 +58,7 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, scroll: usize) -> usize
         let lines: Vec<Option<&ActionInfo>> = groups
             .iter()
             .flat_map(|group| {
-                let of_group = ACTIONS.iter().filter(move |info| info.group == *group);
+                let of_group = actions().filter(move |info| info.group == *group);
                 std::iter::once(None).chain(of_group.map(Some))
             })
             .collect();
@@ -70,10 +71,10 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, scroll: usize) -> usize
             let y = area.y + 1 + y as u16;
             match (line, title) {
                 (Some(info), _) => {
-                    let keys: Vec<String> = info.keys.iter().map(ToString::to_string).collect();
+                    let keys: Vec<String> = keymap.keys(info.action).iter().map(ToString::to_string).collect();
                     let mut keys = keys.join(" ");
                     if keys.len() > usize::from(HELP_KEYS) {
-                        keys = info.keys[0].to_string();
+                        keys = keymap.first(info.action);
                     }
                     canvas.put(x + 1, y, HELP_KEYS, &keys, theme.bold());
                     let help_x = x + 1 + HELP_KEYS + 1;
@@ -192,8 +193,15 @@ fn that_fits<'a>(ways: &[&'a str], width: u16) -> &'a str {
     ways.iter().find(fits).or(ways.last()).copied().unwrap_or_default()
 }
 
+/// The dialogue that asks for a line.
+pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
+    match ask.purpose {
+        AskFor::Watch => watch(canvas, ask.error.as_deref(), width),
+    }
+}
+
 /// The dialogue that asks for a channel id.
-pub(super) fn watch(canvas: &Canvas, error: Option<&str>, width: u16) -> Dialogue {
+fn watch(canvas: &Canvas, error: Option<&str>, width: u16) -> Dialogue {
     let theme = canvas.theme;
     let asked = [
         "Paste the id of a channel that something else dispatched.",

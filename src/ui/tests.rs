@@ -9,9 +9,10 @@ use ratatui::backend::TestBackend;
 use serde_json::json;
 
 use super::{Ui, UiOptions, keys};
-use crate::app::action::{ACTIONS, Action, Place};
-use crate::app::state::{Focus, Overlay, Question, SavedChannel};
-use crate::app::{self, App, Effect, Msg, Now, Outage, RequestId, SavedState, Scroll};
+use crate::app::action::{Action, Place, actions};
+use crate::app::picker::{Entry, Picker, Purpose};
+use crate::app::state::{Ask, AskFor, Focus, Overlay, Question, SavedChannel};
+use crate::app::{self, App, Effect, Msg, Now, Outage, RequestId, SavedState, Scroll, Settings};
 use crate::transcript::{Connection, FeedBatch, Item};
 use crate::wire::request::ServerInfo;
 use crate::wire::{ChannelId, Event as RunEvent};
@@ -41,7 +42,13 @@ struct Play {
 impl Play {
     fn new(size: (u16, u16)) -> Self {
         let mut play = Self {
-            app: App::new("local".to_owned(), SavedState::default(), size, START),
+            app: App::new(
+                "local".to_owned(),
+                Settings::default(),
+                SavedState::default(),
+                size,
+                START,
+            ),
             ui: Ui::new(UiOptions::default()),
             now: START,
             effects: Vec::new(),
@@ -302,17 +309,14 @@ fn an_empty_start_says_what_to_do() {
 
 /// A program with saved channels before its local server is known.
 fn starting(size: (u16, u16)) -> Play {
-    let channels = [1, 2].map(|n| SavedChannel {
-        id: ChannelId::from_random([100 + n; 18]),
-        title: format!("saved run {n}"),
-        added_at: 5,
-    });
+    let channels =
+        [1, 2].map(|n| SavedChannel::new(ChannelId::from_random([100 + n; 18]), format!("saved run {n}"), 5));
     let saved = SavedState {
         channels: channels.to_vec(),
         ..SavedState::default()
     };
     let mut play = Play {
-        app: App::new("local".to_owned(), saved, size, START),
+        app: App::new("local".to_owned(), Settings::default(), saved, size, START),
         ui: Ui::new(UiOptions::default()),
         now: START,
         effects: Vec::new(),
@@ -649,12 +653,20 @@ fn ready(place: Place) -> Play {
     match place {
         Place::Help => play.app.overlay = Some(Overlay::Help),
         Place::Dialogue => {
-            play.app.overlay = Some(Overlay::Watch {
-                input: "x".to_owned(),
-                error: None,
-            });
+            play.app.overlay = Some(Overlay::Ask(Ask::new(AskFor::Watch, "x")));
         }
         Place::Confirm => play.app.overlay = Some(Overlay::Confirm(Question::CancelRun(id))),
+        Place::Picker => {
+            let entries = ["one", "two", "three"].map(|text| Entry {
+                text: text.to_owned(),
+                detail: String::new(),
+                right: String::new(),
+                value: text.to_owned(),
+            });
+            let mut picker = Picker::new(Purpose::Action, "commands", "type to narrow", entries.to_vec());
+            picker.step(1);
+            play.app.overlay = Some(Overlay::Pick(picker));
+        }
         Place::List | Place::Transcript | Place::Compose => {}
     }
     if place == Place::Transcript || place == Place::Compose {
@@ -670,7 +682,7 @@ fn ready(place: Place) -> Play {
 
 #[test]
 fn every_key_of_the_table_does_something() {
-    for info in ACTIONS {
+    for info in actions() {
         for place in info.places {
             // The help scrolls where it does not fit; here it does.
             if *place == Place::Help && !matches!(info.action, Action::Help | Action::Close | Action::CloseHelp) {

@@ -39,10 +39,19 @@ fn column(pane: Rect) -> Rect {
     }
 }
 
-/// Draws the title bar and the rows.
-pub(super) fn draw(canvas: &mut Canvas, bar: Rect, pane: Rect, app: &App, cache: &mut RowCache, options: UiOptions) {
-    let focused = app.focus == Focus::Transcript;
-    let Some(channel) = app.selected_channel() else {
+/// Draws the title bar and the rows of a channel (or what to say where there is none).
+#[expect(clippy::too_many_arguments, reason = "where, what, and how: each is one thing")]
+pub(super) fn draw(
+    canvas: &mut Canvas,
+    bar: Rect,
+    pane: Rect,
+    app: &App,
+    channel: Option<&Channel>,
+    focused: bool,
+    cache: &mut RowCache,
+    options: UiOptions,
+) {
+    let Some(channel) = channel else {
         canvas.bar(bar, "transcript", "", focused);
         draw_welcome(canvas, pane, app, options);
         return;

@@ -1,0 +1,79 @@
+//! One row of the table, and the words to write rows with.
+
+pub(super) use super::key::KeyCode;
+pub use super::key::{Key, Modifier};
+pub(super) use super::{Action, Group, Place};
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct ActionInfo {
+    /// The action.
+    pub action: Action,
+    /// Its keys; the first is the one that hints name.
+    pub keys: &'static [Key],
+    /// Where they hold.
+    pub places: &'static [Place],
+    /// What it does, for the help.
+    pub help: &'static str,
+    /// The short word for the hint line.
+    pub hint: &'static str,
+    /// Which heading of the help it stands under.
+    pub group: Group,
+}
+
+pub(super) const fn plain(code: KeyCode) -> Key {
+    Key {
+        modifier: Modifier::None,
+        code,
+    }
+}
+
+pub(super) const fn char(c: char) -> Key {
+    plain(KeyCode::Char(c))
+}
+
+pub(super) const fn ctrl(c: char) -> Key {
+    Key {
+        modifier: Modifier::Ctrl,
+        code: KeyCode::Char(c),
+    }
+}
+
+pub(super) const fn row(
+    action: Action,
+    keys: &'static [Key],
+    places: &'static [Place],
+    group: Group,
+    hint: &'static str,
+    help: &'static str,
+) -> ActionInfo {
+    ActionInfo {
+        action,
+        keys,
+        places,
+        help,
+        hint,
+        group,
+    }
+}
+
+pub(super) const BROWSE: &[Place] = &[Place::List, Place::Transcript];
+pub(super) const PANES: &[Place] = &[Place::List, Place::Transcript, Place::Compose];
+pub(super) const LIST: &[Place] = &[Place::List];
+pub(super) const TRANSCRIPT: &[Place] = &[Place::Transcript];
+pub(super) const SCROLLED: &[Place] = &[Place::Transcript, Place::Help];
+pub(super) const COMPOSE: &[Place] = &[Place::Compose];
+pub(super) const READING: &[Place] = &[Place::Transcript, Place::Compose, Place::Help];
+pub(super) const HELPABLE: &[Place] = &[Place::List, Place::Transcript, Place::Help];
+pub(super) const TYPING: &[Place] = &[Place::Compose, Place::Dialogue];
+pub(super) const OVERLAYS: &[Place] = &[Place::Help, Place::Dialogue, Place::Picker];
+pub(super) const PICKER: &[Place] = &[Place::Picker];
+pub(super) const EVERYWHERE: &[Place] = &[
+    Place::List,
+    Place::Transcript,
+    Place::Compose,
+    Place::Help,
+    Place::Dialogue,
+    Place::Confirm,
+    Place::Picker,
+];

@@ -1,0 +1,103 @@
+//! Keys of the transcript. Rows of the table only: what they do is decided elsewhere.
+
+use super::table::*;
+
+/// The rows.
+pub(super) static ROWS: &[ActionInfo] = &[
+    row(
+        Action::ScrollDown,
+        &[char('j'), plain(KeyCode::Down)],
+        SCROLLED,
+        Group::Transcript,
+        "down",
+        "one row down",
+    ),
+    row(
+        Action::ScrollUp,
+        &[char('k'), plain(KeyCode::Up)],
+        SCROLLED,
+        Group::Transcript,
+        "up",
+        "one row up",
+    ),
+    row(
+        Action::HalfPageDown,
+        &[ctrl('d')],
+        TRANSCRIPT,
+        Group::Transcript,
+        "half page down",
+        "half a page down",
+    ),
+    row(
+        Action::HalfPageUp,
+        &[ctrl('u')],
+        TRANSCRIPT,
+        Group::Transcript,
+        "half page up",
+        "half a page up",
+    ),
+    row(
+        Action::PageDown,
+        &[plain(KeyCode::PageDown)],
+        READING,
+        Group::Transcript,
+        "page down",
+        "a page down, composing too",
+    ),
+    row(
+        Action::PageUp,
+        &[plain(KeyCode::PageUp)],
+        READING,
+        Group::Transcript,
+        "page up",
+        "a page up, composing too",
+    ),
+    row(
+        Action::Top,
+        &[char('g'), plain(KeyCode::Home)],
+        TRANSCRIPT,
+        Group::Transcript,
+        "beginning",
+        "to the beginning",
+    ),
+    row(
+        Action::End,
+        &[char('G'), plain(KeyCode::End)],
+        TRANSCRIPT,
+        Group::Transcript,
+        "end",
+        "to the end, and follow",
+    ),
+    row(
+        Action::NextPart,
+        &[char('}')],
+        TRANSCRIPT,
+        Group::Transcript,
+        "next part",
+        "mark the next part",
+    ),
+    row(
+        Action::PreviousPart,
+        &[char('{')],
+        TRANSCRIPT,
+        Group::Transcript,
+        "part before",
+        "mark the part before",
+    ),
+    row(
+        Action::Fold,
+        &[char(' ')],
+        TRANSCRIPT,
+        Group::Transcript,
+        "fold",
+        "fold or unfold a part",
+    ),
+    row(
+        Action::Back,
+        &[plain(KeyCode::Esc)],
+        TRANSCRIPT,
+        Group::Transcript,
+        "list",
+        "back to the list",
+    ),
+];
