@@ -5,6 +5,7 @@
 pub mod block;
 mod bound;
 mod calls;
+mod fold;
 pub mod input;
 mod operations;
 pub mod rate;
@@ -13,12 +14,14 @@ pub mod state;
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
+
 pub use block::{Block, BlockId, BlockKind, CallState};
 pub use input::{Connection, FeedBatch, Item};
 pub use state::Transcript;
 
 /// How far a run is, as far as its events tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Status {
     /// Nothing has come yet.
     #[default]
@@ -60,7 +63,7 @@ impl Status {
 }
 
 /// `end.reason` of a result (PROTOCOL, "Events of a run").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EndReason {
     /// The model was finished.
     Stop,
@@ -93,7 +96,7 @@ impl From<&str> for EndReason {
 }
 
 /// What was counted of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counters {
     /// `token` events seen.
     pub tokens: u64,
