@@ -4,6 +4,7 @@
 //! program is here (they are in `app`), and no drawing (it is in `ui`).
 
 pub mod executor;
+mod recordings;
 pub mod saved;
 pub mod service;
 pub mod session;
@@ -92,7 +93,12 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     let mut view = Ui::new(options.ui);
     let clipboard = is_local_session(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
         .then(SystemClipboard::default);
-    let (mut executor, mut replies) = Executor::new(options.state_file, clipboard);
+    let (mut executor, mut replies) = Executor::new(
+        options.state_file,
+        clipboard,
+        app.settings.recordings.directory.clone(),
+        app.server.name.clone(),
+    );
     let (arrivals_sender, mut arrivals) = mpsc::channel(ARRIVALS);
     let session = Session {
         app: &mut app,

@@ -82,7 +82,12 @@ fn probe() {
             clock.now(),
         );
         let mut view = Probe { pressed: String::new() };
-        let (mut executor, mut replies) = Executor::new(Path::new(&directory).join("state.json"), None);
+        let (mut executor, mut replies) = Executor::new(
+            Path::new(&directory).join("state.json"),
+            None,
+            Path::new(&directory).join("recordings"),
+            "probe".into(),
+        );
         let (_arrivals, mut arrivals) = mpsc::channel(1);
         let session = Session {
             app: &mut app,

@@ -78,19 +78,14 @@ fn submit_watch(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
 }
 
 /// Something was picked. Whatever the entries of a purpose mean is decided where the picker was opened.
-fn picked(app: &mut App, picker: Picker, _effects: &mut Vec<Effect>) {
+fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
     if picker.picked().is_none() {
         app.overlay = Some(Overlay::Pick(picker));
         return;
     }
     match picker.purpose {
-        Purpose::Action
-        | Purpose::Run
-        | Purpose::Preset
-        | Purpose::History
-        | Purpose::Copy
-        | Purpose::Export
-        | Purpose::Recording => {}
+        Purpose::Action | Purpose::Run | Purpose::Preset | Purpose::History | Purpose::Copy | Purpose::Export => {}
+        Purpose::Recording => super::recordings::picked(&picker, effects),
     }
 }
 
@@ -101,6 +96,10 @@ pub(super) fn open_answer(app: &mut App) {
         say(app, "No channel is selected".to_owned());
         return;
     };
+    if super::recordings::is_replay(channel) {
+        say(app, "This is a recording: its calls were answered then".to_owned());
+        return;
+    }
     let transcript = &channel.transcript;
     let call = transcript
         .waiting_calls()

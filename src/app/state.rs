@@ -94,6 +94,7 @@ impl App {
             }
             channel.added_at = saved.added_at;
             channel.kept = Kept::Yes;
+            channel.recordings = super::recordings::OfChannel::restored(saved.recordings);
             channels.insert(saved.id, channel);
         }
         let selected = saved
@@ -204,7 +205,8 @@ impl App {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        for channel in self.channels.values() {
+        let channels = self.channels.values();
+        for channel in channels.filter(|channel| !super::recordings::is_replay(channel)) {
             match channel.state(self.now) {
                 ChannelState::Waiting => counts.waiting += 1,
                 ChannelState::Done => counts.done += 1,
@@ -216,7 +218,7 @@ impl App {
                 | ChannelState::Queued
                 | ChannelState::Live
                 | ChannelState::Reconnecting { .. } => counts.live += 1,
-                ChannelState::Quiet | ChannelState::NotKept => {}
+                ChannelState::Quiet | ChannelState::NotKept | ChannelState::Replay => {}
             }
         }
         counts
@@ -248,6 +250,18 @@ impl App {
         outage.filter(|_| tried)
     }
 
+    /// The channels whose transcripts are on the screen.
+    #[must_use]
+    pub fn channels_in_view(&self) -> Vec<ChannelId> {
+        self.selected.iter().cloned().collect()
+    }
+
+    /// Whether a channel's transcript is on the screen.
+    #[must_use]
+    pub fn is_in_view(&self, id: &ChannelId) -> bool {
+        self.selected.as_ref() == Some(id)
+    }
+
     /// The channel that the list's mark is on.
     #[must_use]
     pub fn selected_channel(&self) -> Option<&Channel> {
@@ -267,6 +281,8 @@ impl App {
             channels: self
                 .channels
                 .values()
+                // A recording that is played back is no channel of the server.
+                .filter(|channel| !super::recordings::is_replay(channel))
                 .map(|channel| SavedChannel {
                     id: channel.id.clone(),
                     title: if channel.titled {
@@ -282,7 +298,7 @@ impl App {
                     compose: super::compose::SavedOfChannel::default(),
                     calls: super::calls::SavedOfChannel::default(),
                     wall: super::wall::SavedOfChannel::default(),
-                    recordings: super::recordings::SavedOfChannel::default(),
+                    recordings: channel.recordings.saved(),
                     notifications: super::notifications::SavedOfChannel::default(),
                 })
                 .collect(),

@@ -47,6 +47,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         }
         Msg::FreshIds(ids) => {
             app.fresh_ids.extend(ids);
+            super::recordings::show_opened(app, &mut effects);
             for prompt in std::mem::take(&mut app.unsent) {
                 dispatch(app, prompt, &mut effects);
             }
@@ -116,6 +117,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         Msg::Notifications(msg) => super::notifications::take(app, msg, &mut effects),
         Msg::Shutdown => quit(app, &mut effects),
     }
+    super::recordings::settle(app, &mut effects);
     app.revision += 1;
     effects
 }
@@ -241,7 +243,9 @@ pub(super) fn unwatch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) 
     let Some(index) = app.channels.get_index_of(id) else {
         return;
     };
-    app.channels.shift_remove(id);
+    if let Some(channel) = app.channels.shift_remove(id) {
+        super::recordings::unwatched(&channel, effects);
+    }
     effects.push(Effect::Unwatch { channel: id.clone() });
     close_overlay_of(app, id);
     if app.selected.as_ref() == Some(id) {
@@ -300,6 +304,7 @@ fn start(app: &mut App, effects: &mut Vec<Effect>) {
             after: None,
         });
     }
+    super::recordings::start(app, effects);
     with_selected(app, |channel| channel.unread = false);
 }
 

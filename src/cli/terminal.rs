@@ -36,7 +36,7 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         color,
         utc_offset_seconds: jiff::Zoned::now().offset().seconds(),
     };
-    let settings = settings::settings(&context.loaded.config)?;
+    let settings = settings::settings(&context.loaded.config, &context.places)?;
     let local = matches!(choice, ServerChoice::Local);
     let server_name = match &choice {
         ServerChoice::Local => "local".to_owned(),

@@ -27,6 +27,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// How the terminal program looks.
     pub ui: UiConfig,
+    /// Recordings of channels.
+    pub recordings: RecordingsConfig,
 }
 
 /// A server to talk to.
@@ -155,13 +157,35 @@ impl Default for RetentionConfig {
 }
 
 /// How the terminal program looks.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UiConfig {
     /// Draw with ASCII characters alone.
     pub ascii: bool,
     /// Whether to use colours.
     pub color: ColorChoice,
+    /// What all transcripts may take in memory together, about, in MiB.
+    #[serde(deserialize_with = "value::at_least_one")]
+    pub memory_mib: u64,
+}
+
+impl Default for UiConfig {
+    fn default() -> Self {
+        Self {
+            ascii: false,
+            color: ColorChoice::default(),
+            memory_mib: 256,
+        }
+    }
+}
+
+/// Recordings of channels.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecordingsConfig {
+    /// Where they are kept; `recordings` in the platform's place for data when absent.
+    #[serde(deserialize_with = "value::path")]
+    pub directory: Option<PathBuf>,
 }
 
 /// Whether to use colours.

@@ -13,7 +13,8 @@ mod value;
 
 pub use error::{ConfigError, Problem};
 pub use file::{
-    ColorChoice, Config, LimitsConfig, ModelConfig, ProfileConfig, RetentionConfig, ServerConfig, UiConfig,
+    ColorChoice, Config, LimitsConfig, ModelConfig, ProfileConfig, RecordingsConfig, RetentionConfig, ServerConfig,
+    UiConfig,
 };
 pub use places::Places;
 pub use secret::Secret;

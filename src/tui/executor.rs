@@ -15,8 +15,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::recordings::Recordings;
 use super::saved::Saver;
 use super::service::{CallError, Connected, Service};
+use crate::app::recordings;
 use crate::app::{Effect, Msg, Outage, RequestId, SavedState};
 use crate::term::clipboard::SystemClipboard;
 use crate::wire::{ChannelId, DispatchRequest};
@@ -112,6 +114,7 @@ pub struct Executor {
     unanswered: HashMap<RequestId, (ChannelId, String)>,
     saver: Saver,
     clipboard: Option<Arc<Mutex<SystemClipboard>>>,
+    recordings: Recordings,
     replies: mpsc::Sender<Reply>,
     /// Everything that may be dropped at the end.
     tasks: Tasks,
@@ -120,9 +123,15 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// An executor that has found no server. `clipboard`: the system's, where the session is local.
+    /// An executor that has found no server. `clipboard`: the system's, where the session is local; `recordings`:
+    /// where they are kept; `server`: what it is called in them.
     #[must_use]
-    pub fn new(state_file: PathBuf, clipboard: Option<SystemClipboard>) -> (Self, mpsc::Receiver<Reply>) {
+    pub fn new(
+        state_file: PathBuf,
+        clipboard: Option<SystemClipboard>,
+        recordings: PathBuf,
+        server: String,
+    ) -> (Self, mpsc::Receiver<Reply>) {
         let (replies, receiver) = mpsc::channel(REPLIES);
         let executor = Self {
             service: None,
@@ -138,6 +147,7 @@ impl Executor {
             unanswered: HashMap::new(),
             saver: Saver::start(state_file, replies.clone()),
             clipboard: clipboard.map(|clipboard| Arc::new(Mutex::new(clipboard))),
+            recordings: Recordings::new(recordings, server, replies.clone()),
             replies,
             tasks: Tasks::default(),
             sent: TaskTracker::new(),
@@ -278,6 +288,14 @@ impl Executor {
             self.reconnect();
             return;
         }
+        let effect = match effect {
+            Effect::Recordings(what) => match self.recordings.execute(what) {
+                // This one needs the server.
+                Some(what) => Effect::Recordings(what),
+                None => return,
+            },
+            effect => effect,
+        };
         let epoch = self.epoch;
         let Some(service) = &mut self.service else {
             self.hold(effect);
@@ -353,7 +371,11 @@ impl Executor {
             Effect::Compose(effect) => match effect {},
             Effect::Calls(effect) => match effect {},
             Effect::Wall(effect) => match effect {},
-            Effect::Recordings(effect) => match effect {},
+            Effect::Recordings(what) => {
+                if let recordings::Do::Spool { channel, title, file } = what {
+                    self.recordings.spool(&**service, channel, &title, file);
+                }
+            }
             Effect::Notifications(effect) => match effect {},
             Effect::NeedIds(_)
             | Effect::Save(_)

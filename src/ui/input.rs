@@ -126,6 +126,7 @@ impl Ui {
         let open = dialogue(&canvas, app, screen.width);
         let areas = self.areas(app, screen, open.as_ref());
         let (_, pane) = areas.transcript?;
+        let pane = super::playback::text_area(pane, channel);
         let options = self.options;
         let cache = self.cache(app);
         let mut viewport = Viewport::new(channel, cache, text_width(pane), options);

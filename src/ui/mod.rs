@@ -14,6 +14,7 @@ mod layout;
 mod list;
 mod overlay;
 mod picker;
+mod playback;
 #[cfg(test)]
 mod tests;
 mod theme;

@@ -119,6 +119,7 @@ impl Theme {
             ChannelState::Done => ("+", self.colored(Color::Blue)),
             ChannelState::Failed => ("x", self.error()),
             ChannelState::Cancelled => ("-", self.dim()),
+            ChannelState::Replay => (">", self.accent()),
             ChannelState::Reconnecting { .. } => ("~", self.warning()),
         }
     }

@@ -10,6 +10,7 @@ mod general;
 pub mod key;
 mod list;
 mod panes;
+mod recordings;
 mod table;
 mod transcript;
 mod wall;
@@ -100,6 +101,22 @@ pub enum Action {
     No,
     /// Clear what is typed; twice: quit.
     Interrupt,
+    /// Record the channel, or stop recording it.
+    Record,
+    /// Record what the server is about to forget.
+    Rescue,
+    /// Open a recording.
+    OpenRecording,
+    /// Play a recording, or pause it.
+    PlayPause,
+    /// Back in a recording.
+    SeekBack,
+    /// Forward in a recording.
+    SeekForward,
+    /// Play a recording faster.
+    Faster,
+    /// Play a recording slower.
+    Slower,
     /// Draw the whole screen again.
     Redraw,
     /// Stop until the shell continues the program.
@@ -136,17 +153,20 @@ pub enum Group {
     Transcript,
     /// In the compose box.
     Compose,
+    /// Recordings.
+    Recordings,
     /// In dialogues.
     Dialogue,
 }
 
 impl Group {
     /// All headings in the help's order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::General,
         Self::List,
         Self::Transcript,
         Self::Compose,
+        Self::Recordings,
         Self::Dialogue,
     ];
 
@@ -158,6 +178,7 @@ impl Group {
             Self::List => "Channel list",
             Self::Transcript => "Transcript",
             Self::Compose => "Compose box",
+            Self::Recordings => "Recordings",
             Self::Dialogue => "Dialogues",
         }
     }
@@ -172,6 +193,7 @@ static TABLES: &[&[ActionInfo]] = &[
     calls::ROWS,
     compose::ROWS,
     wall::ROWS,
+    recordings::ROWS,
     dialogue::ROWS,
 ];
 
