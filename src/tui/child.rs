@@ -3,9 +3,9 @@
 //! It runs the program to its end and reads the file back where that is asked for. Handing the terminal over and
 //! taking it again is the loop's matter ([`super::session`]); what the text is and what becomes of it is `app`'s.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
@@ -120,7 +120,10 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 /// Writes the text into a directory that nobody else can look into: what an editor leaves beside its file is secret
 /// too, and goes with it.
 fn write(open: &Open) -> io::Result<(TempDir, PathBuf)> {
-    let directory = tempfile::Builder::new().prefix("switchboard-").tempdir()?;
+    let directory = tempfile::Builder::new()
+        .prefix("switchboard-")
+        .permissions(Permissions::from_mode(0o700))
+        .tempdir()?;
     let path = directory.path().join(open.name);
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create_new(true).mode(0o600).open(&path)?;
@@ -193,7 +196,6 @@ mod tests {
 
     #[test]
     fn a_text_comes_back_as_it_was_and_its_file_is_nobody_elses() {
-        use std::os::unix::fs::PermissionsExt as _;
         for text in ["", "one", "one\ntwo", "été"] {
             let (directory, file) = write(&open(Program::Editor, text)).expect("written");
             assert_eq!(read(&file).expect("read"), text);
