@@ -66,6 +66,8 @@ pub struct TuiOptions {
     pub ui: UiOptions,
     /// What the configuration and the flags say.
     pub settings: Settings,
+    /// Something about it that the person should know, in a sentence.
+    pub warning: Option<String>,
 }
 
 /// Runs the terminal program until the person or a signal ends it. The terminal is given back on every way out.
@@ -106,7 +108,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
         alarm: Alarm::system(),
     };
     let connect = with_feeds(options.connect, arrivals_sender);
-    let ending = session::run_loop(session, connect, loaded.warning).await;
+    let ending = session::run_loop(session, connect, loaded.warning.or(options.warning)).await;
     // The person gets the shell back first; what is still to be sent and written follows.
     drop(screen);
     drop(arrivals);
