@@ -86,7 +86,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     let mut app = App::new(
         options.server_name,
         options.settings,
-        loaded.state,
+        loaded.state.clone(),
         screen.size(),
         clock.now(),
     );
@@ -94,7 +94,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     let mut view = Ui::new(options.ui);
     let clipboard = is_local_session(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
         .then(SystemClipboard::default);
-    let (mut executor, mut replies) = Executor::new(options.state_file, clipboard);
+    let (mut executor, mut replies) = Executor::new(options.state_file, loaded.state, clipboard);
     let (arrivals_sender, mut arrivals) = mpsc::channel(ARRIVALS);
     let session = Session {
         app: &mut app,
