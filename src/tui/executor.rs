@@ -123,9 +123,14 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// An executor that has found no server. `clipboard`: the system's, where the session is local.
+    /// An executor that has found no server. `loaded` is what the state file held at the start; `clipboard`: the
+    /// system's, where the session is local.
     #[must_use]
-    pub fn new(state_file: PathBuf, clipboard: Option<SystemClipboard>) -> (Self, mpsc::Receiver<Reply>) {
+    pub fn new(
+        state_file: PathBuf,
+        loaded: SavedState,
+        clipboard: Option<SystemClipboard>,
+    ) -> (Self, mpsc::Receiver<Reply>) {
         let (replies, receiver) = mpsc::channel(REPLIES);
         let executor = Self {
             service: None,
@@ -139,7 +144,7 @@ impl Executor {
             refused: None,
             shown: Vec::new(),
             unanswered: HashMap::new(),
-            saver: Saver::start(state_file, replies.clone()),
+            saver: Saver::start(state_file, loaded, replies.clone()),
             clipboard: clipboard.map(|clipboard| Arc::new(Mutex::new(clipboard))),
             replies,
             tasks: Tasks::default(),
