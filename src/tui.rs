@@ -3,6 +3,7 @@
 //! The loop is in [`session`], what it carries out in [`executor`], what it remembers in [`saved`]. No rule of the
 //! program is here (they are in `app`), and no drawing (it is in `ui`).
 
+mod child;
 pub mod executor;
 mod recordings;
 pub mod saved;
@@ -67,6 +68,8 @@ pub struct TuiOptions {
     pub ui: UiOptions,
     /// What the configuration and the flags say.
     pub settings: Settings,
+    /// Something about it that the person should know, in a sentence.
+    pub warning: Option<String>,
 }
 
 /// Runs the terminal program until the person or a signal ends it. The terminal is given back on every way out.
@@ -85,7 +88,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     let mut app = App::new(
         options.server_name,
         options.settings,
-        loaded.state,
+        loaded.state.clone(),
         screen.size(),
         clock.now(),
     );
@@ -95,6 +98,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
         .then(SystemClipboard::default);
     let (mut executor, mut replies) = Executor::new(
         options.state_file,
+        loaded.state,
         clipboard,
         app.settings.recordings.directory.clone(),
         app.server.name.clone(),
@@ -112,7 +116,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
         alarm: Alarm::system(),
     };
     let connect = with_feeds(options.connect, arrivals_sender);
-    let ending = session::run_loop(session, connect, loaded.warning).await;
+    let ending = session::run_loop(session, connect, loaded.warning.or(options.warning)).await;
     // The person gets the shell back first; what is still to be sent and written follows.
     drop(screen);
     drop(arrivals);

@@ -84,6 +84,7 @@ fn probe() {
         let mut view = Probe { pressed: String::new() };
         let (mut executor, mut replies) = Executor::new(
             Path::new(&directory).join("state.json"),
+            SavedState::default(),
             None,
             Path::new(&directory).join("recordings"),
             "probe".into(),

@@ -36,7 +36,11 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         color,
         utc_offset_seconds: jiff::Zoned::now().offset().seconds(),
     };
-    let settings = settings::settings(&context.loaded.config, &context.places)?;
+    let (mut settings, warnings) = settings::settings(&context.loaded)?;
+    if settings.recordings.directory.as_os_str().is_empty() {
+        settings.recordings.directory = context.places.data_dir().join("recordings");
+    }
+    let warning = warnings.first().map(ToString::to_string);
     let local = matches!(choice, ServerChoice::Local);
     let server_name = match &choice {
         ServerChoice::Local => "local".to_owned(),
@@ -62,6 +66,7 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         state_file,
         ui,
         settings,
+        warning,
     };
     one_thread()?
         .block_on(tui::run(options))

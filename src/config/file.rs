@@ -29,6 +29,8 @@ pub struct Config {
     pub ui: UiConfig,
     /// Recordings of channels.
     pub recordings: RecordingsConfig,
+    /// Its keys, where they are not the default ones.
+    pub keys: super::KeysConfig,
 }
 
 /// A server to talk to.

@@ -245,8 +245,13 @@ impl Run {
             clock.now(),
         );
         let path = self.home.path().join("state.json");
-        let (mut executor, mut replies) =
-            Executor::new(path.clone(), None, path.with_extension("recordings"), "test".into());
+        let (mut executor, mut replies) = Executor::new(
+            path.clone(),
+            self.saved.clone(),
+            None,
+            path.with_extension("recordings"),
+            "test".into(),
+        );
         let mut view = Keys(self.log.clone());
         let session = Session {
             app: &mut app,

@@ -458,13 +458,9 @@ fn entry(app: &App, summary: Summary) -> Entry {
     }
 }
 
-/// A recording was picked.
-pub(super) fn picked(picker: &Picker, effects: &mut Vec<Effect>) {
-    if let Some(entry) = picker.picked() {
-        effects.push(Effect::Recordings(Do::Open {
-            name: entry.value.clone(),
-        }));
-    }
+/// A recording was picked, by its name.
+pub(super) fn picked(name: &str, effects: &mut Vec<Effect>) {
+    effects.push(Effect::Recordings(Do::Open { name: name.to_owned() }));
 }
 
 /// Shows the recording that was read as an entry of the list, as soon as there is a fresh id to call it by.
