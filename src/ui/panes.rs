@@ -23,7 +23,7 @@ const COMFORTABLE: u16 = 50;
 const NARROWEST_LIST: u16 = 28;
 const NARROW_LIST: u16 = 40;
 /// Columns of a title bar that the title keeps.
-const LEAST_TITLE: usize = 18;
+const LEAST_TITLE: usize = 24;
 
 /// One pane on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use super::*;
 /// The channels of `several` and two more, in this layout; the pane in focus has the keys.
 fn grid(size: (u16, u16), key: char) -> Play {
     let mut play = several(size);
+    play.ids();
     for prompt in ["nightly report", "translate the manual", "compare the licences"] {
         let id = play.dispatch(prompt);
         play.feed(
@@ -46,7 +47,6 @@ fn layouts_of_panes() {
 #[test]
 fn too_small_a_screen_shows_the_panes_that_fit() {
     let mut play = grid((200, 60), '9');
-    play.keys("");
     play.event(Event::Key(KeyEvent::new(KeyCode::Char('9'), KeyModifiers::ALT)));
     let before = play.app.panes.layout.clone();
     play.send(Msg::Resize(60, 16));
