@@ -100,6 +100,7 @@ impl App {
             .selected
             .filter(|id| channels.contains_key(id))
             .or_else(|| channels.keys().next().cloned());
+        let copying = super::copying::Copying::new(&settings.copying);
         let mut app = Self {
             now,
             size,
@@ -130,7 +131,7 @@ impl App {
             list: super::list::Listing::default(),
             panes: super::panes::Panes::restore(saved.panes),
             reading: super::reading::Reading::default(),
-            copying: super::copying::Copying::default(),
+            copying,
             compose: super::compose::Compose::default(),
             calls: super::calls::Calls::default(),
             wall: super::wall::Wall::default(),

@@ -24,6 +24,7 @@ mod viewport;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
+use crate::app::action::Action;
 use crate::app::state::{Focus, Overlay};
 use crate::app::{App, Channel};
 use crate::text::{BlockRows, Format};
@@ -161,8 +162,12 @@ impl Ui {
         }
         let focused = app.focus == Focus::Compose;
         canvas.bar(areas.bottom_bar, "new run", "", focused);
-        let placeholder = if focused { "Type a prompt" } else { "c writes a prompt" };
-        self.compose.draw(canvas, areas.bottom, focused, placeholder);
+        let placeholder = if focused {
+            "Type a prompt".to_owned()
+        } else {
+            format!("{} writes a prompt", app.settings.keymap.first(Action::Compose))
+        };
+        self.compose.draw(canvas, areas.bottom, focused, &placeholder);
     }
 
     /// Where the parts of the screen are at the size that the state knows.

@@ -21,7 +21,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         PREFIXED,
         Group::Panes,
         "leave",
-        "no key of the panes",
+        "none, after all",
     ),
     row(
         Action::Layout1,
@@ -101,7 +101,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         PREFIXED,
         Group::Panes,
         "left",
-        "pane to the left, or list",
+        "go to the pane on the left",
     ),
     row(
         Action::PaneDown,
@@ -109,7 +109,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         PREFIXED,
         Group::Panes,
         "down",
-        "pane below",
+        "go to the pane below",
     ),
     row(
         Action::PaneUp,
@@ -117,7 +117,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         PREFIXED,
         Group::Panes,
         "up",
-        "pane above",
+        "go to the pane above",
     ),
     row(
         Action::PaneRight,
@@ -125,7 +125,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         PREFIXED,
         Group::Panes,
         "right",
-        "pane to the right",
+        "go to the pane on the right",
     ),
     row(
         Action::NextPane,
@@ -133,7 +133,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         PREFIXED,
         Group::Panes,
         "next pane",
-        "next pane",
+        "go to the next pane",
     ),
     row(
         Action::EvenPanes,
@@ -141,7 +141,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         PREFIXED,
         Group::Panes,
         "even",
-        "all of one size",
+        "all panes of one size",
     ),
     row(
         Action::WiderPane,
@@ -149,7 +149,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         PREFIXED,
         Group::Panes,
         "wider",
-        "wider",
+        "make the pane wider",
     ),
     row(
         Action::NarrowerPane,
@@ -157,7 +157,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         PREFIXED,
         Group::Panes,
         "narrower",
-        "narrower",
+        "make the pane narrower",
     ),
     row(
         Action::HigherPane,
@@ -165,7 +165,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         PREFIXED,
         Group::Panes,
         "higher",
-        "higher",
+        "make the pane higher",
     ),
     row(
         Action::LowerPane,
@@ -173,7 +173,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         PREFIXED,
         Group::Panes,
         "lower",
-        "lower",
+        "make the pane lower",
     ),
     row(
         Action::ScrollTogether,
@@ -181,7 +181,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         PREFIXED,
         Group::Panes,
         "together",
-        "scroll together, or apart",
+        "scroll panes together, apart",
     ),
     row(
         Action::Zoom,
@@ -197,7 +197,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         PANE_NUMBERS,
         Group::Panes,
         "pane 1",
-        "go to pane 1 … Alt-9",
+        "go to pane 1 (to Alt-9: 9)",
     ),
     row(
         Action::GoToPane2,

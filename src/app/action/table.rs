@@ -22,12 +22,13 @@ pub struct ActionInfo {
 }
 
 impl ActionInfo {
-    /// Whether the help has a line for it: of keys that differ by a number only the first one is listed.
+    /// Whether the help has a line for it: of keys that differ by a number only the first one has.
     #[must_use]
     pub fn is_listed(&self) -> bool {
         !matches!(
             self.action,
-            Action::GoToPane2
+            Action::LeavePrefix
+                | Action::GoToPane2
                 | Action::GoToPane3
                 | Action::GoToPane4
                 | Action::GoToPane5
@@ -38,10 +39,10 @@ impl ActionInfo {
         )
     }
 
-    /// Whether its keys hold after the prefix of the panes only.
+    /// Whether its keys hold after the prefix of the panes only; what it does can be done from everywhere.
     #[must_use]
     pub fn is_prefixed(&self) -> bool {
-        self.places == [Place::PanePrefix]
+        self.places == [Place::PanePrefix] && self.action != Action::LeavePrefix
     }
 }
 
