@@ -117,10 +117,11 @@ pub(super) fn draw(ui: &mut Ui, canvas: &mut Canvas, areas: &Areas, app: &App) {
         });
         if is_current && areas.panes.len() < in_all && !app.is_zoomed() {
             let fit = format!("{} of {in_all} panes fit", areas.panes.len());
-            right = if right.is_empty() {
-                fit
+            let both = format!("{right}  {fit}");
+            right = if both.len() + LEAST_TITLE <= usize::from(pane.bar.width) && !right.is_empty() {
+                both
             } else {
-                format!("{right}  {fit}")
+                fit
             };
         }
         let mark = if is_current { canvas.theme.mark } else { "" };
@@ -225,7 +226,7 @@ pub(super) fn draw_dividers(canvas: &mut Canvas, areas: &Areas) {
         }
         // It ends on the title bar of the pane below, or on that of the compose box.
         let y = divider.bottom();
-        if covers(divider.x, y) || (y >= areas.bottom_bar.y && y != areas.bottom_bar.y) {
+        if covers(divider.x, y) || y > areas.bottom_bar.y {
             continue;
         }
         let Some(end) = canvas.buffer.cell((divider.x, y)) else {
