@@ -113,7 +113,7 @@ fn oldest(app: &App) -> Vec<ChannelId> {
 /// Gives every transcript that is out of view an equal share.
 fn share(app: &mut App, target: usize) {
     let each = (target / app.channels.len().max(1)).max(LEAST_SHARE);
-    let in_view: Vec<ChannelId> = app.channels_in_view();
+    let in_view: Vec<ChannelId> = app.channels_in_view().cloned().collect();
     for channel in app.channels.values_mut() {
         if channel.transcript.bytes() > each && !in_view.contains(&channel.id) {
             channel.transcript.set_limit(each);
@@ -124,7 +124,8 @@ fn share(app: &mut App, target: usize) {
 /// What is in view is looked at now, and fetched if it is away.
 pub(super) fn settle(app: &mut App, effects: &mut Vec<Effect>) {
     let now = app.now.monotonic_ms;
-    for id in app.channels_in_view() {
+    let in_view: Vec<ChannelId> = app.channels_in_view().cloned().collect();
+    for id in in_view {
         if let Some(channel) = app.channels.get_mut(&id) {
             channel.recordings.looked_at = now;
             if channel.recordings.away == Away::Gone {
