@@ -10,6 +10,7 @@ use crate::app::state::Focus;
 use crate::app::{App, Channel, ChannelState, Msg, Now, Scroll};
 use crate::app::{ChannelState as State, panes};
 use crate::text::sanitise_line;
+use crate::text::width::width as columns;
 use crate::wire::ChannelId;
 
 use super::canvas::Canvas;
@@ -26,6 +27,8 @@ const NARROWEST_LIST: u16 = 28;
 const NARROW_LIST: u16 = 40;
 /// Columns of a title bar that the title keeps.
 const LEAST_TITLE: usize = 24;
+/// Columns of a title bar beside the title and what stands to its right.
+const AROUND_TITLE: usize = 9;
 
 /// One pane on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +116,12 @@ pub(super) fn draw(ui: &mut Ui, canvas: &mut Canvas, areas: &Areas, app: &App) {
         let mut right = channel.map_or_else(String::new, |channel| {
             let room = usize::from(pane.bar.width).saturating_sub(LEAST_TITLE);
             match app.standing(channel, app.now) {
-                Some(standing) => race_summary(channel, standing, app.now, room),
+                Some(standing) => {
+                    // Who runs has a short name mostly, and how it runs is the matter.
+                    let name = channel.panes.race.as_ref().map_or(0, |lane| columns(&lane.name));
+                    let room = usize::from(pane.bar.width).saturating_sub(name.min(LEAST_TITLE) + AROUND_TITLE);
+                    race_summary(channel, standing, app.now, room)
+                }
                 None => summary(channel, app.now, room),
             }
         });

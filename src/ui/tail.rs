@@ -46,7 +46,8 @@ pub(super) fn draw(canvas: &mut Canvas, area: Rect, app: &App, top: &mut u64, op
     *top = shown.first().copied().unwrap_or(0);
     let right = match tail.cursor {
         None => "follows".to_owned(),
-        Some(_) => format!("{} below", count((below + 1) as u64, "line")),
+        // The last row says how much is below.
+        Some(_) => String::new(),
     };
     canvas.bar(bar, "all live channels", &right, true);
     if shown.is_empty() {
