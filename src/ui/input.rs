@@ -11,7 +11,7 @@ use crate::app::{App, Msg, Scroll, Spot, palette};
 use super::theme::Theme;
 use super::transcript::text_width;
 use super::viewport::{Place as Row, Viewport};
-use super::{Canvas, Ui, dialogue, keys};
+use super::{Canvas, Ui, dialogue, keys, kiosk};
 
 impl Ui {
     /// What a terminal event means in the present state: keys by focus through the action table, pastes
@@ -20,6 +20,8 @@ impl Ui {
         self.sync(app);
         match event {
             Event::Resize(columns, rows) => vec![Msg::Resize(columns, rows)],
+            Event::Key(key) if app.is_kiosk() => kiosk::key(app, key),
+            Event::Paste(_) if app.is_kiosk() => Vec::new(),
             Event::FocusGained => vec![Msg::TerminalFocus(true)],
             Event::FocusLost => vec![Msg::TerminalFocus(false)],
             Event::Key(key) if key.kind != KeyEventKind::Release => self.key(app, key),
