@@ -34,6 +34,8 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         return effects;
     }
     forget_old_news(app, &msg);
+    // What a feed brings changes no selection, and comes often.
+    let is_feed = matches!(msg, Msg::Feed { .. });
     match msg {
         Msg::Tick => {
             tick(app, before, &mut effects);
@@ -123,6 +125,9 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         Msg::Notifications(msg) => super::notifications::take(app, msg, &mut effects),
         Msg::Shutdown => quit(app, &mut effects),
     }
+    if !is_feed {
+        super::panes::settle(app);
+    }
     app.revision += 1;
     effects
 }
@@ -205,7 +210,9 @@ pub(super) fn select(app: &mut App, id: &ChannelId) {
 /// Watches a channel at the top of the list, and selects it.
 pub(super) fn watch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
     insert_watched(app, id, effects);
+    super::panes::make_room(app);
     select(app, id);
+    super::panes::settle(app);
     save_now(app, effects);
 }
 
@@ -350,7 +357,7 @@ fn tick(app: &mut App, before: Now, effects: &mut Vec<Effect>) {
 /// Takes a batch in; `false`: it was stale, nothing changed.
 fn feed(app: &mut App, id: &ChannelId, generation: u64, batch: FeedBatch, effects: &mut Vec<Effect>) -> bool {
     let now = app.now;
-    let looked_at = app.terminal_focused && app.selected.as_ref() == Some(id);
+    let looked_at = app.terminal_focused && app.is_in_view(id);
     if super::wall::lobby::owns(app, id, generation) {
         return super::wall::lobby::feed(app, batch, effects);
     }
@@ -557,6 +564,7 @@ fn follow(app: &mut App, asked: &ChannelId, answered: &ChannelId, prompt: String
             after: None,
         });
     }
+    super::panes::renamed(app, asked, answered);
     if app.selected.as_ref() == Some(asked) {
         app.selected = Some(answered.clone());
     }
