@@ -95,6 +95,7 @@ impl App {
             channel.added_at = saved.added_at;
             channel.panes = saved.panes.into();
             channel.kept = Kept::Yes;
+            channel.wall = super::wall::OfChannel::restored(saved.wall);
             channels.insert(saved.id, channel);
         }
         let selected = saved
@@ -285,7 +286,7 @@ impl App {
                     copying: super::copying::SavedOfChannel::default(),
                     compose: super::compose::SavedOfChannel::default(),
                     calls: super::calls::SavedOfChannel::default(),
-                    wall: super::wall::SavedOfChannel::default(),
+                    wall: channel.wall.saved(),
                     recordings: super::recordings::SavedOfChannel::default(),
                     notifications: super::notifications::SavedOfChannel::default(),
                 })
