@@ -93,8 +93,10 @@ impl App {
                 channel.set_title(&saved.title);
             }
             channel.added_at = saved.added_at;
+            channel.panes = saved.panes.into();
             channel.kept = Kept::Yes;
             channel.recordings = super::recordings::OfChannel::restored(saved.recordings);
+            channel.wall = super::wall::OfChannel::restored(saved.wall);
             channels.insert(saved.id, channel);
         }
         let selected = saved
@@ -139,7 +141,7 @@ impl App {
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
         };
-        super::panes::settle(&mut app);
+        super::panes::begin(&mut app);
         app
     }
 
@@ -283,12 +285,12 @@ impl App {
                     },
                     added_at: channel.added_at,
                     list: super::list::SavedOfChannel::default(),
-                    panes: super::panes::SavedOfChannel::default(),
+                    panes: channel.panes.saved(),
                     reading: super::reading::SavedOfChannel::default(),
                     copying: super::copying::SavedOfChannel::default(),
                     compose: super::compose::SavedOfChannel::default(),
                     calls: super::calls::SavedOfChannel::default(),
-                    wall: super::wall::SavedOfChannel::default(),
+                    wall: channel.wall.saved(),
                     recordings: channel.recordings.saved(),
                     notifications: super::notifications::SavedOfChannel::default(),
                 })
@@ -386,6 +388,8 @@ pub enum Overlay {
     Answer(Answer),
     /// A question with yes and no.
     Confirm(Question),
+    /// The lines of all live channels.
+    Tail,
 }
 
 /// One line that is asked for.
@@ -416,6 +420,10 @@ impl Ask {
 pub enum AskFor {
     /// A channel id to watch.
     Watch,
+    /// Who runs in a race.
+    Race,
+    /// The prompt of a race, for these contestants.
+    RacePrompt(Vec<String>),
 }
 
 /// A waiting call that is being answered.

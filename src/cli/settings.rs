@@ -21,7 +21,7 @@ pub(super) fn settings(loaded: &Loaded) -> Result<(Settings, Vec<Problem>), Fail
     Ok((settings, warnings))
 }
 
-/// Where recordings go and how much memory there is; an empty directory stands for the platform's place.
+/// How much memory there is; where recordings go is the platform's matter, unless the file says so.
 fn recording(config: &Config) -> recordings::Settings {
     recordings::Settings {
         memory: usize::try_from(config.ui.memory_mib.saturating_mul(1024 * 1024)).unwrap_or(usize::MAX),
