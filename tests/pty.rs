@@ -241,3 +241,36 @@ fn an_unsent_prompt_stays_with_its_server() {
     again.wait_for("for the other server");
     assert!(!local.text().contains("for the other server"));
 }
+
+#[test]
+fn the_answer_about_the_background_is_no_key_whenever_it_comes() {
+    let home = Home::new();
+    let mut pty = home.start(100, 24);
+    pty.wait_for("Type a prompt");
+    pty.wait_until_raw("the question", |raw| raw.contains("\x1b]11;?\x1b\\"));
+    pty.send("one");
+    pty.wait_for("> one");
+    // Whole, among keys, while text is typed.
+    pty.send("\x1b]11;rgb:ffff/ffff/ffff\x1b\\ two");
+    pty.wait_for("> one two");
+    assert!(
+        !pty.text().contains("rgb") && !pty.text().contains("11;"),
+        "{}",
+        pty.text()
+    );
+    pty.signal(Signal::TERM);
+    assert_eq!(pty.wait_exit().exit_code(), 0);
+    pty.assert_restored();
+    // In pieces; and a terminal that never answers goes on as if it had not been asked.
+    let mut again = home.start(100, 24);
+    again.wait_for("> one two");
+    for piece in ["\x1b]1", "1;rgb:00/", "00/00\x07", " three"] {
+        again.send(piece);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    again.wait_for("> one two three");
+    again.send("\x1b");
+    again.wait_for("quit");
+    again.send("q");
+    assert_eq!(again.wait_exit().exit_code(), 0);
+}

@@ -13,6 +13,7 @@ mod dialogue;
 pub mod effect;
 pub mod keymap;
 pub mod list;
+pub mod look;
 pub mod msg;
 pub mod notifications;
 pub mod palette;

@@ -114,6 +114,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         Msg::Wall(msg) => super::wall::take(app, msg, &mut effects),
         Msg::Recordings(msg) => super::recordings::take(app, msg, &mut effects),
         Msg::Notifications(msg) => super::notifications::take(app, msg, &mut effects),
+        Msg::Look(msg) => super::look::take(app, msg),
         Msg::Shutdown => quit(app, &mut effects),
     }
     app.revision += 1;

@@ -12,7 +12,8 @@ use super::{logging, one_thread, settings};
 use crate::client::{Client, ClientError, Timeouts};
 use crate::config::select::origin;
 use crate::config::{ColorChoice, Remote, Secret, ServerChoice};
-use crate::tui::{self, NoServer, TuiOptions, UiOptions};
+use crate::term::background;
+use crate::tui::{self, ColorDepth, NoServer, TuiOptions, UiOptions};
 
 /// Runs the terminal program. Nothing is connected before its first frame.
 pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> Result<Exit, Failure> {
@@ -34,10 +35,12 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
     let ui = UiOptions {
         ascii: ascii || context.loaded.config.ui.ascii,
         color,
+        depth: ColorDepth::detect(env),
         utc_offset_seconds: jiff::Zoned::now().offset().seconds(),
     };
     let (settings, warnings) = settings::settings(&context.loaded)?;
     let warning = warnings.first().map(ToString::to_string);
+    let ask_background = color && settings.look.background.is_none() && background::may_be_asked(env);
     let local = matches!(choice, ServerChoice::Local);
     let server_name = match &choice {
         ServerChoice::Local => "local".to_owned(),
@@ -62,6 +65,7 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         connect,
         state_file,
         ui,
+        ask_background,
         settings,
         warning,
     };

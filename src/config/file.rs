@@ -164,6 +164,10 @@ pub struct UiConfig {
     pub ascii: bool,
     /// Whether to use colours.
     pub color: ColorChoice,
+    /// The theme's name, or the file of one; the terminal's own colours when absent.
+    pub theme: Option<Spanned<String>>,
+    /// Whether the terminal is dark or light.
+    pub background: BackgroundChoice,
 }
 
 /// Whether to use colours.
@@ -177,6 +181,19 @@ pub enum ColorChoice {
     Always,
     /// Never.
     Never,
+}
+
+/// Whether the terminal is dark or light.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackgroundChoice {
+    /// The terminal is asked, and not waited for.
+    #[default]
+    Auto,
+    /// It is light.
+    Light,
+    /// It is dark.
+    Dark,
 }
 
 impl Config {

@@ -10,12 +10,14 @@ pub mod keys;
 pub mod places;
 pub mod secret;
 pub mod select;
+pub mod theme;
 mod value;
 
 pub(crate) use error::nearest;
 pub use error::{ConfigError, Problem};
 pub use file::{
-    ColorChoice, Config, LimitsConfig, ModelConfig, ProfileConfig, RetentionConfig, ServerConfig, UiConfig,
+    BackgroundChoice, ColorChoice, Config, LimitsConfig, ModelConfig, ProfileConfig, RetentionConfig, ServerConfig,
+    UiConfig,
 };
 pub use keys::{KeyList, KeysConfig};
 pub use places::Places;

@@ -5,20 +5,33 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
+use std::time::{Duration, Instant};
 
 use crossterm::event::Event;
 use rustix::event::{PollFd, PollFlags};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
+use super::background::{AnswerFilter, Taken};
+
 /// How many events may wait for the loop; a paste is one event.
 const QUEUE: usize = 256;
+
+/// How long a key that may begin the terminal's answer is held back for the rest of it.
+const HELD: Duration = Duration::from_millis(30);
+/// So long after the question its answer may still come in pieces.
+const PROMPT_ANSWER: Duration = Duration::from_secs(5);
 
 /// Something from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// A key, a paste, a mouse or focus event, or another size.
     Event(Event),
+    /// The terminal said what its background is: light, or dark.
+    Background {
+        /// Text on it is to be dark.
+        light: bool,
+    },
     /// The process is asked to end: SIGTERM, SIGINT or SIGQUIT.
     Terminate,
     /// The terminal is gone: SIGHUP, a hang-up, or the end of its input. Nothing can be drawn any more.
@@ -41,7 +54,7 @@ pub trait InputStream {
 /// circles on a terminal that is gone. Both end with the process; there is no other way out of a blocking read.
 #[derive(Debug)]
 pub struct TerminalInput {
-    events: mpsc::Receiver<io::Result<Event>>,
+    events: mpsc::Receiver<io::Result<Input>>,
     gone: watch::Receiver<bool>,
     terminate: Signal,
     interrupt: Signal,
@@ -55,22 +68,40 @@ pub struct TerminalInput {
 impl TerminalInput {
     /// Starts to read the terminal and to take signals. The terminal must be in raw mode already.
     ///
+    /// `asked`: the terminal was asked for its background ([`super::background::QUERY`]): the answer is no key.
+    ///
     /// # Errors
     /// When the system gives no thread or no signal handler.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(asked: bool) -> io::Result<Self> {
         let (keys, events) = mpsc::channel(QUEUE);
         std::thread::Builder::new()
             .name("terminal-input".into())
             .spawn(move || {
+                let mut filter = asked.then(AnswerFilter::default);
+                let started = Instant::now();
                 loop {
-                    let event = crossterm::event::read();
-                    // Sizes come with the signal, below.
-                    if matches!(event, Ok(Event::Resize(..))) {
-                        continue;
-                    }
-                    let ended = event.is_err();
-                    if keys.blocking_send(event).is_err() || ended {
-                        return;
+                    let event = next_event(filter.as_mut());
+                    let inputs = match (event, filter.as_mut()) {
+                        (Ok(None), Some(filter)) => keys_of(filter.give_up()),
+                        (Ok(None), None) => Vec::new(),
+                        // Sizes come with the signal, below.
+                        (Ok(Some(Event::Resize(..))), _) => continue,
+                        (Ok(Some(event)), None) => vec![Ok(Input::Event(event))],
+                        (Ok(Some(event)), Some(filter)) => {
+                            filter.late = started.elapsed() > PROMPT_ANSWER;
+                            match filter.take(event) {
+                                Taken::Keys(keys) => keys_of(keys),
+                                Taken::Held | Taken::Answer(None) => Vec::new(),
+                                Taken::Answer(Some(light)) => vec![Ok(Input::Background { light })],
+                            }
+                        }
+                        (Err(error), _) => vec![Err(error)],
+                    };
+                    for input in inputs {
+                        let ended = input.is_err();
+                        if keys.blocking_send(input).is_err() || ended {
+                            return;
+                        }
                     }
                 }
             })?;
@@ -103,6 +134,18 @@ impl TerminalInput {
     }
 }
 
+/// Waits for the next event; `None`: none came in time to belong to what is held back.
+fn next_event(filter: Option<&mut AnswerFilter>) -> io::Result<Option<Event>> {
+    if filter.is_some_and(|filter| filter.is_holding()) && !crossterm::event::poll(HELD)? {
+        return Ok(None);
+    }
+    crossterm::event::read().map(Some)
+}
+
+fn keys_of(events: Vec<Event>) -> Vec<io::Result<Input>> {
+    events.into_iter().map(|event| Ok(Input::Event(event))).collect()
+}
+
 impl InputStream for TerminalInput {
     async fn next(&mut self) -> Input {
         tokio::select! {
@@ -119,7 +162,7 @@ impl InputStream for TerminalInput {
                 Input::Event(Event::Resize(columns, rows))
             }
             event = self.events.recv() => match event {
-                Some(Ok(event)) => Input::Event(event),
+                Some(Ok(input)) => input,
                 Some(Err(_)) | None => Input::Gone,
             },
         }

@@ -5,6 +5,7 @@
 
 pub mod alarm;
 pub mod backend;
+pub mod background;
 pub mod clipboard;
 pub mod input;
 pub mod limiter;

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::executor::{Connect, Executor, Reply};
+use crate::app::look::{self, Background};
 use crate::app::{self, App, Effect, Msg, Now};
 use crate::client::{self, supervisor::Arrival};
 use crate::term::modes::Suspended;
@@ -257,6 +258,11 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
                     self.dispatch(message);
                 }
                 // The view keeps cursors and text areas of its own, which change without a message.
+                self.limiter.request(now, Urgency::AtOnce);
+            }
+            Input::Background { light } => {
+                let background = if light { Background::Light } else { Background::Dark };
+                self.dispatch(Msg::Look(look::Msg::Background(background)));
                 self.limiter.request(now, Urgency::AtOnce);
             }
             Input::Terminate => {

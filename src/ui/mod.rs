@@ -33,6 +33,7 @@ use canvas::Canvas;
 use editor::Editor;
 use layout::{Areas, SMALLEST};
 use overlay::Dialogue;
+pub use theme::ColorDepth;
 use theme::Theme;
 use viewport::RowCache;
 
@@ -44,8 +45,10 @@ const CACHED_CHANNELS: usize = 4;
 pub struct UiOptions {
     /// Only ASCII glyphs.
     pub ascii: bool,
-    /// The 16 terminal colours; without: only bold, dim and reversed (NO_COLOR).
+    /// The theme's colours; without: only bold, dim and reversed (NO_COLOR).
     pub color: bool,
+    /// How many colours the terminal has.
+    pub depth: ColorDepth,
     /// Offset of the local time from UTC, in seconds, for the clock and the times of messages.
     pub utc_offset_seconds: i32,
 }
@@ -55,6 +58,7 @@ impl Default for UiOptions {
         Self {
             ascii: false,
             color: true,
+            depth: ColorDepth::default(),
             utc_offset_seconds: 0,
         }
     }
@@ -104,8 +108,11 @@ impl Ui {
         let screen = frame.area();
         let mut canvas = Canvas {
             buffer: frame.buffer_mut(),
-            theme: Theme::new(self.options),
+            theme: Theme::of(self.options, app),
         };
+        if let Some(base) = canvas.theme.base() {
+            canvas.buffer.set_style(screen, base);
+        }
         if screen.width < SMALLEST.0 || screen.height < SMALLEST.1 {
             draw_too_small(&mut canvas, screen);
             return;
