@@ -102,6 +102,7 @@ impl App {
             .selected
             .filter(|id| channels.contains_key(id))
             .or_else(|| channels.keys().next().cloned());
+        let copying = super::copying::Copying::new(&settings.copying);
         Self {
             now,
             size,
@@ -132,7 +133,7 @@ impl App {
             list: super::list::Listing::default(),
             panes: super::panes::Panes::default(),
             reading: super::reading::Reading::default(),
-            copying: super::copying::Copying::default(),
+            copying,
             compose: super::compose::Compose::default(),
             calls: super::calls::Calls::default(),
             wall: super::wall::Wall::default(),

@@ -5,10 +5,12 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossterm::event::Event;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
@@ -16,9 +18,16 @@ use super::background::{AnswerFilter, Taken};
 
 /// How many events may wait for the loop; a paste is one event.
 const QUEUE: usize = 256;
+/// How long crossterm looks for the rest of what has begun to come. With no time at all it does not look.
+const LOOK: Duration = Duration::from_millis(1);
+/// How long a key that is being read may hold up the handing over of the terminal.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// How long a key that may begin the terminal's answer is held back for the rest of it.
-const HELD: Duration = Duration::from_millis(30);
+const HELD: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 30_000_000,
+};
 /// So long after the question its answer may still come in pieces.
 const PROMPT_ANSWER: Duration = Duration::from_secs(5);
 
@@ -46,14 +55,22 @@ pub enum Input {
 pub trait InputStream {
     /// Waits for the next input. Dropping the future loses nothing. After the last one it waits for ever.
     fn next(&mut self) -> impl Future<Output = Input>;
+
+    /// From here on the terminal's keys belong to another program: none is read, and the signals that it sends for
+    /// keys (SIGINT, SIGQUIT) are that program's matter.
+    fn pause(&mut self) {}
+
+    /// The terminal's keys are ours again.
+    fn resume(&mut self) {}
 }
 
 /// The process's own terminal and signals.
 ///
-/// Two threads wait for the terminal: one for keys, one for its end, since the key reader of crossterm 0.29 turns in
-/// circles on a terminal that is gone. Both end with the process; there is no other way out of a blocking read.
+/// Two threads wait for the terminal: one for keys, one for its end, which is to be seen also while nobody takes keys.
+/// Both end with the process.
 #[derive(Debug)]
 pub struct TerminalInput {
+    gate: Arc<Gate>,
     events: mpsc::Receiver<io::Result<Input>>,
     gone: watch::Receiver<bool>,
     terminate: Signal,
@@ -74,36 +91,13 @@ impl TerminalInput {
     /// When the system gives no thread or no signal handler.
     pub fn start(asked: bool) -> io::Result<Self> {
         let (keys, events) = mpsc::channel(QUEUE);
+        let gate = Arc::new(Gate::default());
+        let keys_gate = Arc::clone(&gate);
         std::thread::Builder::new()
             .name("terminal-input".into())
             .spawn(move || {
-                let mut filter = asked.then(AnswerFilter::default);
-                let started = Instant::now();
-                loop {
-                    let event = next_event(filter.as_mut());
-                    let inputs = match (event, filter.as_mut()) {
-                        (Ok(None), Some(filter)) => keys_of(filter.give_up()),
-                        (Ok(None), None) => Vec::new(),
-                        // Sizes come with the signal, below.
-                        (Ok(Some(Event::Resize(..))), _) => continue,
-                        (Ok(Some(event)), None) => vec![Ok(Input::Event(event))],
-                        (Ok(Some(event)), Some(filter)) => {
-                            filter.late = started.elapsed() > PROMPT_ANSWER;
-                            match filter.take(event) {
-                                Taken::Keys(keys) => keys_of(keys),
-                                Taken::Held | Taken::Answer(None) => Vec::new(),
-                                Taken::Answer(Some(light)) => vec![Ok(Input::Background { light })],
-                            }
-                        }
-                        (Err(error), _) => vec![Err(error)],
-                    };
-                    for input in inputs {
-                        let ended = input.is_err();
-                        if keys.blocking_send(input).is_err() || ended {
-                            return;
-                        }
-                    }
-                }
+                let filter = asked.then(AnswerFilter::default);
+                read_keys(&keys, &keys_gate, filter);
             })?;
         let (gone_sender, gone) = watch::channel(false);
         std::thread::Builder::new()
@@ -121,6 +115,7 @@ impl TerminalInput {
                 let _ = gone_sender.send(true);
             })?;
         Ok(Self {
+            gate,
             events,
             gone,
             terminate: signal(SignalKind::terminate())?,
@@ -134,38 +129,142 @@ impl TerminalInput {
     }
 }
 
-/// Waits for the next event; `None`: none came in time to belong to what is held back.
-fn next_event(filter: Option<&mut AnswerFilter>) -> io::Result<Option<Event>> {
-    if filter.is_some_and(|filter| filter.is_holding()) && !crossterm::event::poll(HELD)? {
-        return Ok(None);
-    }
-    crossterm::event::read().map(Some)
+/// Whether keys are ours to read. Whoever reads holds the lock, so that after [`Gate::close`] nobody does.
+#[derive(Debug, Default)]
+struct Gate {
+    closed: AtomicBool,
+    reading: Mutex<()>,
+    opened: Condvar,
 }
 
-fn keys_of(events: Vec<Event>) -> Vec<io::Result<Input>> {
-    events.into_iter().map(|event| Ok(Input::Event(event))).collect()
+impl Gate {
+    /// From here on no key is read. A key that is being read is waited for, but not for long: a paste whose end does
+    /// not come must not hold up the program.
+    fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        let start = Instant::now();
+        while self.reading.try_lock().is_err() && start.elapsed() < PATIENCE {
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn open(&self) {
+        let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(false, Ordering::SeqCst);
+        drop(reading);
+        self.opened.notify_all();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// The next event that is there already, or is about to be; `None`: there is none, or it is not ours.
+    fn read(&self) -> io::Result<Option<Event>> {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.is_closed() {
+            reading = self.opened.wait(reading).unwrap_or_else(PoisonError::into_inner);
+        }
+        if crossterm::event::poll(LOOK)? {
+            crossterm::event::read().map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+/// Reads keys as they come. It waits outside of crossterm, which cannot be told that the keys are another's for a
+/// while, and which turns in circles on a terminal that is gone.
+fn read_keys(keys: &mpsc::Sender<io::Result<Input>>, gate: &Gate, mut filter: Option<AnswerFilter>) {
+    let stdin = io::stdin();
+    let started = Instant::now();
+    let send = |inputs: Vec<Input>| inputs.into_iter().all(|input| keys.blocking_send(Ok(input)).is_ok());
+    loop {
+        let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+        let held = filter.as_ref().is_some_and(AnswerFilter::is_holding).then_some(HELD);
+        let gone = match rustix::event::poll(&mut fds, held.as_ref()) {
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(_) => true,
+            Ok(0) => {
+                // What was held back is no part of an answer: its rest would be here.
+                let events = filter.as_mut().map(AnswerFilter::give_up).unwrap_or_default();
+                if !send(events.into_iter().map(Input::Event).collect()) {
+                    return;
+                }
+                continue;
+            }
+            Ok(_) => fds[0]
+                .revents()
+                .intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL),
+        };
+        let mut any = false;
+        loop {
+            let event = match gate.read() {
+                // Sizes come with the signal.
+                Ok(Some(Event::Resize(..))) => continue,
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(error) => {
+                    let _ = keys.blocking_send(Err(error));
+                    return;
+                }
+            };
+            any = true;
+            let late = started.elapsed() > PROMPT_ANSWER;
+            if !send(inputs_of(event, filter.as_mut(), late)) {
+                return;
+            }
+        }
+        if gone && !any {
+            return;
+        }
+    }
+}
+
+/// What an event is, without the terminal's answer; `late`: that does not come in pieces any more.
+fn inputs_of(event: Event, filter: Option<&mut AnswerFilter>, late: bool) -> Vec<Input> {
+    let Some(filter) = filter else {
+        return vec![Input::Event(event)];
+    };
+    filter.late = late;
+    match filter.take(event) {
+        Taken::Keys(keys) => keys.into_iter().map(Input::Event).collect(),
+        Taken::Held | Taken::Answer(None) => Vec::new(),
+        Taken::Answer(Some(light)) => vec![Input::Background { light }],
+    }
 }
 
 impl InputStream for TerminalInput {
     async fn next(&mut self) -> Input {
-        tokio::select! {
-            biased;
-            Ok(_) = self.gone.wait_for(|gone| *gone) => Input::Gone,
-            Some(()) = self.hangup.recv() => Input::Gone,
-            Some(()) = self.terminate.recv() => Input::Terminate,
-            Some(()) = self.interrupt.recv() => Input::Terminate,
-            Some(()) = self.quit.recv() => Input::Terminate,
-            Some(()) = self.continued.recv() => Input::Continued,
-            Some(()) = self.stop.recv() => Input::Stop,
-            Some(()) = self.resized.recv() => {
-                let (columns, rows) = super::modes::size();
-                Input::Event(Event::Resize(columns, rows))
-            }
-            event = self.events.recv() => match event {
-                Some(Ok(input)) => input,
-                Some(Err(_)) | None => Input::Gone,
-            },
+        loop {
+            let for_us = !self.gate.is_closed();
+            return tokio::select! {
+                biased;
+                Ok(_) = self.gone.wait_for(|gone| *gone) => Input::Gone,
+                Some(()) = self.hangup.recv() => Input::Gone,
+                Some(()) = self.terminate.recv() => Input::Terminate,
+                Some(()) = self.interrupt.recv() => if for_us { Input::Terminate } else { continue },
+                Some(()) = self.quit.recv() => if for_us { Input::Terminate } else { continue },
+                Some(()) = self.continued.recv() => Input::Continued,
+                Some(()) = self.stop.recv() => Input::Stop,
+                Some(()) = self.resized.recv() => {
+                    let (columns, rows) = super::modes::size();
+                    Input::Event(Event::Resize(columns, rows))
+                }
+                event = self.events.recv() => match event {
+                    Some(Ok(input)) => input,
+                    Some(Err(_)) | None => Input::Gone,
+                },
+            };
         }
+    }
+
+    fn pause(&mut self) {
+        self.gate.close();
+    }
+
+    fn resume(&mut self) {
+        self.gate.open();
     }
 }
 
