@@ -5,6 +5,7 @@
 
 mod child;
 pub mod executor;
+mod notifications;
 pub mod saved;
 pub mod service;
 pub mod session;

@@ -7,9 +7,10 @@ use super::context::env;
 use super::exit::Failure;
 use crate::app::action::{self, Action, Key};
 use crate::app::look::{self, Background};
+use crate::app::notifications::{self, Way};
 use crate::app::{Keymap, Settings};
 use crate::config::theme::Theme;
-use crate::config::{BackgroundChoice, Loaded, Problem, nearest};
+use crate::config::{BackgroundChoice, Loaded, NotificationsConfig, NotifyChoice, Problem, nearest};
 use crate::term::background;
 use crate::text::sanitise_line;
 
@@ -22,9 +23,26 @@ pub(super) fn settings(loaded: &Loaded) -> Result<(Settings, Vec<Problem>), Fail
     let settings = Settings {
         keymap: keymap(loaded, &mut warnings)?,
         look: look(loaded)?,
+        notifications: notifications(&loaded.config.notifications),
         ..Settings::default()
     };
     Ok((settings, warnings))
+}
+
+fn notifications(config: &NotificationsConfig) -> notifications::Settings {
+    let way = |choice| match choice {
+        NotifyChoice::Off => Way::Off,
+        NotifyChoice::Bell => Way::Bell,
+        NotifyChoice::Osc9 => Way::Osc9,
+        NotifyChoice::Osc777 => Way::Osc777,
+        NotifyChoice::Osc99 => Way::Osc99,
+        NotifyChoice::Auto => Way::Auto,
+    };
+    notifications::Settings {
+        finished: way(config.finished),
+        failed: way(config.failed),
+        waiting: way(config.waiting),
+    }
 }
 
 /// The themes that there are, which one is on, and what is known of the background.

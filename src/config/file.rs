@@ -29,6 +29,8 @@ pub struct Config {
     pub ui: UiConfig,
     /// Its keys, where they are not the default ones.
     pub keys: super::KeysConfig,
+    /// What it tells beside the screen.
+    pub notifications: super::NotificationsConfig,
 }
 
 /// A server to talk to.

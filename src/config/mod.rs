@@ -7,6 +7,7 @@
 pub mod error;
 pub mod file;
 pub mod keys;
+pub mod notify;
 pub mod places;
 pub mod secret;
 pub mod select;
@@ -20,6 +21,7 @@ pub use file::{
     UiConfig,
 };
 pub use keys::{KeyList, KeysConfig};
+pub use notify::{NotificationsConfig, NotifyChoice};
 pub use places::Places;
 pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};

@@ -10,6 +10,7 @@ pub mod clipboard;
 pub mod input;
 pub mod limiter;
 pub mod modes;
+pub mod notify;
 pub mod output;
 pub mod panic;
 pub mod screen;

@@ -184,9 +184,9 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
 
     /// Tells the feeds which channels are shown, if these are others now.
     fn show(&mut self) {
-        let shown = self.session.app.selected.as_ref();
-        if shown.into_iter().ne(self.session.executor.shown()) {
-            let shown = shown.into_iter().cloned().collect();
+        let app = &*self.session.app;
+        if app.channels_in_view().ne(self.session.executor.shown()) {
+            let shown = app.channels_in_view().cloned().collect();
             self.session.executor.show(shown);
         }
     }
@@ -390,6 +390,12 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
                 self.limiter.request(self.session.clock.elapsed(), Urgency::AtOnce);
             }
             Effect::Suspend => self.suspend(),
+            Effect::Notifications(wanted) => {
+                if let Some(bytes) = super::notifications::bytes(&wanted, super::notifications::variable) {
+                    self.session.screen.send(&bytes);
+                    self.limiter.request(self.session.clock.elapsed(), Urgency::AtOnce);
+                }
+            }
             Effect::Copying(copying::Do::Open(open)) => self.lend(open),
             Effect::Quit => self.ending = Some(Ending::Quit),
             effect => self.session.executor.execute(effect),

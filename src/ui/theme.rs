@@ -87,7 +87,7 @@ fn named(color: [u8; 3]) -> Color {
     let [red, green, blue] = color.map(i32::from);
     let (most, least) = (red.max(green).max(blue), red.min(green).min(blue));
     let range = most - least;
-    if range * 6 < most {
+    if range * 4 < most {
         return match most {
             0..64 => Color::Black,
             64..176 => Color::DarkGray,
@@ -149,6 +149,12 @@ pub(super) struct Theme {
     pub tee_down: &'static str,
     /// Where `bar` ends.
     pub tee_up: &'static str,
+    /// Where `bar` crosses a rule.
+    pub cross: &'static str,
+    /// Where a rule begins at `bar`.
+    pub tee_right: &'static str,
+    /// Where a rule ends at `bar`.
+    pub tee_left: &'static str,
     /// In front of what is selected, and behind what is still streaming.
     pub mark: &'static str,
     /// In front of what was not looked at.
@@ -179,6 +185,9 @@ impl Theme {
                 bar: "|",
                 tee_down: "+",
                 tee_up: "+",
+                cross: "+",
+                tee_right: "+",
+                tee_left: "+",
                 mark: "|",
                 unread: "o",
                 ellipsis: "~",
@@ -193,6 +202,9 @@ impl Theme {
                 bar: "│",
                 tee_down: "┬",
                 tee_up: "┴",
+                cross: "┼",
+                tee_right: "├",
+                tee_left: "┤",
                 mark: "▌",
                 unread: "•",
                 ellipsis: "…",
