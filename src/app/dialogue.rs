@@ -50,6 +50,12 @@ pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
 
 fn submit_watch(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
     match ChannelId::parse(text) {
+        Ok(id) if super::wall::lobby::is_lobby(app, &id) => {
+            say(
+                app,
+                "This channel is the lobby: runs that are announced there are watched by themselves".to_owned(),
+            );
+        }
         Ok(id) => {
             if let Some(channel) = app.channels.get(&id) {
                 let failed =

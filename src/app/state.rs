@@ -96,6 +96,7 @@ impl App {
             }
             channel.added_at = saved.added_at;
             channel.kept = Kept::Yes;
+            channel.wall = super::wall::OfChannel::restored(saved.wall);
             channels.insert(saved.id, channel);
         }
         let selected = saved
@@ -287,7 +288,7 @@ impl App {
                     copying: super::copying::SavedOfChannel::default(),
                     compose: super::compose::SavedOfChannel::default(),
                     calls: super::calls::SavedOfChannel::default(),
-                    wall: super::wall::SavedOfChannel::default(),
+                    wall: channel.wall.saved(),
                     recordings: super::recordings::SavedOfChannel::default(),
                     notifications: super::notifications::SavedOfChannel::default(),
                 })

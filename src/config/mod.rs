@@ -13,6 +13,7 @@ pub mod secret;
 pub mod select;
 pub mod theme;
 mod value;
+pub mod wall;
 
 pub(crate) use error::nearest;
 pub use error::{ConfigError, Problem};
@@ -25,6 +26,7 @@ pub use notify::{NotificationsConfig, NotifyChoice};
 pub use places::Places;
 pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};
+pub use wall::{KioskConfig, LobbyConfig};
 
 use std::fmt;
 use std::ops::Range;

@@ -45,13 +45,17 @@ impl Count {
 
 /// The counts that are not zero, from the left. A cancelled run is no done one: it is counted by its own word.
 fn counts(app: &App, theme: &Theme) -> Vec<Count> {
+    counted(app.counts(), theme)
+}
+
+fn counted(counts: Counts, theme: &Theme) -> Vec<Count> {
     let Counts {
         live,
         waiting,
         done,
         cancelled,
         failed,
-    } = app.counts();
+    } = counts;
     let all = [
         (live, "live", ChannelState::Live),
         (waiting, "waiting", ChannelState::Waiting),
@@ -71,6 +75,12 @@ fn counts(app: &App, theme: &Theme) -> Vec<Count> {
             }
         })
         .collect()
+}
+
+/// The same counts as texts with their styles, as words or as glyphs.
+pub(super) fn count_texts(counts: Counts, theme: &Theme, words: bool) -> Vec<(String, Style)> {
+    let counts = counted(counts, theme);
+    counts.iter().map(|count| (count.text(words), count.style)).collect()
 }
 
 /// Draws the first line.

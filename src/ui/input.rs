@@ -9,7 +9,7 @@ use crate::app::{App, Msg, Scroll, Spot, palette};
 
 use super::transcript::text_width;
 use super::viewport::{Place as Row, Viewport};
-use super::{Ui, keys};
+use super::{Ui, keys, kiosk};
 
 impl Ui {
     /// What a terminal event means in the present state: keys by focus through the action table, pastes
@@ -18,6 +18,8 @@ impl Ui {
         self.sync(app);
         match event {
             Event::Resize(columns, rows) => vec![Msg::Resize(columns, rows)],
+            Event::Key(key) if app.is_kiosk() => kiosk::key(app, key),
+            Event::Paste(_) if app.is_kiosk() => Vec::new(),
             Event::FocusGained => vec![Msg::TerminalFocus(true)],
             Event::FocusLost => vec![Msg::TerminalFocus(false)],
             Event::Key(key) if key.kind != KeyEventKind::Release => self.key(app, key),

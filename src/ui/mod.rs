@@ -10,6 +10,7 @@ mod format;
 mod header;
 mod input;
 mod keys;
+mod kiosk;
 mod layout;
 mod list;
 mod overlay;
@@ -99,6 +100,12 @@ impl Ui {
         }
     }
 
+    /// How the screen looks from now on.
+    pub fn set_options(&mut self, options: UiOptions) {
+        self.options = options;
+        self.caches.clear();
+    }
+
     /// Draws the state. The work does not grow with the transcripts.
     pub fn draw(&mut self, app: &App, frame: &mut Frame) {
         self.draw_parts(app, frame);
@@ -116,6 +123,10 @@ impl Ui {
         };
         if let Some(base) = canvas.theme.base() {
             canvas.buffer.set_style(screen, base);
+        }
+        if let Some(settings) = &app.settings.wall.kiosk {
+            kiosk::draw(&mut canvas, screen, app, settings, self.options);
+            return;
         }
         if screen.width < SMALLEST.0 || screen.height < SMALLEST.1 {
             draw_too_small(&mut canvas, screen);

@@ -1,5 +1,6 @@
 //! What a person sees, as snapshots; what keys do, through the action table; what stays where it is.
 
+mod kiosk;
 mod manners;
 mod panes;
 mod rules;
