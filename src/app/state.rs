@@ -95,6 +95,7 @@ impl App {
                 channel.set_title(&saved.title);
             }
             channel.added_at = saved.added_at;
+            channel.panes = saved.panes.into();
             channel.kept = Kept::Yes;
             channel.wall = super::wall::OfChannel::restored(saved.wall);
             channels.insert(saved.id, channel);
@@ -142,7 +143,7 @@ impl App {
             notifications: super::notifications::Notifications::default(),
             look: super::look::Look::default(),
         };
-        super::panes::settle(&mut app);
+        super::panes::begin(&mut app);
         app
     }
 
@@ -283,7 +284,7 @@ impl App {
                     },
                     added_at: channel.added_at,
                     list: super::list::SavedOfChannel::default(),
-                    panes: super::panes::SavedOfChannel::default(),
+                    panes: channel.panes.saved(),
                     reading: super::reading::SavedOfChannel::default(),
                     copying: super::copying::SavedOfChannel::default(),
                     compose: super::compose::SavedOfChannel::default(),
@@ -386,6 +387,8 @@ pub enum Overlay {
     Answer(Answer),
     /// A question with yes and no.
     Confirm(Question),
+    /// The lines of all live channels.
+    Tail,
 }
 
 /// One line that is asked for.
@@ -416,6 +419,10 @@ impl Ask {
 pub enum AskFor {
     /// A channel id to watch.
     Watch,
+    /// Who runs in a race.
+    Race,
+    /// The prompt of a race, for these contestants.
+    RacePrompt(Vec<String>),
 }
 
 /// A waiting call that is being answered.
