@@ -276,8 +276,16 @@ impl Theme {
 
     /// A channel of the merged tail, told apart from its neighbours by colour beside its number.
     pub fn lane(&self, number: u32) -> Style {
-        let colors = [Color::Cyan, Color::Green, Color::Yellow, Color::Magenta, Color::Blue];
-        self.colored(colors[number as usize % colors.len()])
+        let Palette {
+            accent,
+            good,
+            warning,
+            keyword,
+            done,
+            ..
+        } = self.palette;
+        let colors = [accent, good, warning, keyword, done];
+        self.painted(colors[number as usize % colors.len()])
     }
 
     /// The cell that the next character is typed into.
