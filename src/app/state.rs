@@ -93,6 +93,7 @@ impl App {
                 channel.set_title(&saved.title);
             }
             channel.added_at = saved.added_at;
+            channel.panes = saved.panes.into();
             channel.kept = Kept::Yes;
             channel.wall = super::wall::OfChannel::restored(saved.wall);
             channels.insert(saved.id, channel);
@@ -139,7 +140,7 @@ impl App {
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
         };
-        super::panes::settle(&mut app);
+        super::panes::begin(&mut app);
         app
     }
 
@@ -280,7 +281,7 @@ impl App {
                     },
                     added_at: channel.added_at,
                     list: super::list::SavedOfChannel::default(),
-                    panes: super::panes::SavedOfChannel::default(),
+                    panes: channel.panes.saved(),
                     reading: super::reading::SavedOfChannel::default(),
                     copying: super::copying::SavedOfChannel::default(),
                     compose: super::compose::SavedOfChannel::default(),
@@ -383,6 +384,8 @@ pub enum Overlay {
     Answer(Answer),
     /// A question with yes and no.
     Confirm(Question),
+    /// The lines of all live channels.
+    Tail,
 }
 
 /// One line that is asked for.
@@ -413,6 +416,10 @@ impl Ask {
 pub enum AskFor {
     /// A channel id to watch.
     Watch,
+    /// Who runs in a race.
+    Race,
+    /// The prompt of a race, for these contestants.
+    RacePrompt(Vec<String>),
 }
 
 /// A waiting call that is being answered.

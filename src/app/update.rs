@@ -55,6 +55,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
             for prompt in std::mem::take(&mut app.unsent) {
                 dispatch(app, prompt, &mut effects);
             }
+            super::panes::race::proceed(app, &mut effects);
         }
         Msg::Start => start(app, &mut effects),
         Msg::Action(action) => commands::perform(app, action, &mut effects),
@@ -476,11 +477,22 @@ fn submit(app: &mut App, text: String, effects: &mut Vec<Effect>) {
 }
 
 fn dispatch(app: &mut App, prompt: String, effects: &mut Vec<Effect>) {
+    dispatch_to(app, prompt, None, effects);
+}
+
+/// Starts a run with a prompt, by a model of this name where one is named. Gives its channel, or `None` if the prompt
+/// waits for a fresh id.
+pub(super) fn dispatch_to(
+    app: &mut App,
+    prompt: String,
+    model: Option<String>,
+    effects: &mut Vec<Effect>,
+) -> Option<ChannelId> {
     let Some(id) = app.fresh_ids.pop() else {
         // The loop brings ids at once; until then the prompt waits here.
         app.unsent.push(prompt);
         effects.push(Effect::NeedIds(ID_STOCK));
-        return;
+        return None;
     };
     let request = next_request(app);
     // Watched before it is dispatched: nothing of the run is missed.
@@ -495,14 +507,18 @@ fn dispatch(app: &mut App, prompt: String, effects: &mut Vec<Effect>) {
         channel: id.clone(),
         body: Box::new(DispatchRequest {
             channel_id: Some(id.clone()),
-            complete: CompleteRequest::prompt(prompt.clone()),
+            complete: CompleteRequest {
+                model,
+                ..CompleteRequest::prompt(prompt.clone())
+            },
         }),
     });
-    app.dispatches.push((request, id, prompt));
+    app.dispatches.push((request, id.clone(), prompt));
     save_now(app, effects);
     if app.fresh_ids.len() < ID_STOCK / 2 {
         effects.push(Effect::NeedIds(ID_STOCK));
     }
+    Some(id)
 }
 
 fn dispatched(
@@ -579,7 +595,7 @@ fn close_overlay_of(app: &mut App, id: &ChannelId) {
     let of = match &app.overlay {
         Some(Overlay::Answer(answer)) => Some(&answer.run),
         Some(Overlay::Confirm(Question::CancelRun(run))) => Some(run),
-        Some(Overlay::Help | Overlay::Ask(_) | Overlay::Pick(_)) | None => None,
+        Some(Overlay::Help | Overlay::Ask(_) | Overlay::Pick(_) | Overlay::Tail) | None => None,
     };
     if of == Some(id) {
         app.overlay = None;

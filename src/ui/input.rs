@@ -69,7 +69,7 @@ impl Ui {
                 self.compose.paste(text);
                 vec![Msg::Action(Action::Compose), Msg::DraftChanged(self.compose.text())]
             }
-            Place::Help | Place::Confirm => Vec::new(),
+            Place::Help | Place::Confirm | Place::Tail => Vec::new(),
         }
     }
 
@@ -108,6 +108,7 @@ impl Ui {
                 // Nothing of the state changes; the message makes the loop draw.
                 vec![Msg::Action(action)]
             }
+            Action::TailPageDown | Action::TailPageUp => self.tail_page(app, action),
             Action::ScrollDown => self.scroll(app, |_| 1),
             Action::ScrollUp => self.scroll(app, |_| -1),
             Action::HalfPageDown => self.scroll(app, |page| page / 2),
