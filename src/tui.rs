@@ -5,6 +5,7 @@
 
 mod child;
 pub mod executor;
+pub mod linear;
 mod notifications;
 pub mod saved;
 pub mod service;

@@ -12,6 +12,7 @@ pub mod copying;
 mod dialogue;
 pub mod effect;
 pub mod keymap;
+pub mod linear;
 pub mod list;
 pub mod look;
 pub mod msg;

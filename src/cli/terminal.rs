@@ -17,12 +17,31 @@ use crate::config::{self, ColorChoice, Loaded, Remote, Secret, ServerChoice};
 use crate::term::background;
 use crate::tui::{self, ColorDepth, NoServer, TuiOptions, UiOptions};
 
+/// What the flags say of how it looks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Looks {
+    /// ASCII characters alone.
+    pub ascii: bool,
+    /// When to use colours.
+    pub color: Option<ColorChoice>,
+    /// Lines instead of a screen.
+    pub linear: bool,
+}
+
 /// Runs the terminal program. Nothing is connected before its first frame.
-pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>, wall: WallFlags) -> Result<Exit, Failure> {
-    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+pub(super) fn run(context: Context, flags: Looks, wall: WallFlags) -> Result<Exit, Failure> {
+    let linear = flags.linear || (context.loaded.config.ui.linear && !wall.kiosk);
+    if linear && wall.kiosk {
+        return Err(Failure::usage(
+            "--linear and --kiosk exclude each other; give one of them",
+        ));
+    }
+    if linear {
+        // Lines need no terminal.
+    } else if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         return Err(Failure::usage(
             "the terminal program needs a terminal on standard input and output; in scripts use a command \
-             (see `switchboard --help`)",
+             (see `switchboard --help`), or lines instead of a screen: --linear",
         ));
     }
     let choice = context.server()?;
@@ -34,7 +53,7 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>, wal
     let read = move |loaded: &Loaded| {
         let (mut settings, warnings) = settings::settings(loaded)?;
         wall::apply(&mut settings, loaded, &wall, seed)?;
-        Ok::<_, Failure>((settings, looks(loaded, ascii, color), warnings))
+        Ok::<_, Failure>((settings, looks(loaded, flags), warnings))
     };
     let (settings, ui, warnings) = read(&context.loaded)?;
     let warning = warnings.first().map(ToString::to_string);
@@ -69,14 +88,18 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>, wal
         warning,
         config,
     };
-    one_thread()?
-        .block_on(tui::run(options))
-        .map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
+    let runtime = one_thread()?;
+    let ended = if linear {
+        runtime.block_on(tui::linear::run(options))
+    } else {
+        runtime.block_on(tui::run(options))
+    };
+    ended.map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
     Ok(Exit::Done)
 }
 
 /// How the screen looks, as flags, environment and configuration say.
-fn looks(loaded: &Loaded, ascii: bool, color: Option<ColorChoice>) -> UiOptions {
+fn looks(loaded: &Loaded, Looks { ascii, color, .. }: Looks) -> UiOptions {
     let config = &loaded.config.ui;
     let color = match color.unwrap_or(config.color) {
         ColorChoice::Always => true,

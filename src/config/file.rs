@@ -168,6 +168,8 @@ impl Default for RetentionConfig {
 pub struct UiConfig {
     /// Draw with ASCII characters alone.
     pub ascii: bool,
+    /// Lines in and lines out instead of a screen, for screen readers.
+    pub linear: bool,
     /// Whether to use colours.
     pub color: ColorChoice,
     /// The theme's name, or the file of one; the terminal's own colours when absent.
