@@ -49,6 +49,7 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
         "[server.limits]",
         "[server.retention]",
         "[ui]",
+        "[notifications]",
         "[kiosk]",
         "[lobby]",
     ] {

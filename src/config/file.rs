@@ -27,10 +27,14 @@ pub struct Config {
     pub server: ServerConfig,
     /// How the terminal program looks.
     pub ui: UiConfig,
+    /// How much memory the terminal program takes.
+    pub memory: super::MemoryConfig,
     /// Recordings of channels.
-    pub recordings: RecordingsConfig,
+    pub recordings: super::RecordingsConfig,
     /// Its keys, where they are not the default ones.
     pub keys: super::KeysConfig,
+    /// What it tells beside the screen.
+    pub notifications: super::NotificationsConfig,
     /// The read-only dashboard.
     pub kiosk: super::KioskConfig,
     /// The channel on which terminals tell each other of their runs.
@@ -163,35 +167,19 @@ impl Default for RetentionConfig {
 }
 
 /// How the terminal program looks.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UiConfig {
     /// Draw with ASCII characters alone.
     pub ascii: bool,
+    /// Lines in and lines out instead of a screen, for screen readers.
+    pub linear: bool,
     /// Whether to use colours.
     pub color: ColorChoice,
-    /// What all transcripts may take in memory together, about, in MiB.
-    #[serde(deserialize_with = "value::at_least_one")]
-    pub memory_mib: u64,
-}
-
-impl Default for UiConfig {
-    fn default() -> Self {
-        Self {
-            ascii: false,
-            color: ColorChoice::default(),
-            memory_mib: 256,
-        }
-    }
-}
-
-/// Recordings of channels.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RecordingsConfig {
-    /// Where they are kept; `recordings` in the platform's place for data when absent.
-    #[serde(deserialize_with = "value::path")]
-    pub directory: Option<PathBuf>,
+    /// The theme's name, or the file of one; the terminal's own colours when absent.
+    pub theme: Option<Spanned<String>>,
+    /// Whether the terminal is dark or light.
+    pub background: BackgroundChoice,
 }
 
 /// Whether to use colours.
@@ -205,6 +193,19 @@ pub enum ColorChoice {
     Always,
     /// Never.
     Never,
+}
+
+/// Whether the terminal is dark or light.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackgroundChoice {
+    /// The terminal is asked, and not waited for.
+    #[default]
+    Auto,
+    /// It is light.
+    Light,
+    /// It is dark.
+    Dark,
 }
 
 impl Config {
