@@ -46,7 +46,13 @@ fn feed(app: &mut App, channel: ChannelId, items: Vec<Item>) {
 
 /// A screen of this size with so many panes, each on a transcript of so many rows.
 fn filled(rows: usize, panes: u8, size: (u16, u16)) -> (App, Ui, Terminal<TestBackend>, Vec<ChannelId>) {
-    let mut app = App::new("local".to_owned(), Settings::default(), SavedState::default(), size, NOW);
+    let mut app = App::new(
+        "local".to_owned(),
+        Settings::default(),
+        SavedState::default(),
+        size,
+        NOW,
+    );
     let ids: Vec<ChannelId> = (1..=panes).map(|n| ChannelId::from_random([n; 18])).collect();
     app::update(&mut app, Msg::FreshIds(ids.clone()), NOW);
     for _ in &ids {
@@ -55,7 +61,11 @@ fn filled(rows: usize, panes: u8, size: (u16, u16)) -> (App, Ui, Terminal<TestBa
     for id in &ids {
         // A paragraph is two rows: its text and a blank one.
         for n in 0..rows / 2 {
-            feed(&mut app, id.clone(), vec![token(&format!("paragraph {n} of the text\n\n"))]);
+            feed(
+                &mut app,
+                id.clone(),
+                vec![token(&format!("paragraph {n} of the text\n\n"))],
+            );
         }
     }
     if panes > 1 {

@@ -174,7 +174,11 @@ impl App {
     /// The channels of the panes that are shown, as far as the size of the screen allows.
     pub fn channels_in_view(&self) -> impl Iterator<Item = &ChannelId> {
         let several = self.panes.is_several() && !self.is_zoomed();
-        let panes = if several { self.panes.layout.channels() } else { Vec::new() };
+        let panes = if several {
+            self.panes.layout.channels()
+        } else {
+            Vec::new()
+        };
         let alone = self.selected.as_ref().filter(|_| !several);
         alone.into_iter().chain(panes.into_iter().flatten())
     }
