@@ -7,6 +7,7 @@
 pub mod error;
 pub mod file;
 pub mod places;
+pub mod presets;
 pub mod secret;
 pub mod select;
 mod value;
@@ -16,6 +17,7 @@ pub use file::{
     ColorChoice, Config, LimitsConfig, ModelConfig, ProfileConfig, RetentionConfig, ServerConfig, UiConfig,
 };
 pub use places::Places;
+pub use presets::{PresetConfig, PresetLimits};
 pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};
 
