@@ -83,7 +83,7 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "colour = 1",
-            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, `default_preset`, `presets`",
+            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, `default_preset`, `presets`, `keys`",
         ),
         (
             "[ui]\ncolor = \"alwyas\"",

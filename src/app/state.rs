@@ -45,7 +45,7 @@ pub struct App {
     /// Fresh channel ids for the next dispatches.
     pub(super) fresh_ids: Vec<ChannelId>,
     /// Prompts that wait for a fresh id.
-    pub(super) unsent: Vec<String>,
+    pub(super) unsent: Vec<super::compose::Outgoing>,
     /// Dispatches that were not answered yet, with their prompts.
     pub(super) dispatches: Vec<(RequestId, ChannelId, String)>,
     /// What is being copied, in words.
@@ -93,6 +93,8 @@ impl App {
                 channel.set_title(&saved.title);
             }
             channel.added_at = saved.added_at;
+            channel.compose = super::compose::OfChannel::load(saved.compose);
+            channel.compose.begin(&mut channel.transcript);
             channel.kept = Kept::Yes;
             channels.insert(saved.id, channel);
         }
@@ -100,6 +102,7 @@ impl App {
             .selected
             .filter(|id| channels.contains_key(id))
             .or_else(|| channels.keys().next().cloned());
+        let copying = super::copying::Copying::new(&settings.copying);
         Self {
             now,
             size,
@@ -130,8 +133,8 @@ impl App {
             list: super::list::Listing::default(),
             panes: super::panes::Panes::default(),
             reading: super::reading::Reading::default(),
-            copying: super::copying::Copying::default(),
-            compose: super::compose::Compose::default(),
+            copying,
+            compose: super::compose::Compose::load(saved.compose),
             calls: super::calls::Calls::default(),
             wall: super::wall::Wall::default(),
             recordings: super::recordings::Recordings::default(),
@@ -279,7 +282,7 @@ impl App {
                     panes: super::panes::SavedOfChannel::default(),
                     reading: super::reading::SavedOfChannel::default(),
                     copying: super::copying::SavedOfChannel::default(),
-                    compose: super::compose::SavedOfChannel::default(),
+                    compose: super::compose::saved_of(self, channel),
                     calls: super::calls::SavedOfChannel::default(),
                     wall: super::wall::SavedOfChannel::default(),
                     recordings: super::recordings::SavedOfChannel::default(),
@@ -287,12 +290,12 @@ impl App {
                 })
                 .collect(),
             selected: self.selected.clone(),
-            draft: self.draft.clone(),
+            draft: super::compose::drafts::of_new_run(self).to_owned(),
             list: super::list::Saved::default(),
             panes: super::panes::Saved::default(),
             reading: super::reading::Saved::default(),
             copying: super::copying::Saved::default(),
-            compose: super::compose::Saved::default(),
+            compose: super::compose::saved(self),
             calls: super::calls::Saved::default(),
             wall: super::wall::Saved::default(),
             recordings: super::recordings::Saved::default(),

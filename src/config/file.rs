@@ -32,6 +32,8 @@ pub struct Config {
     pub default_preset: Option<Spanned<String>>,
     /// What prompts can be sent with, by name.
     pub presets: IndexMap<Spanned<String>, PresetConfig>,
+    /// Its keys, where they are not the default ones.
+    pub keys: super::KeysConfig,
 }
 
 /// A server to talk to.

@@ -6,7 +6,7 @@ use tui_textarea::Input;
 
 use crate::app::action::{Action, Place};
 use crate::app::state::Overlay;
-use crate::app::{App, Msg, Scroll, Spot};
+use crate::app::{App, Msg, Scroll, Spot, palette};
 
 use super::theme::Theme;
 use super::transcript::text_width;
@@ -82,6 +82,12 @@ impl Ui {
             Action::Newline => {
                 self.dialogue.newline();
                 vec![Msg::DialogueChanged(self.dialogue.text())]
+            }
+            // Rows of the screen matter to some commands, so they are carried out as if their key was pressed.
+            Action::Accept if let Some(action) = palette::chosen(app) => {
+                let mut messages = vec![Msg::Dismiss];
+                messages.extend(self.act(app, palette::place_below(app), action));
+                messages
             }
             Action::Accept => vec![Msg::DialogueSubmit(self.dialogue.text())],
             Action::Help => {

@@ -5,6 +5,7 @@
 
 mod block;
 mod canvas;
+mod compose;
 mod editor;
 mod format;
 mod header;
@@ -157,17 +158,14 @@ impl Ui {
             dialogue.draw(canvas, areas.bottom_bar, areas.bottom, &self.dialogue);
             return;
         }
-        let focused = app.focus == Focus::Compose;
-        canvas.bar(areas.bottom_bar, "new run", "", focused);
-        let placeholder = if focused { "Type a prompt" } else { "c writes a prompt" };
-        self.compose.draw(canvas, areas.bottom, focused, placeholder);
+        compose::draw(canvas, areas.bottom_bar, areas.bottom, app, &self.compose);
     }
 
     /// Where the parts of the screen are.
     fn areas(&self, app: &App, screen: Rect, dialogue: Option<&Dialogue>) -> Areas {
         let bottom_rows = match dialogue {
             Some(dialogue) => dialogue.rows(&self.dialogue, screen.width),
-            None => self.compose.rows(screen.width),
+            None => compose::rows(app, &self.compose, screen.width),
         };
         layout::areas(
             app,

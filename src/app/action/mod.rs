@@ -84,6 +84,24 @@ pub enum Action {
     Newline,
     /// Out of the compose box.
     LeaveCompose,
+    /// Switch between a new run and the thread in focus.
+    SwitchThread,
+    /// Pick the preset that prompts are sent with.
+    Presets,
+    /// Search what was sent before.
+    SearchHistory,
+    /// The prompt that was sent before the one in the box.
+    HistoryBack,
+    /// The prompt that was sent after the one in the box.
+    HistoryForward,
+    /// Write the prompt in an editor.
+    EditDraft,
+    /// Show a folded paste in full.
+    Unfold,
+    /// Take the last queued prompt back into the box.
+    TakeBackQueued,
+    /// Drop the last queued prompt.
+    DropQueued,
     /// Take what was typed in the dialogue.
     Accept,
     /// Mark the next one in a list to pick from.
@@ -100,10 +118,39 @@ pub enum Action {
     No,
     /// Clear what is typed; twice: quit.
     Interrupt,
+    /// Pick from all that can be done.
+    Palette,
+    /// The same from the compose box, where printable keys type.
+    ComposePalette,
     /// Draw the whole screen again.
     Redraw,
     /// Stop until the shell continues the program.
     Suspend,
+}
+
+impl Action {
+    /// What the configuration calls it: its name here in snake case, `StopWatching` is `stop_watching`.
+    #[must_use]
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for c in format!("{self:?}").chars() {
+            match c {
+                'A'..='Z' if name.is_empty() || name.ends_with('_') => name.push(c.to_ascii_lowercase()),
+                'A'..='Z' => name.extend(['_', c.to_ascii_lowercase()]),
+                // An action with a number is one action for each of them.
+                '(' => name.push('_'),
+                'a'..='z' | '0'..='9' => name.push(c),
+                _ => {}
+            }
+        }
+        name
+    }
+
+    /// The action of a name; the reverse of [`Self::name`].
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        actions().map(|info| info.action).find(|action| action.name() == name)
+    }
 }
 
 /// Where a key is pressed: which row of the table holds.
@@ -123,6 +170,28 @@ pub enum Place {
     Confirm,
     /// A list to pick from lies over the screen: printable keys narrow it.
     Picker,
+}
+
+impl Place {
+    /// Where that is, in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::List => "in the channel list",
+            Self::Transcript => "in the transcript",
+            Self::Compose => "in the compose box",
+            Self::Help => "in the help",
+            Self::Dialogue => "in dialogues",
+            Self::Confirm => "in questions",
+            Self::Picker => "in lists to pick from",
+        }
+    }
+
+    /// Whether printable keys type there.
+    #[must_use]
+    pub fn is_typed_in(self) -> bool {
+        matches!(self, Self::Compose | Self::Dialogue | Self::Picker)
+    }
 }
 
 /// The headings of the help.
@@ -220,9 +289,35 @@ mod tests {
     fn printable_keys_type_where_text_is_typed() {
         for info in actions() {
             for key in info.keys {
-                let types = matches!((key.modifier, key.code), (Modifier::None, KeyCode::Char(_)));
-                let typing = info.places.contains(&Place::Compose) || info.places.contains(&Place::Dialogue);
-                assert!(!(types && typing), "{:?}", info.action);
+                let typing = info.places.iter().any(|place| place.is_typed_in());
+                assert!(!(key.is_printable() && typing), "{:?}", info.action);
+            }
+        }
+    }
+
+    #[test]
+    fn every_action_has_a_name_of_its_own_that_finds_it() {
+        let mut names = HashSet::new();
+        for info in actions() {
+            let name = info.action.name();
+            assert!(
+                name.bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+                "{name}"
+            );
+            assert_eq!(Action::by_name(&name), Some(info.action), "{name}");
+            assert!(names.insert(name.clone()), "{name}");
+        }
+        assert_eq!(Action::StopWatching.name(), "stop_watching");
+        assert_eq!(Action::by_name("stop"), None);
+    }
+
+    #[test]
+    fn no_default_key_is_one_that_the_terminal_or_tmux_takes() {
+        for info in actions() {
+            for key in info.keys {
+                let taken = key.never_arrives().or(key.may_not_arrive());
+                assert_eq!(taken, None, "{key} of {:?}", info.action);
             }
         }
     }

@@ -170,10 +170,7 @@ mod tests {
             ("", vec![]),
             ("mail a@b.example", vec![]),
             ("@ alone @. here", vec![]),
-            (
-                "see @src/main.rs, and @~/notes.md",
-                vec!["src/main.rs,", "~/notes.md"],
-            ),
+            ("see @src/main.rs, and @~/notes.md", vec!["src/main.rs,", "~/notes.md"]),
             ("@a @a (@b)", vec!["a", "b)"]),
             ("@\"my notes.txt\" too", vec!["my notes.txt"]),
             ("@\"open end", vec!["\"open"]),

@@ -37,12 +37,7 @@ pub struct Outgoing {
 }
 
 /// Starts a run of its own with a prompt. Gives its channel, or `None` if that waits for a fresh id.
-pub(in crate::app) fn dispatch_with(
-    app: &mut App,
-    prompt: &str,
-    target: Target,
-    effects: &mut Vec<Effect>,
-) -> Option<ChannelId> {
+pub fn dispatch_with(app: &mut App, prompt: &str, target: Target, effects: &mut Vec<Effect>) -> Option<ChannelId> {
     let outgoing = Outgoing {
         prompt: prompt.to_owned(),
         typed: prompt.to_owned(),
@@ -53,7 +48,7 @@ pub(in crate::app) fn dispatch_with(
 }
 
 /// Sends a prompt. Gives its channel, or `None` if that waits for a fresh id.
-pub(super) fn dispatch(app: &mut App, mut outgoing: Outgoing, effects: &mut Vec<Effect>) -> Option<ChannelId> {
+pub(in crate::app) fn dispatch(app: &mut App, mut outgoing: Outgoing, effects: &mut Vec<Effect>) -> Option<ChannelId> {
     // The preset that holds now is meant, also when an id must be waited for.
     outgoing.target.preset = Some(match outgoing.target.preset.take() {
         Some(name) => name,

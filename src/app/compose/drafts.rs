@@ -22,7 +22,6 @@ pub(in crate::app) fn settle(app: &mut App) {
     put(app, held.as_ref(), text);
     let text = take(app, wanted.as_ref());
     set_draft(app, text);
-    app.compose.forget_check();
 }
 
 /// Switches between a new run and the thread in focus. What stands in the box goes along, unless something was

@@ -154,7 +154,6 @@ pub(super) fn forward(app: &mut App) {
 
 fn show(app: &mut App, text: &str) {
     set_draft(app, text.to_owned());
-    app.compose.forget_check();
 }
 
 /// Opens the list of what was sent, the newest first.

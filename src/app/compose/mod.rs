@@ -26,8 +26,8 @@ use super::effect::Effect;
 use super::msg::RequestId;
 use super::state::App;
 
-pub(super) use dispatch::{dispatch_with, dispatched};
-pub use dispatch::{Outgoing, Target};
+pub use dispatch::{Outgoing, Target, dispatch_with};
+pub(super) use dispatch::{dispatch, dispatched};
 pub use presets::{Preset, SERVERS_OWN};
 pub(super) use send::{draft_changed, submit};
 
@@ -90,6 +90,8 @@ pub struct OfChannel {
     pub(super) draft: String,
     /// What is sent when the run has ended, in this order.
     pub queue: VecDeque<Queued>,
+    /// The queue is of an earlier session: another program may have it too, so it does not send itself.
+    pub(super) restored: bool,
 }
 
 /// A prompt that waits for the run of its thread to end.
@@ -178,8 +180,6 @@ pub enum Msg {
     },
     /// Something about the text in the box that the person should know.
     Say(String),
-    /// The draft was edited in another program.
-    Edited(String),
 }
 
 /// What it wants done.
@@ -208,6 +208,7 @@ impl OfChannel {
             parent: saved.parent,
             parent_from: saved.parent_from,
             draft: saved.draft,
+            restored: !saved.queue.is_empty(),
             queue: saved.queue,
             ..Self::default()
         }
@@ -279,30 +280,20 @@ impl App {
         thread::continued(self)
     }
 
-    /// How many characters the prompt has that Enter would send, its pastes and files included; `true`: that is an
-    /// estimate.
+    /// How many characters the prompt has that Enter would send, about: its pastes and files included.
     #[must_use]
-    pub fn draft_characters(&self) -> (usize, bool) {
+    pub fn draft_characters(&self) -> usize {
         let typed = self.compose.pastes.characters(&self.draft);
-        let files: u64 = self
-            .compose
-            .files
-            .found()
-            .iter()
-            .map(|file| match &file.found {
-                attach::Found::Text { bytes, .. } => *bytes,
-                _ => 0,
-            })
-            .sum();
-        (
-            typed.saturating_add(usize::try_from(files).unwrap_or(usize::MAX)),
-            files > 0,
-        )
+        let files = self.compose.files.found().iter().map(|file| match &file.found {
+            attach::Found::Text { bytes, .. } => usize::try_from(*bytes).unwrap_or(usize::MAX),
+            _ => 0,
+        });
+        files.fold(typed, usize::saturating_add)
     }
 }
 
 /// Does what an action says; `false`: the action belongs elsewhere.
-pub(super) fn perform(app: &mut App, action: Action, _effects: &mut Vec<Effect>) -> bool {
+pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) -> bool {
     match action {
         Action::SwitchThread => drafts::switch(app),
         Action::Presets => presets::open(app),
@@ -311,11 +302,35 @@ pub(super) fn perform(app: &mut App, action: Action, _effects: &mut Vec<Effect>)
         Action::HistoryForward => history::forward(app),
         Action::TakeBackQueued => thread::take_back(app),
         Action::DropQueued => thread::drop_queued(app),
+        Action::EditDraft => super::copying::edit_draft(app, effects),
         // The cursor is the box's own, so a paste is unfolded there; here it only says that there is none.
         Action::Unfold => super::update::say(app, "No pasted text stands at the cursor".to_owned()),
         _ => return false,
     }
     true
+}
+
+/// What the draft became in an editor. What is folded in it stays folded; a long text does not come unfolded.
+pub(super) fn edited(app: &mut App, text: &str) {
+    let text = crate::text::sanitise(text);
+    let mut draft = app.compose.pastes.fold_again(&text, &app.draft);
+    if draft.len() > pastes::LONGEST_UNFOLDED {
+        match app.compose.pastes.fold(&draft) {
+            pastes::Fold::Yes(mark) => {
+                let whole = app.compose.pastes.expand(&draft);
+                app.compose.pastes.keep(mark, whole.into());
+                draft = mark.to_string();
+            }
+            pastes::Fold::No | pastes::Fold::TooLong => {
+                super::update::complain(
+                    app,
+                    "The edited text is too long for the box (4 MB); the draft is as it was".to_owned(),
+                );
+                return;
+            }
+        }
+    }
+    super::update::set_draft(app, draft);
 }
 
 /// Takes in what happened.
@@ -325,10 +340,6 @@ pub(super) fn take(app: &mut App, msg: Msg, effects: &mut Vec<Effect>) {
         Msg::History(read) => app.compose.history.load(read),
         Msg::Files { request, files } => send::read(app, request, files, effects),
         Msg::Say(text) => super::update::complain(app, text),
-        Msg::Edited(text) => {
-            let draft = app.compose.pastes.fold_again(&text, &app.draft);
-            super::update::set_draft(app, draft);
-        }
     }
 }
 

@@ -222,6 +222,10 @@ mod tests {
         let whole = pastes.expand(&draft);
         assert_eq!(pastes.fold_again(&format!("{whole}!"), &draft), format!("{draft}!"));
         assert_eq!(pastes.fold_again("a few lines b", &draft), "a few lines b");
-        assert_eq!(without_marks(&draft), "a \u{fffd} b", "nothing from outside stands for a paste");
+        assert_eq!(
+            without_marks(&draft),
+            "a \u{fffd} b",
+            "nothing from outside stands for a paste"
+        );
     }
 }

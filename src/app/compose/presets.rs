@@ -1,11 +1,10 @@
 //! Presets: which one holds, the list to pick from, and `/preset NAME` typed in front of a prompt.
 
-use crate::config::error::nearest;
+use crate::config::nearest;
 use crate::text::sanitise_line;
 use crate::wire::CompleteRequest;
 use crate::wire::request::Limits;
 
-use super::super::effect::Effect;
 use super::super::picker::{Entry, Picker, Purpose};
 use super::super::state::{App, Overlay};
 use super::super::update::{complain, say};
@@ -157,7 +156,7 @@ pub(super) fn command(text: &str) -> Command<'_> {
 }
 
 /// A preset was picked from the list.
-pub(in crate::app) fn picked(app: &mut App, name: &str, _effects: &mut Vec<Effect>) {
+pub(in crate::app) fn picked(app: &mut App, name: &str) {
     choose(app, name);
 }
 

@@ -143,7 +143,12 @@ pub(in crate::app) fn submit(app: &mut App, mut typed: String, effects: &mut Vec
             typed = rest;
         }
     }
-    if app.compose.pending.as_ref().is_some_and(|pending| pending.typed == typed) {
+    if app
+        .compose
+        .pending
+        .as_ref()
+        .is_some_and(|pending| pending.typed == typed)
+    {
         return;
     }
     let words = attach::words(&typed);
@@ -173,7 +178,12 @@ fn go(app: &mut App, typed: String, files: &[File], effects: &mut Vec<Effect>) {
     let mut warnings: Vec<String> = files
         .iter()
         .filter(|file| file.found == Found::Missing)
-        .map(|file| format!("@{} is no file here and stays as it is typed", sanitise_line(&file.word)))
+        .map(|file| {
+            format!(
+                "@{} is no file here and stays as it is typed",
+                sanitise_line(&file.word)
+            )
+        })
         .collect();
     let thread = thread::continued(app).map(|channel| (channel.id.clone(), thread::check(app, channel)));
     match &thread {

@@ -1,2 +1,1 @@
 //! Rules of the compose box.
-

@@ -167,7 +167,10 @@ pub(super) fn queue(app: &mut App, id: &ChannelId, queued: Queued) -> bool {
         return false;
     };
     if channel.compose.queue.len() >= MOST_QUEUED {
-        say(app, format!("{MOST_QUEUED} prompts wait already; Alt-Up takes the last one back"));
+        say(
+            app,
+            format!("{MOST_QUEUED} prompts wait already; Alt-Up takes the last one back"),
+        );
         return false;
     }
     channel.compose.queue.push_back(queued);
@@ -210,6 +213,14 @@ pub(super) fn drop_queued(app: &mut App) {
 /// Whether the prompts of a line are sent by themselves when the run is over, and if not, why.
 #[must_use]
 pub fn queue_state(channel: &Channel) -> QueueState {
+    let state = run_state(channel);
+    if channel.compose.restored && state == QueueState::Due {
+        return QueueState::Stuck("it was queued in an earlier session");
+    }
+    state
+}
+
+fn run_state(channel: &Channel) -> QueueState {
     match channel.transcript.status() {
         Status::Done {
             reason: EndReason::Abort,
@@ -256,11 +267,10 @@ pub(super) fn send_due(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>)
 
 /// Sends the next queued prompt.
 pub(super) fn send_queued(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
-    let Some(queued) = app
-        .channels
-        .get_mut(id)
-        .and_then(|channel| channel.compose.queue.pop_front())
-    else {
+    let Some(queued) = app.channels.get_mut(id).and_then(|channel| {
+        channel.compose.restored = false;
+        channel.compose.queue.pop_front()
+    }) else {
         return;
     };
     let outgoing = Outgoing {
