@@ -211,7 +211,7 @@ impl Ui {
     fn sync(&mut self, app: &App) {
         if self.draft_revision != app.draft_revision {
             self.draft_revision = app.draft_revision;
-            self.compose = Editor::new(&app.draft);
+            self.compose = Editor::of_draft(&app.draft, &app.compose.pastes);
         }
         let typed = match &app.overlay {
             Some(Overlay::Ask(ask)) => &ask.input,

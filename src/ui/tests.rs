@@ -696,6 +696,9 @@ fn every_key_of_the_table_does_something() {
                 } else if info.action == Action::SelectNext || info.action == Action::SelectLast {
                     play.send(Msg::SelectIndex(0));
                 }
+                if info.action == Action::HistoryForward {
+                    play.send(Msg::Action(Action::HistoryBack));
+                }
                 let before = format!("{:?}", play.app.saved_state()) + &play.screen();
                 play.event(Event::Key(keys::event_of(*key)));
                 let after = format!("{:?}", play.app.saved_state()) + &play.screen();

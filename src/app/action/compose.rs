@@ -32,7 +32,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         COMPOSE,
         Group::Compose,
         "new run or thread",
-        "a new run, or go on with this one",
+        "start a run, or continue this one",
     ),
     row(
         Action::Presets,
@@ -95,7 +95,10 @@ pub(super) static ROWS: &[ActionInfo] = &[
     ),
     row(
         Action::DropQueued,
-        &[alt('x')],
+        &[Key {
+            modifier: Modifier::Alt,
+            code: KeyCode::Delete,
+        }],
         COMPOSE,
         Group::Compose,
         "drop queued",

@@ -35,17 +35,20 @@ pub struct Paste {
 
 impl Paste {
     fn new(text: Arc<str>) -> Self {
-        let lines = text.lines().count();
-        let label = if lines > 1 {
-            format!("[pasted {lines} lines]")
-        } else {
-            format!("[pasted {} KB]", text.len().div_ceil(1024))
-        };
         Self {
             characters: text.chars().count(),
+            label: label(&text),
             text,
-            label,
         }
+    }
+}
+
+/// What stands in the box for a text.
+#[must_use]
+pub fn label(text: &str) -> String {
+    match text.lines().count() {
+        0 | 1 => format!("[pasted {} KB]", text.len().div_ceil(1024)),
+        lines => format!("[pasted {lines} lines]"),
     }
 }
 

@@ -215,17 +215,17 @@ fn go(app: &mut App, typed: String, files: &[File], effects: &mut Vec<Effect>) {
             set_draft(app, String::new());
         }
         thread => {
-            history::remember(app, &typed, effects);
             set_draft(app, String::new());
             // Where one pane shows at a time, that is now the new run's transcript.
             app.focus_before_compose = Focus::Transcript;
             let outgoing = Outgoing {
                 prompt,
-                typed,
+                typed: typed.clone(),
                 target: Target::default(),
                 thread: thread.map(|(id, _)| id),
             };
             dispatch(app, outgoing, effects);
+            history::remember(app, &typed, effects);
         }
     }
     super::prune(app);
