@@ -103,7 +103,7 @@ impl App {
             .filter(|id| channels.contains_key(id))
             .or_else(|| channels.keys().next().cloned());
         let copying = super::copying::Copying::new(&settings.copying);
-        Self {
+        let mut app = Self {
             now,
             size,
             server: Server {
@@ -131,7 +131,7 @@ impl App {
             focus_before_compose: Focus::List,
             settings,
             list: super::list::Listing::default(),
-            panes: super::panes::Panes::default(),
+            panes: super::panes::Panes::restore(saved.panes),
             reading: super::reading::Reading::default(),
             copying,
             compose: super::compose::Compose::load(saved.compose),
@@ -139,7 +139,9 @@ impl App {
             wall: super::wall::Wall::default(),
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
-        }
+        };
+        super::panes::settle(&mut app);
+        app
     }
 
     /// Grows when anything visible may have changed: an equal revision needs no new frame.
@@ -292,7 +294,7 @@ impl App {
             selected: self.selected.clone(),
             draft: super::compose::drafts::of_new_run(self).to_owned(),
             list: super::list::Saved::default(),
-            panes: super::panes::Saved::default(),
+            panes: self.panes.saved(),
             reading: super::reading::Saved::default(),
             copying: super::copying::Saved::default(),
             compose: super::compose::saved(self),

@@ -89,7 +89,7 @@ pub fn candidates(word: &str) -> Vec<&str> {
 /// A prompt with the texts of its files behind it.
 #[must_use]
 pub fn attach(prompt: &str, files: &[File]) -> String {
-    let mut whole = prompt.trim_end().to_owned();
+    let mut whole = prompt.to_owned();
     for file in files {
         let Found::Text {
             path, text: Some(text), ..
@@ -115,6 +115,7 @@ pub fn attach(prompt: &str, files: &[File]) -> String {
             .collect::<String>();
         let path = sanitise_line(path);
         let end = if text.ends_with('\n') { "" } else { "\n" };
+        whole.truncate(whole.trim_end().len());
         whole.push_str(&format!("\n\n{path}:\n{fence}{language}\n{text}{end}{fence}"));
     }
     whole

@@ -192,6 +192,7 @@ fn follow(app: &mut App, asked: &ChannelId, answered: &ChannelId, prompt: String
 
 /// One channel stands where another one stood.
 pub(super) fn replaced(app: &mut App, old: &ChannelId, new: &ChannelId) {
+    super::super::panes::renamed(app, old, new);
     if app.selected.as_ref() == Some(old) {
         app.selected = Some(new.clone());
     }

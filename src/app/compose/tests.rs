@@ -275,7 +275,11 @@ fn an_incomplete_conversation_is_said_before_it_is_sent() {
     play.act(Action::SwitchThread);
     play.type_and_send("two");
     assert!(play.dispatched().is_none());
-    assert!(play.notice().contains("only what is shown goes along"), "{}", play.notice());
+    assert!(
+        play.notice().contains("only what is shown goes along"),
+        "{}",
+        play.notice()
+    );
     assert_eq!(play.app.draft, "two", "nothing is lost");
     play.send(Msg::Submit("two".to_owned()));
     assert!(play.dispatched().is_some());
@@ -531,14 +535,15 @@ fn files_are_read_before_a_prompt_is_sent_and_nothing_is_lost() {
     // One that cannot go along stops the prompt.
     answer(&mut play, Found::Refused("is no text (UTF-8)".to_owned()));
     assert!(play.dispatched().is_none() && play.app.draft == text);
-    assert!(play.notice().contains("Not sent: @gone is no text"), "{}", play.notice());
+    assert!(
+        play.notice().contains("Not sent: @gone is no text"),
+        "{}",
+        play.notice()
+    );
     answer(&mut play, Found::Missing);
     let request = play.dispatched().expect("sent at the second time");
     let prompt = &request.complete.messages[0].text;
-    assert_eq!(
-        prompt,
-        "look at @a.rs and @gone\n\na.rs:\n```rs\nfn a() {}\n```"
-    );
+    assert_eq!(prompt, "look at @a.rs and @gone\n\na.rs:\n```rs\nfn a() {}\n```");
     assert_eq!(play.app.draft, "");
     // An answer that nobody waits for changes nothing.
     play.send(Msg::Submit("see @b".to_owned()));
