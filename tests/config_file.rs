@@ -51,6 +51,8 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
         "[ui]",
         "[presets.x]",
         "[presets.x.limits]",
+        "[kiosk]",
+        "[lobby]",
     ] {
         let message = problem(&format!("{section}\nqqqqqqqqqqqqqqq = 1"));
         let keys: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
@@ -83,7 +85,7 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "colour = 1",
-            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, `default_preset`, `presets`, `keys`",
+            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, `default_preset`, `presets`, `keys`, `kiosk`, `lobby`",
         ),
         (
             "[ui]\ncolor = \"alwyas\"",
@@ -164,6 +166,26 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         (
             "[presets.a.limits]\niterations = 0",
             ":2:14: 0 is too small, expected a whole number of 1 or more",
+        ),
+        (
+            "[kiosk]\ntiles = \"many\"",
+            ":2:9: `many` is no number of tiles, expected \"auto\", or columns and rows up to 12, such as \"3x2\"",
+        ),
+        (
+            "[kiosk]\ntiles = \"0x2\"",
+            ":2:9: `0x2` is no number of tiles, expected \"auto\", or columns and rows up to 12, such as \"3x2\"",
+        ),
+        (
+            "[kiosk]\nmost = 2000",
+            ":2:8: 2000 is too large, expected 1000 or fewer",
+        ),
+        (
+            "[lobby]\nchannel = \"geheim\"",
+            ":2:11: a channel id has at least 16 characters, this one has 6, expected the id of a channel that all who share the lobby know, such as 24 random letters",
+        ),
+        (
+            "[lobby]\nchannel = \"0123456789abcdef\"\nchannel_env = \"TEAM_LOBBY\"",
+            ":3:1: `channel` and `channel_env` exclude each other, expected one of them",
         ),
         (
             "[server]\nsecrets = \"geheim\"",

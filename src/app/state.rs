@@ -93,9 +93,11 @@ impl App {
                 channel.set_title(&saved.title);
             }
             channel.added_at = saved.added_at;
+            channel.panes = saved.panes.into();
             channel.compose = super::compose::OfChannel::load(saved.compose);
             channel.compose.begin(&mut channel.transcript);
             channel.kept = Kept::Yes;
+            channel.wall = super::wall::OfChannel::restored(saved.wall);
             channels.insert(saved.id, channel);
         }
         let selected = saved
@@ -140,7 +142,7 @@ impl App {
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
         };
-        super::panes::settle(&mut app);
+        super::panes::begin(&mut app);
         app
     }
 
@@ -281,12 +283,12 @@ impl App {
                     },
                     added_at: channel.added_at,
                     list: super::list::SavedOfChannel::default(),
-                    panes: super::panes::SavedOfChannel::default(),
+                    panes: channel.panes.saved(),
                     reading: super::reading::SavedOfChannel::default(),
                     copying: super::copying::SavedOfChannel::default(),
                     compose: super::compose::saved_of(self, channel),
                     calls: super::calls::SavedOfChannel::default(),
-                    wall: super::wall::SavedOfChannel::default(),
+                    wall: channel.wall.saved(),
                     recordings: super::recordings::SavedOfChannel::default(),
                     notifications: super::notifications::SavedOfChannel::default(),
                 })
@@ -384,6 +386,8 @@ pub enum Overlay {
     Answer(Answer),
     /// A question with yes and no.
     Confirm(Question),
+    /// The lines of all live channels.
+    Tail,
 }
 
 /// One line that is asked for.
@@ -414,6 +418,10 @@ impl Ask {
 pub enum AskFor {
     /// A channel id to watch.
     Watch,
+    /// Who runs in a race.
+    Race,
+    /// The prompt of a race, for these contestants.
+    RacePrompt(Vec<String>),
 }
 
 /// A waiting call that is being answered.
@@ -550,6 +558,16 @@ pub struct SavedChannel {
 }
 
 impl SavedChannel {
+    /// No server took the last run of its thread: what is written down is the run before, with this draft. Gives that
+    /// run's channel; `None`: there is no such run.
+    pub fn take_back(&mut self, prompt: &str) -> Option<ChannelId> {
+        let (id, mut compose) = self.compose.clone().before()?;
+        compose.draft = super::compose::drafts::joined(prompt, &compose.draft);
+        self.compose = compose;
+        self.id = id.clone();
+        Some(id)
+    }
+
     /// A channel of this id and title, added at this Unix time in milliseconds.
     #[must_use]
     pub fn new(id: ChannelId, title: impl Into<String>, added_at: u64) -> Self {

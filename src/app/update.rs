@@ -30,6 +30,9 @@ const ERROR_HOLD_MS: u64 = 1_000;
 pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
     let before = std::mem::replace(&mut app.now, now);
     let mut effects = Vec::new();
+    if super::wall::refuses(app, &msg) {
+        return effects;
+    }
     forget_old_news(app, &msg);
     // What a feed brings changes no selection, and comes often.
     let is_feed = matches!(msg, Msg::Feed { .. });
@@ -52,6 +55,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
             for outgoing in std::mem::take(&mut app.unsent) {
                 compose::dispatch(app, outgoing, &mut effects);
             }
+            super::panes::race::proceed(app, &mut effects);
         }
         Msg::Start => start(app, &mut effects),
         Msg::Action(action) => commands::perform(app, action, &mut effects),
@@ -95,7 +99,11 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
             channel,
             result,
         } => compose::dispatched(app, request, &channel, result, &mut effects),
-        Msg::Published { request, result } => dialogue::published(app, request, result),
+        Msg::Published { request, result } => {
+            if !super::wall::published(app, request, &result) {
+                dialogue::published(app, request, result);
+            }
+        }
         Msg::Cancelled { channel, result } => match result {
             Ok(()) => {
                 let title = app.channels.get(&channel).map_or("the run", |channel| &channel.title);
@@ -203,6 +211,15 @@ pub(super) fn select(app: &mut App, id: &ChannelId) {
 
 /// Watches a channel at the top of the list, and selects it.
 pub(super) fn watch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
+    insert_watched(app, id, effects);
+    super::panes::make_room(app);
+    select(app, id);
+    super::panes::settle(app);
+    save_now(app, effects);
+}
+
+/// Watches a channel at the top of the list; the mark stays where it is.
+pub(super) fn insert_watched(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
     app.last_generation += 1;
     let channel = Channel::new(id.clone(), app.last_generation, app.now);
     app.channels.shift_insert(0, id.clone(), channel);
@@ -211,10 +228,6 @@ pub(super) fn watch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
         generation: app.last_generation,
         after: None,
     });
-    super::panes::make_room(app);
-    select(app, id);
-    super::panes::settle(app);
-    save_now(app, effects);
 }
 
 /// Watches a channel of the list again, from where it was read to.
@@ -309,6 +322,7 @@ fn start(app: &mut App, effects: &mut Vec<Effect>) {
             after: None,
         });
     }
+    super::wall::start(app, effects);
     with_selected(app, |channel| channel.unread = false);
 }
 
@@ -347,6 +361,9 @@ fn tick(app: &mut App, before: Now, effects: &mut Vec<Effect>) {
 fn feed(app: &mut App, id: &ChannelId, generation: u64, batch: FeedBatch, effects: &mut Vec<Effect>) -> bool {
     let now = app.now;
     let looked_at = app.terminal_focused && app.is_in_view(id);
+    if super::wall::lobby::owns(app, id, generation) {
+        return super::wall::lobby::feed(app, batch, effects);
+    }
     if app
         .channels
         .get(id)
@@ -453,7 +470,7 @@ pub(super) fn close_overlay_of(app: &mut App, id: &ChannelId) {
     let of = match &app.overlay {
         Some(Overlay::Answer(answer)) => Some(&answer.run),
         Some(Overlay::Confirm(Question::CancelRun(run))) => Some(run),
-        Some(Overlay::Help | Overlay::Ask(_) | Overlay::Pick(_)) | None => None,
+        Some(Overlay::Help | Overlay::Ask(_) | Overlay::Pick(_) | Overlay::Tail) | None => None,
     };
     if of == Some(id) {
         app.overlay = None;

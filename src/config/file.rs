@@ -34,6 +34,10 @@ pub struct Config {
     pub presets: IndexMap<Spanned<String>, PresetConfig>,
     /// Its keys, where they are not the default ones.
     pub keys: super::KeysConfig,
+    /// The read-only dashboard.
+    pub kiosk: super::KioskConfig,
+    /// The channel on which terminals tell each other of their runs.
+    pub lobby: super::LobbyConfig,
 }
 
 /// A server to talk to.
@@ -216,6 +220,12 @@ impl Config {
         }
         if let Err((span, message)) = presets::check(&config.presets, config.default_preset.as_ref()) {
             return refuse(Some(span), message);
+        }
+        if config.lobby.channel.is_some() && config.lobby.channel_env.is_some() {
+            return refuse(
+                find_line(text, "channel_env"),
+                "`channel` and `channel_env` exclude each other, expected one of them".to_owned(),
+            );
         }
         if let Some(profile) = &config.profile
             && !config.profiles.contains_key(profile.get_ref())

@@ -72,6 +72,8 @@ pub enum Reply {
     Gone(Gone),
     /// The program that the terminal was lent to has ended.
     Returned(Msg),
+    /// The screen looks otherwise from now on.
+    Ui(crate::ui::UiOptions),
 }
 
 /// A call that found the server gone.
@@ -154,6 +156,12 @@ impl Executor {
             sent: TaskTracker::new(),
         };
         (executor, receiver)
+    }
+
+    /// Where what is done beside it may answer to.
+    #[must_use]
+    pub fn replies(&self) -> mpsc::Sender<Reply> {
+        self.replies.clone()
     }
 
     /// Begins to look for the server, again and again until it was found.
@@ -484,7 +492,7 @@ impl Executor {
                             Err(_) => refused.extend(prompt),
                         }
                     }
-                    Reply::Msg(_) | Reply::Returned(_) => {}
+                    Reply::Msg(_) | Reply::Returned(_) | Reply::Ui(_) => {}
                 },
                 () = &mut deadline => break,
             }
@@ -654,6 +662,17 @@ fn follow_moved(state: &mut SavedState, moved: Vec<(ChannelId, ChannelId)>) {
 fn keep_unsent(state: &mut SavedState, refused: Vec<(ChannelId, String)>, unknown: Vec<String>) {
     let mut prompts = unknown;
     for (channel, prompt) in refused {
+        // The next run of a thread was not taken: its last one stands there again, with the prompt as its draft.
+        let thread = state
+            .channels
+            .iter_mut()
+            .find_map(|saved| (saved.id == channel).then(|| saved.take_back(&prompt)).flatten());
+        if let Some(parent) = thread {
+            if state.selected.as_ref() == Some(&channel) {
+                state.selected = Some(parent);
+            }
+            continue;
+        }
         state.channels.retain(|saved| saved.id != channel);
         if state.selected.as_ref() == Some(&channel) {
             state.selected = None;

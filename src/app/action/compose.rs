@@ -32,7 +32,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         COMPOSE,
         Group::Compose,
         "new run or thread",
-        "start a run, or continue this one",
+        "new run, or go on with it",
     ),
     row(
         Action::Presets,
@@ -40,7 +40,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         COMPOSE,
         Group::Compose,
         "presets",
-        "pick a preset (or /preset NAME)",
+        "pick a preset (/preset)",
     ),
     row(
         Action::HistoryBack,
@@ -48,7 +48,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         COMPOSE,
         Group::Compose,
         "before",
-        "at the first row: sent before",
+        "earlier prompt (first row)",
     ),
     row(
         Action::HistoryForward,
@@ -56,7 +56,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         COMPOSE,
         Group::Compose,
         "after",
-        "at the last row: sent after",
+        "later prompt (last row)",
     ),
     row(
         Action::SearchHistory,
@@ -72,7 +72,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         COMPOSE,
         Group::Compose,
         "editor",
-        "write it in $VISUAL or $EDITOR",
+        "write it in your $EDITOR",
     ),
     row(
         Action::Unfold,
@@ -80,7 +80,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         COMPOSE,
         Group::Compose,
         "unfold",
-        "show a folded paste in full",
+        "unfold the pasted text",
     ),
     row(
         Action::TakeBackQueued,
@@ -91,7 +91,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         COMPOSE,
         Group::Compose,
         "edit queued",
-        "take the queued prompt back",
+        "edit the queued prompt",
     ),
     row(
         Action::DropQueued,

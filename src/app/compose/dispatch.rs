@@ -39,7 +39,7 @@ pub struct Outgoing {
 /// Starts a run of its own with a prompt. Gives its channel, or `None` if that waits for a fresh id.
 pub fn dispatch_with(app: &mut App, prompt: &str, target: Target, effects: &mut Vec<Effect>) -> Option<ChannelId> {
     let outgoing = Outgoing {
-        prompt: prompt.to_owned(),
+        prompt: app.compose.pastes.expand(prompt),
         typed: prompt.to_owned(),
         target,
         thread: None,
@@ -138,6 +138,7 @@ pub(in crate::app) fn dispatched(
                 channel.compose.typed = None;
                 channel.compose.before = None;
             }
+            super::super::wall::dispatched(app, &answered);
         }
         Err(reason) => {
             // The request arrived and only its answer was lost: what came of it says more than the failure.

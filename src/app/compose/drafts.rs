@@ -79,7 +79,7 @@ pub(super) fn give_back(app: &mut App, thread: Option<&ChannelId>, text: &str) {
     save_later(app);
 }
 
-fn joined(first: &str, second: &str) -> String {
+pub(in crate::app) fn joined(first: &str, second: &str) -> String {
     if second.trim().is_empty() || first == second {
         return first.to_owned();
     }
