@@ -51,6 +51,7 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
         "[ui]",
         "[presets.x]",
         "[presets.x.limits]",
+        "[notifications]",
         "[kiosk]",
         "[lobby]",
     ] {
@@ -85,7 +86,7 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "colour = 1",
-            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, `default_preset`, `presets`, `keys`, `kiosk`, `lobby`",
+            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, `default_preset`, `presets`, `keys`, `notifications`, `kiosk`, `lobby`",
         ),
         (
             "[ui]\ncolor = \"alwyas\"",

@@ -7,19 +7,23 @@
 pub mod error;
 pub mod file;
 pub mod keys;
+pub mod notify;
 pub mod places;
 pub mod presets;
 pub mod secret;
 pub mod select;
+pub mod theme;
 mod value;
 pub mod wall;
 
 pub(crate) use error::nearest;
 pub use error::{ConfigError, Problem};
 pub use file::{
-    ColorChoice, Config, LimitsConfig, ModelConfig, ProfileConfig, RetentionConfig, ServerConfig, UiConfig,
+    BackgroundChoice, ColorChoice, Config, LimitsConfig, ModelConfig, ProfileConfig, RetentionConfig, ServerConfig,
+    UiConfig,
 };
 pub use keys::{KeyList, KeysConfig};
+pub use notify::{NotificationsConfig, NotifyChoice};
 pub use places::Places;
 pub use presets::{PresetConfig, PresetLimits};
 pub use secret::Secret;
