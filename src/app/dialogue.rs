@@ -96,8 +96,10 @@ fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
     };
     match picker.purpose {
         Purpose::Action => palette::picked(app, &entry.value, effects),
+        Purpose::Preset => super::compose::presets::picked(app, &entry.value),
+        Purpose::History => super::compose::history::picked(app, &entry.value),
         Purpose::Recording => super::recordings::picked(&entry.value, effects),
-        Purpose::Run | Purpose::Preset | Purpose::History | Purpose::Copy | Purpose::Export => {}
+        Purpose::Run | Purpose::Copy | Purpose::Export => {}
     }
 }
 

@@ -27,6 +27,7 @@ impl Transcript {
         let mut rest = Self {
             next_id: self.next_id,
             revision: self.revision + 1,
+            own_from: self.own_from,
             rate: self.rate.clone(),
             rate_offset: self.rate_offset,
             run: self.run.clone(),

@@ -5,6 +5,7 @@
 pub mod block;
 mod bound;
 mod calls;
+pub mod earlier;
 mod fold;
 pub mod input;
 mod operations;
@@ -17,6 +18,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 pub use block::{Block, BlockId, BlockKind, CallState};
+pub use earlier::{Turn, TurnKind};
 pub use input::{Connection, FeedBatch, Item};
 pub use state::Transcript;
 
