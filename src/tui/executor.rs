@@ -114,6 +114,7 @@ pub struct Executor {
     /// How often prompts were sent anew, by their requests.
     resends: HashMap<RequestId, u32>,
     shown: Vec<ChannelId>,
+    listed: Option<Vec<ChannelId>>,
     /// Prompts on their way, by their requests.
     unanswered: HashMap<RequestId, (ChannelId, String)>,
     saver: Saver,
@@ -151,6 +152,7 @@ impl Executor {
             held: VecDeque::new(),
             refused: None,
             shown: Vec::new(),
+            listed: None,
             unanswered: HashMap::new(),
             history: super::compose::history_file(&state_file),
             saver: Saver::start(state_file, loaded, replies.clone()),
@@ -227,7 +229,7 @@ impl Executor {
 
     /// The server was found: what waited for it is carried out. The messages are for the state.
     pub fn connected(&mut self, mut connected: Connected) -> Msg {
-        connected.service.show(&self.shown);
+        connected.service.show(&self.shown, self.listed.as_deref());
         self.service = Some(connected.service);
         self.seeking = false;
         self.refused = None;
@@ -278,12 +280,19 @@ impl Executor {
         messages
     }
 
-    /// Says which channels are shown.
-    pub fn show(&mut self, channels: Vec<ChannelId>) {
+    /// Says which channels are shown, and which are in view in a list (`None`: all).
+    pub fn show(&mut self, shown: Vec<ChannelId>, listed: Option<Vec<ChannelId>>) {
+        self.shown = shown;
+        self.listed = listed;
         if let Some(service) = &mut self.service {
-            service.show(&channels);
+            service.show(&self.shown, self.listed.as_deref());
         }
-        self.shown = channels;
+    }
+
+    /// The channels that are in view in a list; `None`: all.
+    #[must_use]
+    pub fn listed(&self) -> Option<&[ChannelId]> {
+        self.listed.as_deref()
     }
 
     /// The channels that are shown.

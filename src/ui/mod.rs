@@ -79,6 +79,8 @@ pub struct Ui {
     help_scroll: usize,
     help_most: usize,
     first_channel: usize,
+    /// The channels of which a line is in view in a list; `None`: all of them.
+    listed: Option<Vec<ChannelId>>,
     /// The name of the line at the top of the merged tail.
     tail_top: u64,
     /// Rows by channel and generation, the one used last at the end.
@@ -99,6 +101,7 @@ impl Ui {
             help_scroll: 0,
             help_most: 0,
             first_channel: 0,
+            listed: None,
             tail_top: 0,
             caches: Vec::new(),
             cached_channels: CACHED_CHANNELS,
@@ -109,6 +112,12 @@ impl Ui {
     pub fn set_options(&mut self, options: UiOptions) {
         self.options = options;
         self.caches.clear();
+    }
+
+    /// The channels of which a line is in view in a list, as drawn last; `None`: all of them.
+    #[must_use]
+    pub fn listed(&self) -> Option<&[ChannelId]> {
+        self.listed.as_deref()
     }
 
     /// Draws the state. The work does not grow with the transcripts.
