@@ -20,6 +20,10 @@ pub(super) fn changed(app: &mut App, text: String) {
         Some(Overlay::Ask(ask)) => {
             ask.input = text;
             ask.error = None;
+            if ask.purpose == AskFor::Filter {
+                let text = ask.input.clone();
+                super::list::filter_changed(app, &text);
+            }
         }
         Some(Overlay::Pick(picker)) => picker.narrow(text),
         Some(Overlay::Answer(answer)) => {
@@ -39,6 +43,9 @@ pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
     match app.overlay.take() {
         Some(Overlay::Ask(ask)) => match ask.purpose {
             AskFor::Watch => submit_watch(app, text, effects),
+            AskFor::Filter => super::list::submit_filter(app, text),
+            AskFor::Rename(id) => super::list::renamed(app, &id, text),
+            AskFor::Group(id) => super::list::grouped(app, &id, text),
         },
         Some(Overlay::Pick(picker)) => picked(app, picker, effects),
         Some(Overlay::Answer(answer)) => submit_answer(app, answer, text, effects),
@@ -78,19 +85,15 @@ fn submit_watch(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
 }
 
 /// Something was picked. Whatever the entries of a purpose mean is decided where the picker was opened.
-fn picked(app: &mut App, picker: Picker, _effects: &mut Vec<Effect>) {
-    if picker.picked().is_none() {
+fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
+    let Some(entry) = picker.picked() else {
         app.overlay = Some(Overlay::Pick(picker));
         return;
-    }
+    };
     match picker.purpose {
-        Purpose::Action
-        | Purpose::Run
-        | Purpose::Preset
-        | Purpose::History
-        | Purpose::Copy
-        | Purpose::Export
-        | Purpose::Recording => {}
+        Purpose::Run => super::list::picked_run(app, entry, effects),
+        Purpose::Action | Purpose::Preset | Purpose::History | Purpose::Copy | Purpose::Export | Purpose::Recording => {
+        }
     }
 }
 

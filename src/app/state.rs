@@ -7,7 +7,7 @@ use crate::transcript::{BlockId, Connection};
 use crate::wire::ChannelId;
 use crate::wire::request::ServerInfo;
 
-use super::channel::{Channel, ChannelState, Counts, Kept};
+use super::channel::{Channel, Counts, Kept};
 use super::msg::{Now, RequestId};
 use super::picker::Picker;
 use super::settings::Settings;
@@ -94,13 +94,14 @@ impl App {
             }
             channel.added_at = saved.added_at;
             channel.kept = Kept::Yes;
+            channel.list = super::list::OfChannel::of_saved(saved.list);
             channels.insert(saved.id, channel);
         }
         let selected = saved
             .selected
             .filter(|id| channels.contains_key(id))
             .or_else(|| channels.keys().next().cloned());
-        Self {
+        let mut app = Self {
             now,
             size,
             server: Server {
@@ -127,7 +128,7 @@ impl App {
             save_due: None,
             focus_before_compose: Focus::List,
             settings,
-            list: super::list::Listing::default(),
+            list: super::list::Listing::of_saved(&saved.list),
             panes: super::panes::Panes::default(),
             reading: super::reading::Reading::default(),
             copying: super::copying::Copying::default(),
@@ -136,7 +137,9 @@ impl App {
             wall: super::wall::Wall::default(),
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
-        }
+        };
+        super::list::settle(&mut app);
+        app
     }
 
     /// Grows when anything visible may have changed: an equal revision needs no new frame.
@@ -170,16 +173,7 @@ impl App {
     /// Whether anything on the screen changes by the second.
     #[must_use]
     pub(super) fn shows_seconds(&self) -> bool {
-        matches!(self.server.state, ServerState::Unreachable { .. })
-            || self.channels.values().any(|channel| {
-                matches!(
-                    channel.state(self.now),
-                    ChannelState::Live
-                        | ChannelState::Queued
-                        | ChannelState::Waiting
-                        | ChannelState::Reconnecting { .. }
-                )
-            })
+        matches!(self.server.state, ServerState::Unreachable { .. }) || self.list.shows_seconds()
     }
 
     /// What the terminal's title says: counts, no ids, no prompts, no secrets.
@@ -203,23 +197,7 @@ impl App {
     /// How many channels are in which state.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for channel in self.channels.values() {
-            match channel.state(self.now) {
-                ChannelState::Waiting => counts.waiting += 1,
-                ChannelState::Done => counts.done += 1,
-                ChannelState::Cancelled => counts.cancelled += 1,
-                ChannelState::Failed => counts.failed += 1,
-                // Nothing is known of a run there.
-                ChannelState::Connecting | ChannelState::Reconnecting { .. } if channel.is_untouched() => {}
-                ChannelState::Connecting
-                | ChannelState::Queued
-                | ChannelState::Live
-                | ChannelState::Reconnecting { .. } => counts.live += 1,
-                ChannelState::Quiet | ChannelState::NotKept => {}
-            }
-        }
-        counts
+        self.list.counts()
     }
 
     /// Since when the server cannot be reached and when it is tried again, both Unix time in milliseconds; `None`
@@ -254,10 +232,11 @@ impl App {
         self.channels.get(self.selected.as_ref()?)
     }
 
-    /// The place of the selected channel in the list, from the top.
+    /// The place of the selected channel among those that the list shows, from the top; `None`: the filter hides it.
     #[must_use]
     pub fn selected_index(&self) -> Option<usize> {
-        self.channels.get_index_of(self.selected.as_ref()?)
+        let channel = self.channels.get_index_of(self.selected.as_ref()?)?;
+        self.list.place_of(channel)
     }
 
     /// What the next start is to show again.
@@ -275,7 +254,7 @@ impl App {
                         String::new()
                     },
                     added_at: channel.added_at,
-                    list: super::list::SavedOfChannel::default(),
+                    list: channel.list.saved(),
                     panes: super::panes::SavedOfChannel::default(),
                     reading: super::reading::SavedOfChannel::default(),
                     copying: super::copying::SavedOfChannel::default(),
@@ -288,7 +267,7 @@ impl App {
                 .collect(),
             selected: self.selected.clone(),
             draft: self.draft.clone(),
-            list: super::list::Saved::default(),
+            list: self.list.saved(),
             panes: super::panes::Saved::default(),
             reading: super::reading::Saved::default(),
             copying: super::copying::Saved::default(),
@@ -409,6 +388,12 @@ impl Ask {
 pub enum AskFor {
     /// A channel id to watch.
     Watch,
+    /// What the list is narrowed to.
+    Filter,
+    /// A title for this channel.
+    Rename(ChannelId),
+    /// A group for this channel.
+    Group(ChannelId),
 }
 
 /// A waiting call that is being answered.
@@ -452,6 +437,11 @@ pub enum JsonCheck {
 pub enum Question {
     /// Cancel this channel's run on the server?
     CancelRun(ChannelId),
+    /// Stop watching the channels that are over and were read?
+    StopWatchingEnded {
+        /// How many there were when it was asked.
+        count: usize,
+    },
 }
 
 /// A line of news.

@@ -4,15 +4,10 @@ use ratatui::layout::Rect;
 
 use super::header::MOST_ROWS;
 use crate::app::App;
-use crate::app::state::Focus;
+use crate::app::list::{SIDE_BY_SIDE, shows_list, width as list_width};
 
 /// The fewest columns and rows that can be drawn on.
 pub(super) const SMALLEST: (u16, u16) = (40, 10);
-/// From this width on list and transcript stand side by side.
-const WIDE: u16 = 100;
-/// The list beside a transcript: a third of the screen up to the first, a quarter of it up to the second.
-const USUAL_LIST: u16 = 40;
-const WIDEST_LIST: u16 = 56;
 
 /// Where the parts of the screen are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,7 +30,7 @@ pub(super) struct Areas {
 
 /// Whether list and transcript stand side by side.
 pub(super) fn is_wide(width: u16) -> bool {
-    width >= WIDE
+    width >= SIDE_BY_SIDE
 }
 
 /// Lays the screen out. `bottom_rows` and `hint_rows` are what those parts would like to have.
@@ -50,8 +45,7 @@ pub(super) fn areas(app: &App, screen: Rect, bottom_rows: u16, hint_rows: u16) -
     };
     let pane = |x: u16, width: u16| (row(x, 1, width, 1), row(x, 2, width, body_rows));
     let (list, transcript, divider) = if is_wide(screen.width) {
-        let third = (screen.width / 3).min(USUAL_LIST);
-        let list = third.max((screen.width / 4).min(WIDEST_LIST));
+        let list = list_width(app, screen.width);
         (
             Some(pane(0, list)),
             Some(pane(list + 1, screen.width - list - 1)),
@@ -70,14 +64,5 @@ pub(super) fn areas(app: &App, screen: Rect, bottom_rows: u16, hint_rows: u16) -
         bottom: row(0, 3 + body_rows, screen.width, bottom_rows),
         hint: row(0, 3 + body_rows + bottom_rows, screen.width, hint_rows),
         divider,
-    }
-}
-
-/// Where one pane shows at a time: whether it is the list.
-fn shows_list(app: &App) -> bool {
-    match app.focus {
-        Focus::List => true,
-        Focus::Transcript => false,
-        Focus::Compose => app.selected.is_none() || app.focus_before_compose == Focus::List,
     }
 }

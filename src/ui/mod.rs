@@ -13,6 +13,7 @@ mod keys;
 mod layout;
 mod list;
 mod overlay;
+mod peek;
 mod picker;
 #[cfg(test)]
 mod tests;
@@ -70,6 +71,8 @@ pub struct Ui {
     help_scroll: usize,
     help_most: usize,
     first_channel: usize,
+    /// The row of the screen that the list's mark is on.
+    marked_row: Option<u16>,
     /// Rows by channel and generation, the one used last at the end.
     caches: Vec<((ChannelId, u64), RowCache)>,
 }
@@ -86,6 +89,7 @@ impl Ui {
             help_scroll: 0,
             help_most: 0,
             first_channel: 0,
+            marked_row: None,
             caches: Vec::new(),
         }
     }
@@ -128,7 +132,7 @@ impl Ui {
         header::draw_header(&mut canvas, areas.header, app, self.options);
         if let Some((bar, pane)) = areas.list {
             let wide = areas.divider.is_some();
-            list::draw(&mut canvas, bar, pane, app, &mut self.first_channel, wide, self.options);
+            self.marked_row = list::draw(&mut canvas, bar, pane, app, &mut self.first_channel, wide, self.options);
         }
         if let Some((bar, pane)) = areas.transcript {
             let options = self.options;
@@ -145,6 +149,7 @@ impl Ui {
                 options,
             );
         }
+        self.draw_peek(&mut canvas, &areas, app);
         self.draw_bottom(&mut canvas, &areas, app, dialogue.as_ref());
         if let Some(x) = areas.divider {
             draw_divider(&mut canvas, &areas, x);
@@ -175,6 +180,19 @@ impl Ui {
             bottom_rows,
             header::hint_rows(app, screen.width, self.options),
         )
+    }
+
+    /// The end of the channel that is peeked at, over the transcript, else over a part of the list.
+    fn draw_peek(&mut self, canvas: &mut Canvas, areas: &Areas, app: &App) {
+        let Some(channel) = app.list.peek.as_ref().and_then(|id| app.channels.get(id)) else {
+            return;
+        };
+        let Some(area) = peek::area(areas, self.marked_row) else {
+            return;
+        };
+        let options = self.options;
+        let cache = self.cache(app);
+        peek::draw(canvas, area, app, channel, cache, options);
     }
 
     /// The rows of the selected channel.

@@ -1,5 +1,6 @@
 //! What a person sees, as snapshots; what keys do, through the action table; what stays where it is.
 
+mod list;
 mod rules;
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
@@ -694,6 +695,9 @@ fn every_key_of_the_table_does_something() {
                     play.send(Msg::SelectIndex(1));
                 } else if info.action == Action::SelectNext || info.action == Action::SelectLast {
                     play.send(Msg::SelectIndex(0));
+                } else if info.action == Action::ClearFilter {
+                    play.send(Msg::Action(Action::FilterList));
+                    play.send(Msg::DialogueSubmit("other".to_owned()));
                 }
                 let before = format!("{:?}", play.app.saved_state()) + &play.screen();
                 play.event(Event::Key(keys::event_of(*key)));

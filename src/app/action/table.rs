@@ -39,6 +39,13 @@ pub(super) const fn ctrl(c: char) -> Key {
     }
 }
 
+pub(super) const fn alt(c: char) -> Key {
+    Key {
+        modifier: Modifier::Alt,
+        code: KeyCode::Char(c),
+    }
+}
+
 pub(super) const fn row(
     action: Action,
     keys: &'static [Key],
