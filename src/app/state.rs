@@ -101,6 +101,7 @@ impl App {
             .selected
             .filter(|id| channels.contains_key(id))
             .or_else(|| channels.keys().next().cloned());
+        let copying = super::copying::Copying::new(&settings.copying);
         let mut app = Self {
             now,
             size,
@@ -129,15 +130,16 @@ impl App {
             focus_before_compose: Focus::List,
             settings,
             list: super::list::Listing::of_saved(&saved.list),
-            panes: super::panes::Panes::default(),
+            panes: super::panes::Panes::restore(saved.panes),
             reading: super::reading::Reading::default(),
-            copying: super::copying::Copying::default(),
+            copying,
             compose: super::compose::Compose::default(),
             calls: super::calls::Calls::default(),
             wall: super::wall::Wall::default(),
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
         };
+        super::panes::settle(&mut app);
         super::list::settle(&mut app);
         app
     }
@@ -268,7 +270,7 @@ impl App {
             selected: self.selected.clone(),
             draft: self.draft.clone(),
             list: self.list.saved(),
-            panes: super::panes::Saved::default(),
+            panes: self.panes.saved(),
             reading: super::reading::Saved::default(),
             copying: super::copying::Saved::default(),
             compose: super::compose::Saved::default(),

@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::header::MOST_ROWS;
+use super::panes::{self, Pane};
 use crate::app::App;
 use crate::app::list::{SIDE_BY_SIDE, shows_list, width as list_width};
 
@@ -10,13 +11,13 @@ use crate::app::list::{SIDE_BY_SIDE, shows_list, width as list_width};
 pub(super) const SMALLEST: (u16, u16) = (40, 10);
 
 /// Where the parts of the screen are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Areas {
     /// Program, server, counts, clock.
     pub header: Rect,
     /// The list's title bar and rows; without one it is not on the screen.
     pub list: Option<(Rect, Rect)>,
-    /// The transcript's title bar and rows.
+    /// The title bar and rows of the transcript in focus.
     pub transcript: Option<(Rect, Rect)>,
     /// The title bar of the compose box or a dialogue.
     pub bottom_bar: Rect,
@@ -24,8 +25,12 @@ pub(super) struct Areas {
     pub bottom: Rect,
     /// The line of hints and news.
     pub hint: Rect,
-    /// Where two panes stand side by side: the column between them.
-    pub divider: Option<u16>,
+    /// List and transcript stand side by side.
+    pub beside: bool,
+    /// The panes with a transcript each; one, unless the transcript's part is split.
+    pub panes: Vec<Pane>,
+    /// The columns between what stands side by side.
+    pub dividers: Vec<Rect>,
 }
 
 /// Whether list and transcript stand side by side.
@@ -44,18 +49,30 @@ pub(super) fn areas(app: &App, screen: Rect, bottom_rows: u16, hint_rows: u16) -
         Rect::new(screen.x + x, screen.y + y, width, height).intersection(screen)
     };
     let pane = |x: u16, width: u16| (row(x, 1, width, 1), row(x, 2, width, body_rows));
-    let (list, transcript, divider) = if is_wide(screen.width) {
-        let list = list_width(app, screen.width);
-        (
-            Some(pane(0, list)),
-            Some(pane(list + 1, screen.width - list - 1)),
-            Some(screen.x + list),
-        )
-    } else if shows_list(app) {
-        (Some(pane(0, screen.width)), None, None)
+    let columns = if !is_wide(screen.width) {
+        shows_list(app).then_some(screen.width)
+    } else if app.is_zoomed() {
+        None
+    } else if app.panes.is_several() {
+        panes::shows_list(app, screen.width).then(|| list_width(app, screen.width))
     } else {
-        (None, Some(pane(0, screen.width)), None)
+        Some(list_width(app, screen.width))
     };
+    let list = columns.map(|width| pane(0, width));
+    let from = columns.map_or(0, |width| width + 1);
+    let (panes, mut dividers) = if from < screen.width {
+        panes::arrange(app, row(from, 1, screen.width - from, body_rows + 1))
+    } else {
+        (Vec::new(), Vec::new())
+    };
+    let beside = list.is_some() && !panes.is_empty();
+    if beside {
+        dividers.push(row(from - 1, 1, 1, body_rows + 1));
+    }
+    let transcript = panes
+        .iter()
+        .find(|pane| pane.number == app.panes.focus)
+        .map(|pane| (pane.bar, pane.body));
     Areas {
         header: row(0, 0, screen.width, 1),
         list,
@@ -63,6 +80,8 @@ pub(super) fn areas(app: &App, screen: Rect, bottom_rows: u16, hint_rows: u16) -
         bottom_bar: row(0, 2 + body_rows, screen.width, 1),
         bottom: row(0, 3 + body_rows, screen.width, bottom_rows),
         hint: row(0, 3 + body_rows + bottom_rows, screen.width, hint_rows),
-        divider,
+        beside,
+        panes,
+        dividers,
     }
 }

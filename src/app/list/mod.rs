@@ -35,6 +35,8 @@ pub const SIDE_BY_SIDE: u16 = 100;
 /// The list beside a transcript: a third of the screen up to the first, a quarter of it up to the second.
 const USUAL_WIDTH: u16 = 40;
 const WIDEST_USUAL: u16 = 56;
+/// The narrowest that it is by itself, beside several panes.
+const NARROW: u16 = 28;
 /// The list beside a transcript is never narrower than this, and leaves the transcript so many columns.
 const NARROWEST: u16 = 24;
 const LEAST_TRANSCRIPT: u16 = 40;
@@ -420,7 +422,11 @@ pub fn shows_list(app: &App) -> bool {
 /// The list's width beside a transcript, on a screen of so many columns.
 #[must_use]
 pub fn width(app: &App, columns: u16) -> u16 {
-    let usual = (columns / 3).min(USUAL_WIDTH).max((columns / 4).min(WIDEST_USUAL));
+    let usual = if app.panes.is_several() {
+        (columns / 5).clamp(NARROW, USUAL_WIDTH)
+    } else {
+        (columns / 3).min(USUAL_WIDTH).max((columns / 4).min(WIDEST_USUAL))
+    };
     let most = columns.saturating_sub(LEAST_TRANSCRIPT + 1).max(NARROWEST);
     app.list.width.unwrap_or(usual).clamp(NARROWEST, most)
 }
