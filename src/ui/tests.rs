@@ -697,9 +697,15 @@ fn every_key_of_the_table_does_something() {
             }
             for key in info.keys {
                 let mut play = ready(*place);
-                if info.action == Action::SelectPrevious || info.action == Action::SelectFirst {
+                if matches!(
+                    info.action,
+                    Action::SelectPrevious | Action::SelectFirst | Action::PageOfListUp
+                ) {
                     play.send(Msg::SelectIndex(1));
-                } else if matches!(info.action, Action::SelectNext | Action::SelectLast | Action::GoToPane2) {
+                } else if matches!(
+                    info.action,
+                    Action::SelectNext | Action::SelectLast | Action::PageOfListDown | Action::GoToPane2
+                ) {
                     play.send(Msg::SelectIndex(0));
                 } else if info.action == Action::ClearFilter {
                     play.send(Msg::Action(Action::FilterList));

@@ -160,7 +160,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
     ),
     row(
         Action::StopWatchingEnded,
-        &[alt('X'), alt('x')],
+        &[char('C')],
         LIST,
         Group::List,
         "clear ended",

@@ -58,6 +58,21 @@ impl Columns {
             text: width >= TEXT_FROM,
         }
     }
+
+    /// How many columns the fields take.
+    fn fields(&self) -> u16 {
+        [
+            (self.elapsed, ELAPSED),
+            (self.rate, RATE),
+            (self.spark, SPARK),
+            (self.tokens, TOKENS),
+            (self.kept, KEPT),
+        ]
+        .into_iter()
+        .map(|(there, columns)| if there { columns } else { 0 })
+        .sum::<u16>()
+            + WORD
+    }
 }
 
 /// Draws a channel.
@@ -107,11 +122,15 @@ pub(super) fn draw(
     let room = limit.saturating_sub(line.left + 1);
     let mut title_room = room;
     if one_line && columns.text {
-        title_room = (room * 3 / 5).clamp(LEAST_TITLE, MOST_TITLE).min(room);
-        let x = line.left + title_room + 2;
+        // The last words begin where those of other channels do, however long this one's state is in words.
+        let usual = area.width.saturating_sub(columns.fields() + LEFT + 2);
+        let x = line.left + (usual * 3 / 5).clamp(LEAST_TITLE, MOST_TITLE) + 2;
         let text_room = (line.left + room).saturating_sub(x);
         let text = last_words(channel, state, usize::from(text_room));
-        canvas.put(x, area.y, text_room, &text, theme.dim());
+        if !text.is_empty() {
+            title_room = room.min(x - 2 - line.left);
+            canvas.put(x, area.y, text_room, &text, theme.dim());
+        }
     }
     canvas.put(line.left, area.y, title_room, &channel.title, title_style);
     if area.height > 1 {
