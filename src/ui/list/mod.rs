@@ -257,7 +257,7 @@ fn draw_foot(canvas: &mut Canvas, area: Rect, app: &App) {
     if columns(&parts, 2) > room && !filtered {
         parts.pop();
     }
-    if columns(&parts, 2) > room && parts.len() > 2 {
+    if columns(&parts, 2) > room && parts.len() > 1 {
         parts.remove(1);
     }
     let gap = if columns(&parts, 3) <= room { 3 } else { 2 };
