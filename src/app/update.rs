@@ -35,6 +35,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
     }
     let concerns_the_list = concerns_the_list(&msg);
     forget_old_news(app, &msg);
+    super::notifications::note(app, &msg);
     // What a feed brings changes no selection, and comes often.
     let is_feed = matches!(msg, Msg::Feed { .. });
     match msg {
@@ -123,6 +124,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         Msg::Wall(msg) => super::wall::take(app, msg, &mut effects),
         Msg::Recordings(msg) => super::recordings::take(app, msg, &mut effects),
         Msg::Notifications(msg) => super::notifications::take(app, msg, &mut effects),
+        Msg::Look(msg) => super::look::take(app, msg),
         Msg::Shutdown => quit(app, &mut effects),
     }
     if !is_feed {
@@ -279,7 +281,9 @@ pub(super) fn unwatch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) 
         return;
     };
     let neighbour = super::list::neighbour_of(app, index);
-    app.channels.shift_remove(id);
+    if let Some(channel) = app.channels.shift_remove(id) {
+        super::wall::unwatched(app, &channel);
+    }
     effects.push(Effect::Unwatch { channel: id.clone() });
     close_overlay_of(app, id);
     if app.selected.as_ref() == Some(id) {

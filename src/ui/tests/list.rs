@@ -206,7 +206,7 @@ fn the_spark_has_an_ascii_form() {
     play.ui = Ui::new(UiOptions {
         ascii: true,
         color: false,
-        utc_offset_seconds: 0,
+        ..UiOptions::default()
     });
     play.keys(".>>>>");
     insta::assert_snapshot!("ascii_two_lines_120x40", play.screen());
