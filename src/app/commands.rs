@@ -95,9 +95,18 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         | Action::PageUp
         | Action::NextPart
         | Action::PreviousPart
-        | Action::Newline => {}
-        // The list does these itself.
-        Action::NextNeedsYou
+        | Action::Newline
+        // The areas did these.
+        | Action::SwitchThread
+        | Action::Presets
+        | Action::SearchHistory
+        | Action::HistoryBack
+        | Action::HistoryForward
+        | Action::EditDraft
+        | Action::Unfold
+        | Action::TakeBackQueued
+        | Action::DropQueued
+        | Action::NextNeedsYou
         | Action::SelectNext
         | Action::SelectPrevious
         | Action::SelectFirst

@@ -103,8 +103,10 @@ fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
     };
     match picker.purpose {
         Purpose::Action => palette::picked(app, &entry.value, effects),
+        Purpose::Preset => super::compose::presets::picked(app, &entry.value),
+        Purpose::History => super::compose::history::picked(app, &entry.value),
         Purpose::Run => super::list::picked_run(app, entry, effects),
-        Purpose::Preset | Purpose::History | Purpose::Copy | Purpose::Export | Purpose::Recording => {}
+        Purpose::Copy | Purpose::Export | Purpose::Recording => {}
     }
 }
 

@@ -273,6 +273,7 @@ macro_rules! screens {
     };
 }
 
+mod compose;
 mod kiosk;
 mod list;
 mod manners;
@@ -718,6 +719,9 @@ fn every_key_of_the_table_does_something() {
                 } else if info.action == Action::ClearFilter {
                     play.send(Msg::Action(Action::FilterList));
                     play.send(Msg::DialogueSubmit("other".to_owned()));
+                }
+                if info.action == Action::HistoryForward {
+                    play.send(Msg::Action(Action::HistoryBack));
                 }
                 let before = format!("{:?}", play.app.saved_state()) + &play.screen();
                 play.event(Event::Key(keys::event_of(*key)));
