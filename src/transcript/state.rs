@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::wire::event::{ABORT_SERVER_RESTARTED, Abort, ActivityKind, RunResult};
 use crate::wire::{Event, EventKind, Message, MessageKind};
 
@@ -18,24 +20,28 @@ pub const DEFAULT_LIMIT: usize = 4 * 1024 * 1024;
 const LONGEST_TITLE: usize = 200;
 
 /// What a channel's events add up to.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Transcript {
     /// By ascending id, so that a name is found by bisection.
     pub(super) blocks: VecDeque<Block>,
     /// Never used again, not even after a reset. 0 is the name of the `Trimmed` block.
-    next_id: u64,
+    pub(super) next_id: u64,
+    /// The first name that is the channel's own: what is before it belongs to the earlier runs of the thread.
+    pub(super) own_from: u64,
+    /// Input messages of the earlier runs that the channel is going to bring again.
+    pub(super) repeated: VecDeque<String>,
     pub(super) revision: u64,
     /// The memory that the blocks take, about, in bytes.
     pub(super) bytes: usize,
     pub(super) limit: usize,
-    rate: RateWindow,
+    pub(super) rate: RateWindow,
     /// How far this machine's clock is ahead of the one that stamps the tokens, in milliseconds.
-    rate_offset: i64,
+    pub(super) rate_offset: i64,
     pub(super) run: Run,
 }
 
 /// What is known of the run; a reset begins it anew.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Run {
     pub(super) status: Status,
     counters: Counters,
@@ -56,7 +62,7 @@ pub(super) struct Run {
 }
 
 /// A text block that tokens are appended to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Open {
     pub(super) id: BlockId,
     /// Bytes that were cut off its head to bound the memory.
@@ -64,7 +70,7 @@ pub(super) struct Open {
 }
 
 /// What the ids of the events say about wholeness.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Positions {
     next: Option<u64>,
     seen_first: bool,
@@ -100,6 +106,8 @@ impl Transcript {
         Self {
             blocks: VecDeque::new(),
             next_id: 1,
+            own_from: 1,
+            repeated: VecDeque::new(),
             revision: 0,
             bytes: 0,
             limit: bytes.max(4096),
@@ -284,10 +292,11 @@ impl Transcript {
         } else if self.run.iteration.is_some() || !matches!(self.run.status, Status::Empty | Status::Queued) {
             Status::Running
         } else if self.blocks.iter().rev().take(64).all(|block| {
-            matches!(
-                block.kind,
-                BlockKind::Prompt { .. } | BlockKind::Note { .. } | BlockKind::Gap { .. }
-            )
+            !self.is_own(block)
+                || matches!(
+                    block.kind,
+                    BlockKind::Prompt { .. } | BlockKind::Note { .. } | BlockKind::Gap { .. }
+                )
         }) {
             Status::Queued
         } else {
@@ -343,9 +352,8 @@ impl Transcript {
     }
 
     fn reset(&mut self) {
-        let had_any = !self.blocks.is_empty();
-        self.blocks.clear();
-        self.bytes = 0;
+        let had_any = self.blocks.back().is_some_and(|block| self.is_own(block));
+        self.forget_own();
         self.run = Run::default();
         self.rate = RateWindow::default();
         self.revision += 1;
@@ -462,6 +470,9 @@ impl Transcript {
                         .map(str::trim)
                         .find(|line| !line.is_empty())
                         .map(|line| line.chars().take(LONGEST_TITLE).collect());
+                }
+                if self.is_repeated(&message.text) {
+                    return;
                 }
                 let role = kind.as_str().to_owned();
                 self.push(

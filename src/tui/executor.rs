@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::child;
+use super::recordings::Recordings;
 use super::saved::Saver;
 use super::service::{CallError, Connected, Service};
-use crate::app::{Effect, Msg, Outage, RequestId, SavedState, copying};
+use crate::app::{Effect, Msg, Outage, RequestId, SavedState, copying, recordings};
 use crate::term::clipboard::SystemClipboard;
 use crate::wire::{ChannelId, DispatchRequest};
 
@@ -116,7 +117,10 @@ pub struct Executor {
     /// Prompts on their way, by their requests.
     unanswered: HashMap<RequestId, (ChannelId, String)>,
     saver: Saver,
+    /// The file of what was sent.
+    history: PathBuf,
     clipboard: Option<Arc<Mutex<SystemClipboard>>>,
+    recordings: Recordings,
     replies: mpsc::Sender<Reply>,
     /// Everything that may be dropped at the end.
     tasks: Tasks,
@@ -126,12 +130,14 @@ pub struct Executor {
 
 impl Executor {
     /// An executor that has found no server. `loaded` is what the state file held at the start; `clipboard`: the
-    /// system's, where the session is local.
+    /// system's, where the session is local; `recordings`: where they are kept; `server`: what it is called in them.
     #[must_use]
     pub fn new(
         state_file: PathBuf,
         loaded: SavedState,
         clipboard: Option<SystemClipboard>,
+        recordings: PathBuf,
+        server: String,
     ) -> (Self, mpsc::Receiver<Reply>) {
         let (replies, receiver) = mpsc::channel(REPLIES);
         let executor = Self {
@@ -146,8 +152,10 @@ impl Executor {
             refused: None,
             shown: Vec::new(),
             unanswered: HashMap::new(),
+            history: super::compose::history_file(&state_file),
             saver: Saver::start(state_file, loaded, replies.clone()),
             clipboard: clipboard.map(|clipboard| Arc::new(Mutex::new(clipboard))),
+            recordings: Recordings::new(recordings, server, replies.clone()),
             replies,
             tasks: Tasks::default(),
             sent: TaskTracker::new(),
@@ -290,10 +298,30 @@ impl Executor {
             self.saver.save(*state);
             return;
         }
+        if let Effect::Compose(effect) = effect {
+            let history = self.history.clone();
+            self.send(async move {
+                let done = tokio::task::spawn_blocking(move || super::compose::carry_out(effect, &history)).await;
+                done.ok()
+                    .flatten()
+                    .map(|msg| Reply::Msg(Msg::Compose(msg)))
+                    .into_iter()
+                    .collect()
+            });
+            return;
+        }
         if effect == Effect::Reconnect {
             self.reconnect();
             return;
         }
+        let effect = match effect {
+            Effect::Recordings(what) => match self.recordings.execute(what) {
+                // This one needs the server.
+                Some(what) => Effect::Recordings(what),
+                None => return,
+            },
+            effect => effect,
+        };
         let epoch = self.epoch;
         let Some(service) = &mut self.service else {
             self.hold(effect);
@@ -367,13 +395,17 @@ impl Executor {
             Effect::Reading(effect) => match effect {},
             // Programs on the terminal are the loop's own.
             Effect::Copying(copying::Do::Open(_)) => {}
-            Effect::Compose(effect) => match effect {},
             Effect::Calls(effect) => match effect {},
             Effect::Wall(effect) => match effect {},
-            Effect::Recordings(effect) => match effect {},
+            Effect::Recordings(what) => {
+                if let recordings::Do::Spool { channel, title, file } = what {
+                    self.recordings.spool(&**service, channel, &title, file);
+                }
+            }
             Effect::Notifications(_)
             | Effect::NeedIds(_)
             | Effect::Save(_)
+            | Effect::Compose(_)
             | Effect::Reconnect
             | Effect::Copy(_)
             | Effect::Redraw
@@ -647,6 +679,17 @@ fn follow_moved(state: &mut SavedState, moved: Vec<(ChannelId, ChannelId)>) {
 fn keep_unsent(state: &mut SavedState, refused: Vec<(ChannelId, String)>, unknown: Vec<String>) {
     let mut prompts = unknown;
     for (channel, prompt) in refused {
+        // The next run of a thread was not taken: its last one stands there again, with the prompt as its draft.
+        let thread = state
+            .channels
+            .iter_mut()
+            .find_map(|saved| (saved.id == channel).then(|| saved.take_back(&prompt)).flatten());
+        if let Some(parent) = thread {
+            if state.selected.as_ref() == Some(&channel) {
+                state.selected = Some(parent);
+            }
+            continue;
+        }
         state.channels.retain(|saved| saved.id != channel);
         if state.selected.as_ref() == Some(&channel) {
             state.selected = None;

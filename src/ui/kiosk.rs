@@ -271,9 +271,11 @@ fn words(channel: &Channel, state: ChannelState, cells: usize) -> String {
             calls.collect::<Vec<_>>().join("\n")
         }
         ChannelState::Failed => failure(channel),
-        ChannelState::Reconnecting { .. } | ChannelState::Done | ChannelState::Live | ChannelState::Cancelled => {
-            last_lines(channel, cells)
-        }
+        ChannelState::Reconnecting { .. }
+        | ChannelState::Done
+        | ChannelState::Live
+        | ChannelState::Cancelled
+        | ChannelState::Replay => last_lines(channel, cells),
         ChannelState::NotKept => "the server has nothing of it any more".to_owned(),
         ChannelState::Connecting | ChannelState::Quiet | ChannelState::Queued => String::new(),
     };

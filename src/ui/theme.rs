@@ -309,6 +309,7 @@ impl Theme {
             ChannelState::Done => ("+", self.painted(self.palette.done)),
             ChannelState::Failed => ("x", self.error()),
             ChannelState::Cancelled => ("-", self.dim()),
+            ChannelState::Replay => (">", self.accent()),
             ChannelState::Reconnecting { .. } => ("~", self.warning()),
         }
     }
@@ -341,6 +342,7 @@ pub(super) fn to_ascii(buffer: &mut ratatui::buffer::Buffer) {
     for cell in &mut buffer.content {
         let ascii = match cell.symbol() {
             "…" => "~",
+            "·" => "-",
             "•" | "◦" | "▪" => "*",
             "│" | "▌" | "▏" => "|",
             "─" => "-",

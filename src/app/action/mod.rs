@@ -10,6 +10,7 @@ mod general;
 pub mod key;
 mod list;
 mod panes;
+mod recordings;
 mod table;
 mod transcript;
 mod wall;
@@ -170,6 +171,24 @@ pub enum Action {
     Newline,
     /// Out of the compose box.
     LeaveCompose,
+    /// Switch between a new run and the thread in focus.
+    SwitchThread,
+    /// Pick the preset that prompts are sent with.
+    Presets,
+    /// Search what was sent before.
+    SearchHistory,
+    /// The prompt that was sent before the one in the box.
+    HistoryBack,
+    /// The prompt that was sent after the one in the box.
+    HistoryForward,
+    /// Write the prompt in an editor.
+    EditDraft,
+    /// Show a folded paste in full.
+    Unfold,
+    /// Take the last queued prompt back into the box.
+    TakeBackQueued,
+    /// Drop the last queued prompt.
+    DropQueued,
     /// Take what was typed in the dialogue.
     Accept,
     /// Mark the next one in a list to pick from.
@@ -186,6 +205,22 @@ pub enum Action {
     No,
     /// Clear what is typed; twice: quit.
     Interrupt,
+    /// Record the channel, or stop recording it.
+    Record,
+    /// Record what the server is about to forget.
+    Rescue,
+    /// Open a recording.
+    OpenRecording,
+    /// Play a recording, or pause it.
+    PlayPause,
+    /// Back in a recording.
+    SeekBack,
+    /// Forward in a recording.
+    SeekForward,
+    /// Play a recording faster.
+    Faster,
+    /// Play a recording slower.
+    Slower,
     /// Pick from all that can be done.
     Palette,
     /// The same from the compose box, where printable keys type.
@@ -281,18 +316,21 @@ pub enum Group {
     Transcript,
     /// In the compose box.
     Compose,
+    /// Recordings.
+    Recordings,
     /// In dialogues.
     Dialogue,
 }
 
 impl Group {
     /// All headings in the help's order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::General,
         Self::List,
         Self::Panes,
         Self::Transcript,
         Self::Compose,
+        Self::Recordings,
         Self::Dialogue,
     ];
 
@@ -305,6 +343,7 @@ impl Group {
             Self::Panes => "Panes",
             Self::Transcript => "Transcript",
             Self::Compose => "Compose box",
+            Self::Recordings => "Recordings",
             Self::Dialogue => "Dialogues",
         }
     }
@@ -319,6 +358,7 @@ static TABLES: &[&[ActionInfo]] = &[
     calls::ROWS,
     compose::ROWS,
     wall::ROWS,
+    recordings::ROWS,
     dialogue::ROWS,
 ];
 
