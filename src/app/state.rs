@@ -100,6 +100,7 @@ impl App {
             channel.compose.begin(&mut channel.transcript);
             channel.kept = Kept::Yes;
             channel.list = super::list::OfChannel::of_saved(saved.list);
+            channel.recordings = super::recordings::OfChannel::restored(saved.recordings);
             channel.wall = super::wall::OfChannel::restored(saved.wall);
             channels.insert(saved.id, channel);
         }
@@ -255,6 +256,8 @@ impl App {
             channels: self
                 .channels
                 .values()
+                // A recording that is played back is no channel of the server.
+                .filter(|channel| !super::recordings::is_replay(channel))
                 .map(|channel| SavedChannel {
                     id: channel.id.clone(),
                     title: if channel.titled {
@@ -270,7 +273,7 @@ impl App {
                     compose: super::compose::saved_of(self, channel),
                     calls: super::calls::SavedOfChannel::default(),
                     wall: channel.wall.saved(),
-                    recordings: super::recordings::SavedOfChannel::default(),
+                    recordings: channel.recordings.saved(),
                     notifications: super::notifications::SavedOfChannel::default(),
                 })
                 .collect(),

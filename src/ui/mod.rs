@@ -18,6 +18,7 @@ mod overlay;
 mod panes;
 mod peek;
 mod picker;
+mod playback;
 mod tail;
 #[cfg(test)]
 mod tests;

@@ -435,7 +435,7 @@ pub fn width(app: &App, columns: u16) -> u16 {
 /// as long as a run goes on.
 #[must_use]
 pub fn kept_for(app: &App, channel: &Channel) -> Option<u64> {
-    if !channel.transcript.status().is_over() {
+    if !channel.transcript.status().is_over() || super::recordings::is_replay(channel) {
         return None;
     }
     let seconds = app.server.info.as_ref()?.retention.seconds;

@@ -43,6 +43,8 @@ pub(super) struct Tally {
     state: ChannelState,
     unread: bool,
     untouched: bool,
+    /// A recording that is played back is no run.
+    replay: bool,
     titled: bool,
 }
 
@@ -56,6 +58,7 @@ impl Tally {
             state,
             unread: channel.unread,
             untouched: channel.is_untouched(),
+            replay: crate::app::recordings::is_replay(channel),
             titled: channel.titled,
         }
     }
@@ -70,6 +73,7 @@ impl Tally {
     /// The count that it belongs to; nothing is known of a run where nothing came yet.
     fn counted(self, counts: &mut Counts) -> Option<&mut usize> {
         match self.state {
+            _ if self.replay => None,
             ChannelState::Waiting => Some(&mut counts.waiting),
             ChannelState::Done => Some(&mut counts.done),
             ChannelState::Cancelled => Some(&mut counts.cancelled),
@@ -79,7 +83,7 @@ impl Tally {
             | ChannelState::Queued
             | ChannelState::Live
             | ChannelState::Reconnecting { .. } => Some(&mut counts.live),
-            ChannelState::Quiet | ChannelState::NotKept => None,
+            ChannelState::Quiet | ChannelState::NotKept | ChannelState::Replay => None,
         }
     }
 }
@@ -382,6 +386,7 @@ fn state_rank(state: ChannelState) -> u32 {
         ChannelState::Cancelled => 7,
         ChannelState::Quiet => 8,
         ChannelState::NotKept => 9,
+        ChannelState::Replay => 10,
     }
 }
 
@@ -400,5 +405,6 @@ fn attention(channel: &Channel, state: ChannelState, selected: bool) -> u64 {
         ChannelState::Cancelled => 8,
         ChannelState::Quiet => 9,
         ChannelState::NotKept => 10,
+        ChannelState::Replay => 11,
     }
 }

@@ -283,7 +283,7 @@ impl Line<'_> {
         if self.state != ChannelState::Live {
             return String::new();
         }
-        match self.channel.transcript.rate(self.app.now.unix_ms) {
+        match self.channel.transcript.rate(self.channel.clock(self.app.now)) {
             rate if rate >= 1_000.0 => format!("{:.0}k/s", rate / 1_000.0),
             rate => format!("{rate:.0}/s"),
         }
