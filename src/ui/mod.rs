@@ -18,6 +18,7 @@ mod list;
 mod overlay;
 mod panes;
 mod picker;
+mod playback;
 mod tail;
 #[cfg(test)]
 mod tests;
