@@ -3,6 +3,7 @@
 //! It changes nothing of [`App`]; the text areas and the caches of rows live here. It does no I/O beyond
 //! the frame that it is handed.
 
+mod bidi;
 mod block;
 mod canvas;
 mod compose;
@@ -16,6 +17,7 @@ mod layout;
 mod list;
 mod overlay;
 mod panes;
+mod peek;
 mod picker;
 mod playback;
 mod tail;
@@ -81,6 +83,8 @@ pub struct Ui {
     first_channel: usize,
     /// The channels of which a line is in view in a list; `None`: all of them.
     listed: Option<Vec<ChannelId>>,
+    /// The row of the screen that the list's mark is on.
+    marked_row: Option<u16>,
     /// The name of the line at the top of the merged tail.
     tail_top: u64,
     /// Rows by channel and generation, the one used last at the end.
@@ -102,6 +106,7 @@ impl Ui {
             help_most: 0,
             first_channel: 0,
             listed: None,
+            marked_row: None,
             tail_top: 0,
             caches: Vec::new(),
             cached_channels: CACHED_CHANNELS,
@@ -126,6 +131,7 @@ impl Ui {
         if self.options.ascii {
             theme::to_ascii(frame.buffer_mut());
         }
+        bidi::reorder(frame.buffer_mut());
     }
 
     fn draw_parts(&mut self, app: &App, frame: &mut Frame) {
@@ -139,6 +145,7 @@ impl Ui {
             canvas.buffer.set_style(screen, base);
         }
         if let Some(settings) = &app.settings.wall.kiosk {
+            self.listed = None;
             kiosk::draw(&mut canvas, screen, app, settings, self.options);
             return;
         }
@@ -165,6 +172,7 @@ impl Ui {
         header::draw_header(&mut canvas, areas.header, app, self.options);
         if app.overlay == Some(Overlay::Tail) {
             let area = Rect::new(screen.x, screen.y + 1, screen.width, screen.height.saturating_sub(2));
+            self.listed = None;
             tail::draw(&mut canvas, area, app, &mut self.tail_top, self.options);
             let hint = Rect::new(screen.x, screen.bottom() - 1, screen.width, 1);
             header::draw_hint(&mut canvas, hint, app, self.options);
@@ -172,8 +180,9 @@ impl Ui {
         }
         if let Some((bar, pane)) = areas.list {
             let wide = areas.beside;
-            list::draw(&mut canvas, bar, pane, app, &mut self.first_channel, wide, self.options);
+            self.marked_row = list::draw(&mut canvas, bar, pane, app, &mut self.first_channel, wide, self.options);
         }
+        self.note_listed(app, areas.list.map_or(0, |(_, pane)| pane.height));
         self.cached_channels = areas.panes.len() + CACHED_CHANNELS;
         if app.panes.is_several() {
             panes::draw(self, &mut canvas, &areas, app);
@@ -189,9 +198,19 @@ impl Ui {
                 None => transcript::draw_welcome(&mut canvas, pane, app, options),
             }
         }
+        self.draw_peek(&mut canvas, &areas, app);
         self.draw_bottom(&mut canvas, &areas, app, dialogue.as_ref());
         panes::draw_dividers(&mut canvas, &areas);
         header::draw_hint(&mut canvas, areas.hint, app, self.options);
+    }
+
+    /// Remembers of which channels a line is in view in so many rows of the list; without a list, of none.
+    fn note_listed(&mut self, app: &App, height: u16) {
+        let listed = self.listed.get_or_insert_default();
+        if listed.iter().ne(list::in_view(app, self.first_channel, height)) {
+            listed.clear();
+            listed.extend(list::in_view(app, self.first_channel, height).cloned());
+        }
     }
 
     fn draw_bottom(&self, canvas: &mut Canvas, areas: &Areas, app: &App, dialogue: Option<&Dialogue>) {
@@ -226,6 +245,19 @@ impl Ui {
             bottom_rows,
             header::hint_rows(app, screen.width, self.options),
         )
+    }
+
+    /// The end of the channel that is peeked at, over the transcript, else over a part of the list.
+    fn draw_peek(&mut self, canvas: &mut Canvas, areas: &Areas, app: &App) {
+        let Some(channel) = app.list.peek.as_ref().and_then(|id| app.channels.get(id)) else {
+            return;
+        };
+        let Some(area) = peek::area(areas, self.marked_row) else {
+            return;
+        };
+        let options = self.options;
+        let cache = self.cache(channel);
+        peek::draw(canvas, area, app, channel, cache, options);
     }
 
     /// The rows of a channel.
