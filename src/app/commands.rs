@@ -101,6 +101,26 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         | Action::NextPart
         | Action::PreviousPart
         | Action::Newline => {}
+        // They are taken above.
+        Action::CopyPart
+        | Action::SelectText
+        | Action::OpenPager
+        | Action::OpenEditor
+        | Action::Export
+        | Action::Mouse
+        | Action::SelectionDown
+        | Action::SelectionUp
+        | Action::SelectionPageDown
+        | Action::SelectionPageUp
+        | Action::SelectionTop
+        | Action::SelectionBottom
+        | Action::SelectionLeft
+        | Action::SelectionRight
+        | Action::SelectionWord
+        | Action::SelectionWordBack
+        | Action::SelectionKind
+        | Action::SelectionCopy
+        | Action::SelectionLeave => {}
         Action::Back => focus(app, Focus::List),
         Action::Send => {
             let draft = app.draft.clone();
@@ -122,11 +142,11 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         Action::PickNext => pick_step(app, 1),
         Action::PickPrevious => pick_step(app, -1),
         Action::Close | Action::CloseHelp | Action::No => app.overlay = None,
-        Action::Yes => {
-            if let Some(Overlay::Confirm(Question::CancelRun(id))) = app.overlay.take() {
-                effects.push(Effect::CancelRun { channel: id });
-            }
-        }
+        Action::Yes => match app.overlay.take() {
+            Some(Overlay::Confirm(Question::CancelRun(id))) => effects.push(Effect::CancelRun { channel: id }),
+            Some(Overlay::Confirm(Question::Overwrite(export))) => super::copying::write(app, export, true, effects),
+            _ => {}
+        },
         Action::Interrupt => interrupt(app, effects),
         Action::Redraw => effects.push(Effect::Redraw),
         Action::Suspend => effects.push(Effect::Suspend),
@@ -141,7 +161,7 @@ fn next_focus(focus: Focus) -> Focus {
     }
 }
 
-fn focus(app: &mut App, to: Focus) {
+pub(super) fn focus(app: &mut App, to: Focus) {
     if to == Focus::Compose && app.focus != Focus::Compose {
         app.focus_before_compose = app.focus;
     }

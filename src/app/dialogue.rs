@@ -41,6 +41,7 @@ pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
     match app.overlay.take() {
         Some(Overlay::Ask(ask)) => match ask.purpose {
             AskFor::Watch => submit_watch(app, text, effects),
+            AskFor::Export { channel, form } => super::copying::submit_path(app, channel, form, text, effects),
         },
         Some(Overlay::Pick(picker)) => picked(app, picker, effects),
         Some(Overlay::Answer(answer)) => submit_answer(app, answer, text, effects),
@@ -87,7 +88,9 @@ fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
     };
     match picker.purpose {
         Purpose::Action => palette::picked(app, &entry.value, effects),
-        Purpose::Run | Purpose::Preset | Purpose::History | Purpose::Copy | Purpose::Export | Purpose::Recording => {}
+        Purpose::Copy => super::copying::picked_copy(app, &entry.value, effects),
+        Purpose::Export => super::copying::picked_form(app, &entry.value),
+        Purpose::Run | Purpose::Preset | Purpose::History | Purpose::Recording => {}
     }
 }
 

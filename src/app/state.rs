@@ -410,6 +410,13 @@ impl Ask {
 pub enum AskFor {
     /// A channel id to watch.
     Watch,
+    /// The path of an export.
+    Export {
+        /// The channel.
+        channel: ChannelId,
+        /// Its form.
+        form: crate::transcript::export::Form,
+    },
 }
 
 /// A waiting call that is being answered.
@@ -453,6 +460,8 @@ pub enum JsonCheck {
 pub enum Question {
     /// Cancel this channel's run on the server?
     CancelRun(ChannelId),
+    /// Replace the file that an export would be written to?
+    Overwrite(super::copying::Export),
 }
 
 /// A line of news.

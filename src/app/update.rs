@@ -10,7 +10,7 @@ use super::action::Action;
 use super::channel::{Channel, Kept};
 use super::effect::Effect;
 use super::msg::{Msg, Now, RequestId, Scroll};
-use super::state::{App, Focus, Notice, Overlay, Question};
+use super::state::{App, Ask, AskFor, Focus, Notice, Overlay, Question};
 use super::{commands, dialogue, server};
 
 /// How many fresh ids are kept in stock.
@@ -131,6 +131,9 @@ fn forget_old_news(app: &mut App, msg: &Msg) {
             | Msg::SelectIndex(_)
             | Msg::ToggleFold(_)
             | Msg::MarkPart(_)
+            | Msg::Copying(
+                super::copying::Msg::AskCopy(_) | super::copying::Msg::Select(_) | super::copying::Msg::Focus(_)
+            )
     );
     if does_something {
         // "Again" is what comes next: after anything else a first Ctrl-C is a first one.
@@ -552,6 +555,11 @@ fn close_overlay_of(app: &mut App, id: &ChannelId) {
     let of = match &app.overlay {
         Some(Overlay::Answer(answer)) => Some(&answer.run),
         Some(Overlay::Confirm(Question::CancelRun(run))) => Some(run),
+        Some(Overlay::Confirm(Question::Overwrite(export))) => Some(&export.channel),
+        Some(Overlay::Ask(Ask {
+            purpose: AskFor::Export { channel, .. },
+            ..
+        })) => Some(channel),
         Some(Overlay::Help | Overlay::Ask(_) | Overlay::Pick(_)) | None => None,
     };
     if of == Some(id) {

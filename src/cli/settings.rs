@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::exit::Failure;
 use crate::app::action::{self, Action, Key};
-use crate::app::{Keymap, Settings};
+use crate::app::{Keymap, Settings, copying};
 use crate::config::{Loaded, Problem, nearest};
 
 /// The settings of the terminal program, and what the person should know of them.
@@ -15,6 +15,11 @@ pub(super) fn settings(loaded: &Loaded) -> Result<(Settings, Vec<Problem>), Fail
     let mut warnings = Vec::new();
     let settings = Settings {
         keymap: keymap(loaded, &mut warnings)?,
+        copying: copying::Settings {
+            mouse: loaded.config.ui.mouse,
+            copy_on_select: loaded.config.ui.copy_on_select,
+            utc_offset_seconds: jiff::Zoned::now().offset().seconds(),
+        },
         ..Settings::default()
     };
     Ok((settings, warnings))

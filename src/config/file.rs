@@ -164,6 +164,10 @@ pub struct UiConfig {
     pub ascii: bool,
     /// Whether to use colours.
     pub color: ColorChoice,
+    /// Take the mouse from the start.
+    pub mouse: bool,
+    /// Copy what was selected with the mouse when its button is released.
+    pub copy_on_select: bool,
 }
 
 /// Whether to use colours.

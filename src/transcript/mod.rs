@@ -5,6 +5,7 @@
 pub mod block;
 mod bound;
 mod calls;
+pub mod export;
 pub mod input;
 mod operations;
 pub mod rate;

@@ -124,24 +124,62 @@ impl Editor {
         rows
     }
 
+    /// Puts the cursor where the area was clicked on.
+    pub fn click(&mut self, area: Rect, x: u16, y: u16) {
+        let rows = self.wrapped(area.width);
+        let first = self.first_row(&rows, usize::from(area.height).max(1));
+        let at = first + usize::from(y.saturating_sub(area.y));
+        let Some(row) = rows.get(at).or(rows.last()) else {
+            return;
+        };
+        let text = &self.area.lines()[row.line];
+        let wanted = usize::from(x.saturating_sub(area.x + MARGIN));
+        let (mut column, mut byte) = (0, row.start);
+        for (at, grapheme) in text[row.start..row.end].grapheme_indices(true) {
+            byte = row.start + at;
+            if column + columns_of(grapheme) > wanted {
+                break;
+            }
+            column += columns_of(grapheme);
+            byte += grapheme.len();
+        }
+        let character = text[..byte].chars().count();
+        let place = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        self.area
+            .move_cursor(CursorMove::Jump(place(row.line), place(character)));
+    }
+
+    /// The line of the cursor, and the byte in it that the cursor stands before.
+    fn cursor_at(&self) -> (usize, usize) {
+        let cursor = self.area.cursor();
+        let (line, column) = (cursor.0, cursor.1);
+        let byte = self.area.lines().get(line).and_then(|line| {
+            let byte = line.char_indices().nth(column).map(|(at, _)| at);
+            byte.or(Some(line.len()))
+        });
+        (line, byte.unwrap_or(0))
+    }
+
+    fn cursor_row(&self, rows: &[EditorRow]) -> usize {
+        let (line, byte) = self.cursor_at();
+        let row = rows.iter().rposition(|row| row.line == line && row.start <= byte);
+        row.unwrap_or(0)
+    }
+
+    /// The row at the top of a box of so many rows: the cursor's row is in view.
+    fn first_row(&self, rows: &[EditorRow], height: usize) -> usize {
+        let last = rows.len().saturating_sub(height);
+        (self.cursor_row(rows) + 1).saturating_sub(height).min(last)
+    }
+
     /// Draws the text; without any, the placeholder.
     pub fn draw(&self, canvas: &mut Canvas, area: Rect, focused: bool, placeholder: &str) {
         let theme = canvas.theme;
         let prompt = if focused { theme.accent() } else { theme.dim() };
         canvas.put(area.x + 1, area.y, 1, ">", prompt);
         let left = area.x + MARGIN;
-        let cursor = self.area.cursor();
-        let (cursor_line, cursor_column) = (cursor.0, cursor.1);
         let lines = self.area.lines();
-        let cursor_byte = lines
-            .get(cursor_line)
-            .and_then(|line| {
-                line.char_indices()
-                    .nth(cursor_column)
-                    .map(|(at, _)| at)
-                    .or(Some(line.len()))
-            })
-            .unwrap_or(0);
+        let (_, cursor_byte) = self.cursor_at();
         if self.area.is_empty() {
             canvas.put(
                 left,
@@ -156,14 +194,9 @@ impl Editor {
             return;
         }
         let rows = self.wrapped(area.width);
-        let cursor_row = rows
-            .iter()
-            .rposition(|row| row.line == cursor_line && row.start <= cursor_byte)
-            .unwrap_or(0);
+        let cursor_row = self.cursor_row(&rows);
         let height = usize::from(area.height).max(1);
-        let first = (cursor_row + 1)
-            .saturating_sub(height)
-            .min(rows.len().saturating_sub(height));
+        let first = self.first_row(&rows, height);
         for (place, row) in rows.iter().enumerate().skip(first).take(height) {
             let y = area.y + u16::try_from(place - first).unwrap_or(0);
             let mut x = left;

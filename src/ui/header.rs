@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use crate::app::Keymap;
 use crate::app::action::{self, Action};
 use crate::app::state::{Ask, AskFor, Focus, Overlay, ServerState};
-use crate::app::{App, ChannelState, Counts, Now};
+use crate::app::{App, ChannelState, Counts, Now, copying};
 use crate::text::sanitise_line;
 
 use super::canvas::Canvas;
@@ -286,6 +286,7 @@ fn enter(keymap: &Keymap, word: &'static str) -> Hint {
 fn asked(ask: &Ask) -> &'static str {
     match ask.purpose {
         AskFor::Watch => "watch",
+        AskFor::Export { .. } => "write it",
     }
 }
 
@@ -317,12 +318,24 @@ fn hints_of(app: &App) -> Vec<Hint> {
             kept(Action::LeaveCompose),
             may_go(Action::PageUp),
         ],
+        (None, Focus::Transcript) if copying::selection(app).is_some() => vec![
+            kept(Action::SelectionCopy),
+            kept(Action::SelectionKind),
+            kept(Action::SelectionLeave),
+        ],
         (None, Focus::List | Focus::Transcript) => {
             let hint = |action| match action {
                 Action::Answer => kept(action),
                 action => may_go(action),
             };
             let mut hints: Vec<Hint> = browsing(app).into_iter().map(hint).collect();
+            if app.copying.mouse {
+                hints.push(Hint {
+                    key: "Shift-drag".to_owned(),
+                    word: "terminal's own selection",
+                    kept: true,
+                });
+            }
             hints.extend([kept(Action::Help), kept(Action::Quit)]);
             hints
         }
@@ -357,6 +370,7 @@ fn browsing(app: &App) -> Vec<Action> {
             Action::Back,
             Action::Compose,
             Action::Fold,
+            Action::CopyPart,
             Action::NextPart,
             Action::End,
         ]);

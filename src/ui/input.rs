@@ -6,8 +6,10 @@ use tui_textarea::Input;
 
 use crate::app::action::{Action, Place};
 use crate::app::state::Overlay;
-use crate::app::{App, Msg, Scroll, Spot, palette};
+use crate::app::{App, Msg, Scroll, Spot, copying, palette};
+use crate::transcript::{BlockId, BlockKind};
 
+use super::layout::Areas;
 use super::theme::Theme;
 use super::transcript::text_width;
 use super::viewport::{Place as Row, Viewport};
@@ -15,7 +17,7 @@ use super::{Canvas, Ui, dialogue, keys};
 
 impl Ui {
     /// What a terminal event means in the present state: keys by focus through the action table, pastes
-    /// whole; the mouse is ignored.
+    /// whole; the mouse where the program has it.
     pub fn handle(&mut self, app: &App, event: Event) -> Vec<Msg> {
         self.sync(app);
         match event {
@@ -24,7 +26,8 @@ impl Ui {
             Event::FocusLost => vec![Msg::TerminalFocus(false)],
             Event::Key(key) if key.kind != KeyEventKind::Release => self.key(app, key),
             Event::Paste(text) => self.paste(app, &text),
-            Event::Key(_) | Event::Mouse(_) => Vec::new(),
+            Event::Mouse(event) => self.mouse(app, event),
+            Event::Key(_) => Vec::new(),
         }
     }
 
@@ -64,7 +67,7 @@ impl Ui {
                 vec![Msg::DraftChanged(self.compose.text())]
             }
             // What is pasted outside the compose box is a prompt: nothing of it is taken for keys.
-            Place::List | Place::Transcript => {
+            Place::List | Place::Transcript | Place::Selection => {
                 self.compose.paste(text);
                 vec![Msg::Action(Action::Compose), Msg::DraftChanged(self.compose.text())]
             }
@@ -73,6 +76,9 @@ impl Ui {
     }
 
     fn act(&mut self, app: &App, place: Place, action: Action) -> Vec<Msg> {
+        if let Some(messages) = self.select_by_key(app, action) {
+            return messages;
+        }
         match action {
             Action::Send => vec![Msg::Submit(self.compose.text())],
             Action::Newline if place == Place::Compose => {
@@ -116,12 +122,13 @@ impl Ui {
             Action::NextPart => self.mark(app, true),
             Action::PreviousPart => self.mark(app, false),
             Action::Fold => self.fold(app),
+            Action::CopyPart => vec![Msg::Copying(copying::Msg::AskCopy(self.looked_at(app)))],
             _ => vec![Msg::Action(action)],
         }
     }
 
     /// The transcript of the selected channel at the size of the screen, and the rows that it has.
-    fn with_viewport<T>(&mut self, app: &App, work: impl FnOnce(&mut Viewport, usize) -> T) -> Option<T> {
+    pub(super) fn with_viewport<T>(&mut self, app: &App, work: impl FnOnce(&mut Viewport, usize) -> T) -> Option<T> {
         let channel = app.selected_channel()?;
         let screen = Rect::new(0, 0, app.size.0, app.size.1);
         let mut scratch = ratatui::buffer::Buffer::empty(Rect::new(0, 0, 1, 1));
@@ -139,7 +146,7 @@ impl Ui {
     }
 
     /// Moves the view by so many rows of a page.
-    fn scroll(&mut self, app: &App, rows: impl FnOnce(isize) -> isize) -> Vec<Msg> {
+    pub(super) fn scroll(&mut self, app: &App, rows: impl FnOnce(isize) -> isize) -> Vec<Msg> {
         self.with_viewport(app, |viewport, height| {
             let window = viewport.window(height);
             // A row of the page before stays in view, to hold on to.
@@ -177,6 +184,41 @@ impl Ui {
             messages
         })
         .unwrap_or_default()
+    }
+
+    /// The part that is looked at: the marked one if it is in view, else the last text in view at the end, and the
+    /// first one in view elsewhere.
+    fn looked_at(&mut self, app: &App) -> Option<BlockId> {
+        self.with_viewport(app, |viewport, height| {
+            let window = viewport.window(height);
+            let last = viewport.last_index(window);
+            let blocks = (window.top.index..=last).filter_map(|index| viewport.channel.transcript.get(index));
+            let mut blocks: Vec<_> = blocks.collect();
+            if let Some(marked) = blocks.iter().find(|block| Some(block.id) == viewport.channel.marked) {
+                return Some(marked.id);
+            }
+            blocks.retain(|block| {
+                matches!(
+                    block.kind,
+                    BlockKind::Prompt { .. } | BlockKind::Answer { .. } | BlockKind::Published { .. }
+                )
+            });
+            let found = if window.at_end { blocks.last() } else { blocks.first() };
+            found.map(|block| block.id)
+        })
+        .flatten()
+    }
+
+    /// Where the parts of the screen are now.
+    pub(super) fn areas_now(&self, app: &App) -> Areas {
+        let screen = Rect::new(0, 0, app.size.0, app.size.1);
+        let mut scratch = ratatui::buffer::Buffer::empty(Rect::new(0, 0, 1, 1));
+        let canvas = Canvas {
+            buffer: &mut scratch,
+            theme: Theme::new(self.options),
+        };
+        let open = dialogue(&canvas, app, screen.width);
+        self.areas(app, screen, open.as_ref())
     }
 
     /// Folds or unfolds; the rows above the part stay where they are.

@@ -12,8 +12,10 @@ mod input;
 mod keys;
 mod layout;
 mod list;
+mod mouse;
 mod overlay;
 mod picker;
+mod selection;
 #[cfg(test)]
 mod tests;
 mod theme;
@@ -71,6 +73,8 @@ pub struct Ui {
     help_scroll: usize,
     help_most: usize,
     first_channel: usize,
+    /// Where the mouse was pressed in the transcript.
+    press: Option<mouse::Press>,
     /// Rows by channel and generation, the one used last at the end.
     caches: Vec<((ChannelId, u64), RowCache)>,
 }
@@ -87,6 +91,7 @@ impl Ui {
             help_scroll: 0,
             help_most: 0,
             first_channel: 0,
+            press: None,
             caches: Vec::new(),
         }
     }

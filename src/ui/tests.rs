@@ -1,5 +1,6 @@
 //! What a person sees, as snapshots; what keys do, through the action table; what stays where it is.
 
+mod copying;
 mod manners;
 mod rules;
 
@@ -646,7 +647,7 @@ fn ready(place: Place) -> Play {
     play.send(Msg::SelectIndex(1));
     play.app.focus = match place {
         Place::List => Focus::List,
-        Place::Transcript => Focus::Transcript,
+        Place::Transcript | Place::Selection => Focus::Transcript,
         _ => Focus::Compose,
     };
     play.send(Msg::DraftChanged("draft".to_owned()));
@@ -668,14 +669,16 @@ fn ready(place: Place) -> Play {
             picker.step(1);
             play.app.overlay = Some(Overlay::Pick(picker));
         }
-        Place::List | Place::Transcript | Place::Compose => {}
+        Place::List | Place::Transcript | Place::Selection | Place::Compose => {}
     }
-    if place == Place::Transcript || place == Place::Compose {
+    if matches!(place, Place::Transcript | Place::Compose | Place::Selection) {
         play.app.focus = Focus::Transcript;
         play.key(KeyCode::PageUp);
         play.key(KeyCode::PageUp);
         if place == Place::Compose {
             play.send(Msg::Action(Action::Compose));
+        } else if place == Place::Selection {
+            play.keys("V");
         }
     }
     play
@@ -696,9 +699,9 @@ fn every_key_of_the_table_does_something() {
                 } else if info.action == Action::SelectNext || info.action == Action::SelectLast {
                     play.send(Msg::SelectIndex(0));
                 }
-                let before = format!("{:?}", play.app.saved_state()) + &play.screen();
+                let before = format!("{:?}{:?}", play.app.saved_state(), play.app.copying) + &play.screen();
                 play.event(Event::Key(keys::event_of(*key)));
-                let after = format!("{:?}", play.app.saved_state()) + &play.screen();
+                let after = format!("{:?}{:?}", play.app.saved_state(), play.app.copying) + &play.screen();
                 assert!(
                     before != after || !play.effects.is_empty(),
                     "{:?} by {key} at {place:?} does nothing",

@@ -19,7 +19,7 @@ use super::viewport::{RowCache, Viewport};
 use super::{UiOptions, wrap};
 
 /// Columns in front of the text: the mark and a blank.
-const MARGIN: u16 = 2;
+pub(super) const MARGIN: u16 = 2;
 /// The widest column of text: longer lines are hard to read.
 const WIDEST_TEXT: u16 = 120;
 /// Columns of a title bar that the title keeps.
@@ -92,6 +92,9 @@ pub(super) fn draw(
         }
         row = 0;
         index += 1;
+    }
+    if focused {
+        super::selection::paint(canvas, pane, app, &mut viewport, window);
     }
     let mut bottom = pane.bottom();
     if viewport.status_rows() > 0 && pane.height > 0 {
