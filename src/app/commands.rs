@@ -150,6 +150,8 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         Action::Interrupt => interrupt(app, effects),
         Action::Redraw => effects.push(Effect::Redraw),
         Action::Suspend => effects.push(Effect::Suspend),
+        // The areas above have taken the others.
+        _ => {}
     }
 }
 

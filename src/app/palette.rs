@@ -3,7 +3,7 @@
 //! It says what there is and what was picked. What an action does is decided in `commands`, and where rows of the
 //! screen matter in `ui`, which asks [`chosen`] first.
 
-use super::action::{self, Action, Place};
+use super::action::{self, Action, ActionInfo, Place};
 use super::effect::Effect;
 use super::picker::{Entry, Picker, Purpose};
 use super::state::{App, Focus, Overlay};
@@ -24,8 +24,9 @@ pub(super) fn open(app: &mut App) {
     let here = place_below(app);
     let (mut entries, mut elsewhere) = (Vec::new(), Vec::new());
     for info in action::actions() {
-        let is_here = info.places.contains(&here);
-        let Some(place) = info.places.iter().copied().find(|place| is_a_pane(*place)) else {
+        let is_here = has_meaning(info, here);
+        let place = info.places.iter().copied().find(|place| is_a_pane(*place));
+        let Some(place) = place.or(info.is_prefixed().then_some(here)) else {
             // What only answers a question or moves in a list has no meaning from here.
             continue;
         };
@@ -46,7 +47,15 @@ pub(super) fn open(app: &mut App) {
             } else {
                 place.words().to_owned()
             },
-            right: keys.join(" "),
+            right: if info.is_prefixed() {
+                let prefix = app.settings.keymap.first(Action::PanePrefix);
+                keys.iter()
+                    .map(|key| format!("{prefix} {key}"))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            } else {
+                keys.join(" ")
+            },
             value: info.action.name(),
         };
         if is_here { &mut entries } else { &mut elsewhere }.push(entry);
@@ -58,6 +67,11 @@ pub(super) fn open(app: &mut App) {
         "what do you want to do?",
         entries,
     )));
+}
+
+/// Whether an action does something at a place; what comes after the prefix of the panes does everywhere.
+fn has_meaning(info: &ActionInfo, place: Place) -> bool {
+    info.places.contains(&place) || info.is_prefixed()
 }
 
 fn is_a_pane(place: Place) -> bool {
@@ -74,10 +88,7 @@ pub fn chosen(app: &App) -> Option<Action> {
         return None;
     }
     let action = Action::by_name(&picker.picked()?.value)?;
-    action::info(action)?
-        .places
-        .contains(&place_below(app))
-        .then_some(action)
+    has_meaning(action::info(action)?, place_below(app)).then_some(action)
 }
 
 /// Something was picked; the palette is closed already.
@@ -85,7 +96,7 @@ pub(super) fn picked(app: &mut App, value: &str, effects: &mut Vec<Effect>) {
     let Some(info) = Action::by_name(value).and_then(action::info) else {
         return;
     };
-    if info.places.contains(&place_below(app)) {
+    if has_meaning(info, place_below(app)) {
         super::commands::perform(app, info.action, effects);
         return;
     }

@@ -101,7 +101,7 @@ impl App {
             .filter(|id| channels.contains_key(id))
             .or_else(|| channels.keys().next().cloned());
         let copying = super::copying::Copying::new(&settings.copying);
-        Self {
+        let mut app = Self {
             now,
             size,
             server: Server {
@@ -129,7 +129,7 @@ impl App {
             focus_before_compose: Focus::List,
             settings,
             list: super::list::Listing::default(),
-            panes: super::panes::Panes::default(),
+            panes: super::panes::Panes::restore(saved.panes),
             reading: super::reading::Reading::default(),
             copying,
             compose: super::compose::Compose::default(),
@@ -137,7 +137,9 @@ impl App {
             wall: super::wall::Wall::default(),
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
-        }
+        };
+        super::panes::settle(&mut app);
+        app
     }
 
     /// Grows when anything visible may have changed: an equal revision needs no new frame.
@@ -290,7 +292,7 @@ impl App {
             selected: self.selected.clone(),
             draft: self.draft.clone(),
             list: super::list::Saved::default(),
-            panes: super::panes::Saved::default(),
+            panes: self.panes.saved(),
             reading: super::reading::Saved::default(),
             copying: super::copying::Saved::default(),
             compose: super::compose::Saved::default(),

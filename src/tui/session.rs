@@ -183,9 +183,9 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
 
     /// Tells the feeds which channels are shown, if these are others now.
     fn show(&mut self) {
-        let shown = self.session.app.selected.as_ref();
-        if shown.into_iter().ne(self.session.executor.shown()) {
-            let shown = shown.into_iter().cloned().collect();
+        let app = &*self.session.app;
+        if app.channels_in_view().ne(self.session.executor.shown()) {
+            let shown = app.channels_in_view().cloned().collect();
             self.session.executor.show(shown);
         }
     }

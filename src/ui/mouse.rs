@@ -7,13 +7,13 @@ use ratatui::layout::{Position, Rect};
 use crate::app::action::Action;
 use crate::app::copying::{self, Point};
 use crate::app::state::{Focus, Overlay};
-use crate::app::{App, Msg, Scroll};
+use crate::app::{App, Msg, Scroll, panes};
 use crate::transcript::BlockId;
 
-use super::layout::Areas;
-use super::transcript::MARGIN;
+use super::panes::Pane;
+use super::transcript::{MARGIN, text_width};
 use super::viewport::{Place, Viewport, Window};
-use super::{Ui, picker, selection};
+use super::{Ui, input, picker, selection};
 
 /// Rows that one notch of the wheel scrolls.
 const WHEEL_ROWS: isize = 3;
@@ -70,30 +70,47 @@ impl Ui {
             }
             _ => {}
         }
-        let areas = self.areas_now(app);
-        if is_over(&areas, areas.list, event) {
+        let areas = self.areas_of(app);
+        if is_over(areas.list, event) {
             return vec![Msg::Action(if up {
                 Action::SelectPrevious
             } else {
                 Action::SelectNext
             })];
         }
-        if is_over(&areas, areas.transcript, event) {
+        let Some(pane) = areas.panes.iter().find(|pane| is_in(pane, event)) else {
+            return Vec::new();
+        };
+        if pane.number == app.panes.focus {
             return self.scroll(app, |_| by);
         }
-        Vec::new()
+        let channel = app.panes.layout.channel(pane.number);
+        let Some(channel) = channel.and_then(|id| app.channels.get(id)) else {
+            return Vec::new();
+        };
+        let (options, height) = (self.options, usize::from(pane.body.height));
+        let mut viewport = Viewport::new(channel, self.cache(channel), text_width(pane.body), options);
+        let window = viewport.window(height);
+        let to = if window.at_end && !up {
+            Scroll::Tail
+        } else {
+            let top = viewport.moved(window.top, by);
+            input::scroll_at(&mut viewport, top, height)
+        };
+        let channel = channel.id.clone();
+        vec![Msg::Panes(panes::Msg::Scroll { channel, to })]
     }
 
     fn press(&mut self, app: &App, event: MouseEvent) -> Vec<Msg> {
         self.press = None;
-        let areas = self.areas_now(app);
+        let areas = self.areas_of(app);
         let focus = |focus| Msg::Copying(copying::Msg::Focus(focus));
-        if is_over(&areas, areas.list, event) {
+        if is_over(areas.list, event) {
             let mut messages = vec![focus(Focus::List)];
             if let Some((_, pane)) = areas.list
                 && event.row >= pane.y
             {
-                let rows = if areas.divider.is_some() { 2 } else { 1 };
+                let rows = if areas.beside { 2 } else { 1 };
                 let index = self.first_channel + usize::from((event.row - pane.y) / rows);
                 messages.push(Msg::SelectIndex(index));
             }
@@ -103,13 +120,15 @@ impl Ui {
             self.compose.click(areas.bottom, event.column, event.row);
             return vec![focus(Focus::Compose)];
         }
-        let Some((bar, pane)) = areas.transcript else {
+        let Some(pane) = areas.panes.iter().find(|pane| is_in(pane, event)) else {
             return Vec::new();
         };
-        if !bar.union(pane).contains(at(event)) {
-            return Vec::new();
-        }
         let mut messages = vec![focus(Focus::Transcript)];
+        if pane.number != app.panes.focus {
+            messages.push(Msg::Copying(copying::Msg::FocusPane(pane.number)));
+            return messages;
+        }
+        let pane = pane.body;
         if app.copying.selection.is_some() {
             messages.push(Msg::Copying(copying::Msg::Select(None)));
         }
@@ -134,7 +153,7 @@ impl Ui {
     }
 
     fn drag(&mut self, app: &App, event: MouseEvent) -> Vec<Msg> {
-        let (Some(mut press), Some((_, pane))) = (self.press, self.areas_now(app).transcript) else {
+        let (Some(mut press), Some((_, pane))) = (self.press, self.areas_of(app).transcript) else {
             return Vec::new();
         };
         let open = copying::selection(app).cloned();
@@ -204,9 +223,13 @@ fn at(event: MouseEvent) -> Position {
     Position::new(event.column, event.row)
 }
 
-/// Whether the mouse is over a pane or its title bar.
-fn is_over(_areas: &Areas, part: Option<(Rect, Rect)>, event: MouseEvent) -> bool {
-    part.is_some_and(|(bar, pane)| bar.union(pane).contains(at(event)))
+fn is_in(pane: &Pane, event: MouseEvent) -> bool {
+    is_over(Some((pane.bar, pane.body)), event)
+}
+
+/// Whether the mouse is over a part of the screen or its title bar.
+fn is_over(part: Option<(Rect, Rect)>, event: MouseEvent) -> bool {
+    part.is_some_and(|(bar, body)| bar.union(body).contains(at(event)))
 }
 
 /// The row of the transcript under the mouse, the nearest one in view, and the column within its text.

@@ -40,25 +40,26 @@ fn column(pane: Rect) -> Rect {
     }
 }
 
-/// Draws the title bar and the rows of a channel (or what to say where there is none).
-#[expect(clippy::too_many_arguments, reason = "where, what, and how: each is one thing")]
-pub(super) fn draw(
-    canvas: &mut Canvas,
-    bar: Rect,
-    pane: Rect,
-    app: &App,
-    channel: Option<&Channel>,
-    focused: bool,
-    cache: &mut RowCache,
-    options: UiOptions,
-) {
+/// Draws the title bar of a channel that is shown alone (or of none).
+pub(super) fn draw_bar(canvas: &mut Canvas, bar: Rect, app: &App, channel: Option<&Channel>, focused: bool) {
     let Some(channel) = channel else {
         canvas.bar(bar, "transcript", "", focused);
-        draw_welcome(canvas, pane, app, options);
         return;
     };
     let room = usize::from(bar.width.saturating_sub(LEAST_TITLE));
     canvas.bar(bar, &channel.title, &summary(channel, app.now, room), focused);
+}
+
+/// Draws the rows of a channel.
+pub(super) fn draw_body(
+    canvas: &mut Canvas,
+    pane: Rect,
+    app: &App,
+    channel: &Channel,
+    focused: bool,
+    cache: &mut RowCache,
+    options: UiOptions,
+) {
     if channel.transcript.is_empty() {
         draw_empty(canvas, pane, app, channel);
         return;

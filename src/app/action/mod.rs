@@ -117,6 +117,70 @@ pub enum Action {
     Fold,
     /// Back to the list.
     Back,
+    /// The next key is one of the panes'.
+    PanePrefix,
+    /// No key of the panes, after all.
+    LeavePrefix,
+    /// One pane.
+    Layout1,
+    /// Two panes side by side.
+    Layout2,
+    /// Three panes side by side.
+    Layout3,
+    /// Four panes, two by two.
+    Layout4,
+    /// Six panes, three by two.
+    Layout6,
+    /// Nine panes, three by three.
+    Layout9,
+    /// A new pane below the one in focus.
+    SplitBelow,
+    /// A new pane to the right of the one in focus.
+    SplitRight,
+    /// Close the pane in focus; its channel stays watched.
+    ClosePane,
+    /// The pane to the left, else the list.
+    PaneLeft,
+    /// The pane below.
+    PaneDown,
+    /// The pane above.
+    PaneUp,
+    /// The pane to the right.
+    PaneRight,
+    /// The next pane, in reading order.
+    NextPane,
+    /// All panes of the same size.
+    EvenPanes,
+    /// More columns for the pane in focus.
+    WiderPane,
+    /// Fewer columns for the pane in focus.
+    NarrowerPane,
+    /// More rows for the pane in focus.
+    HigherPane,
+    /// Fewer rows for the pane in focus.
+    LowerPane,
+    /// Scrolling one pane scrolls all, or each by itself again.
+    ScrollTogether,
+    /// The pane in focus has the whole body, or its own place again.
+    Zoom,
+    /// Go to the first pane; with one pane to the first channel.
+    GoToPane1,
+    /// The second one.
+    GoToPane2,
+    /// The third one.
+    GoToPane3,
+    /// The fourth one.
+    GoToPane4,
+    /// The fifth one.
+    GoToPane5,
+    /// The sixth one.
+    GoToPane6,
+    /// The seventh one.
+    GoToPane7,
+    /// The eighth one.
+    GoToPane8,
+    /// The ninth one.
+    GoToPane9,
     /// Send what the compose box holds.
     Send,
     /// A new line in the text that is typed.
@@ -193,6 +257,8 @@ pub enum Place {
     Confirm,
     /// A list to pick from lies over the screen: printable keys narrow it.
     Picker,
+    /// After the prefix of the panes, in the list or the transcript.
+    PanePrefix,
 }
 
 impl Place {
@@ -208,6 +274,7 @@ impl Place {
             Self::Dialogue => "in dialogues",
             Self::Confirm => "in questions",
             Self::Picker => "in lists to pick from",
+            Self::PanePrefix => "after the key of the panes",
         }
     }
 
@@ -225,6 +292,8 @@ pub enum Group {
     General,
     /// In the channel list.
     List,
+    /// Several transcripts side by side.
+    Panes,
     /// In the transcript.
     Transcript,
     /// While text of the transcript is selected.
@@ -237,9 +306,10 @@ pub enum Group {
 
 impl Group {
     /// All headings in the help's order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::General,
         Self::List,
+        Self::Panes,
         Self::Transcript,
         Self::Selection,
         Self::Compose,
@@ -252,6 +322,7 @@ impl Group {
         match self {
             Self::General => "General",
             Self::List => "Channel list",
+            Self::Panes => "Panes",
             Self::Transcript => "Transcript",
             Self::Selection => "Selecting text",
             Self::Compose => "Compose box",

@@ -21,6 +21,31 @@ pub struct ActionInfo {
     pub group: Group,
 }
 
+impl ActionInfo {
+    /// Whether the help has a line for it: of keys that differ by a number only the first one has.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        !matches!(
+            self.action,
+            Action::LeavePrefix
+                | Action::GoToPane2
+                | Action::GoToPane3
+                | Action::GoToPane4
+                | Action::GoToPane5
+                | Action::GoToPane6
+                | Action::GoToPane7
+                | Action::GoToPane8
+                | Action::GoToPane9
+        )
+    }
+
+    /// Whether its keys hold after the prefix of the panes only; what it does can be done from everywhere.
+    #[must_use]
+    pub fn is_prefixed(&self) -> bool {
+        self.places == [Place::PanePrefix] && self.action != Action::LeavePrefix
+    }
+}
+
 pub(super) const fn plain(code: KeyCode) -> Key {
     Key {
         modifier: Modifier::None,
@@ -85,4 +110,7 @@ pub(super) const EVERYWHERE: &[Place] = &[
     Place::Dialogue,
     Place::Confirm,
     Place::Picker,
+    Place::PanePrefix,
 ];
+pub(super) const PREFIXED: &[Place] = &[Place::PanePrefix];
+pub(super) const PANE_NUMBERS: &[Place] = &[Place::List, Place::Transcript, Place::Compose, Place::PanePrefix];

@@ -79,6 +79,8 @@ pub enum Msg {
     CopySelected(String),
     /// This part of the screen takes the keys: it was clicked on.
     Focus(Focus),
+    /// This pane takes the keys: it was clicked on. Its number, from 0.
+    FocusPane(usize),
     /// The entry at this place of the list to pick from was clicked on.
     Pick(usize),
     /// A program on the terminal has ended; the answer to [`Do::Open`].
@@ -228,6 +230,7 @@ pub(super) fn take(app: &mut App, msg: Msg, effects: &mut Vec<Effect>) {
             }
         }
         Msg::Focus(focus) => super::commands::focus(app, focus),
+        Msg::FocusPane(number) => super::panes::go_to(app, number),
         Msg::Pick(place) => {
             if let Some(Overlay::Pick(picker)) = &mut app.overlay {
                 picker.cursor = place.min(picker.found.len().saturating_sub(1));
