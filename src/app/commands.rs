@@ -82,10 +82,16 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
                 };
             }
         }),
-        Action::Fold => say(
-            app,
-            "Nothing to fold in view; { and } mark a part, Space folds it".to_owned(),
-        ),
+        Action::Fold => {
+            let key = |action| app.settings.keymap.first(action);
+            let text = format!(
+                "Nothing to fold in view; {} and {} mark a part, {} folds it",
+                key(Action::PreviousPart),
+                key(Action::NextPart),
+                key(Action::Fold)
+            );
+            say(app, text);
+        }
         Action::ScrollDown
         | Action::ScrollUp
         | Action::HalfPageDown
@@ -94,6 +100,18 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         | Action::PageUp
         | Action::NextPart
         | Action::PreviousPart
+        | Action::NextTurn
+        | Action::PreviousTurn
+        | Action::NextCall
+        | Action::PreviousCall
+        | Action::NextError
+        | Action::FirstUnread
+        | Action::Detail
+        | Action::DetailOfAll
+        | Action::Times
+        | Action::RawEvents
+        | Action::Search
+        | Action::PreviousMatch
         | Action::Newline => {}
         Action::Back => focus(app, Focus::List),
         Action::Send => {

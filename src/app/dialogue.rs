@@ -20,6 +20,10 @@ pub(super) fn changed(app: &mut App, text: String) {
         Some(Overlay::Ask(ask)) => {
             ask.input = text;
             ask.error = None;
+            if ask.purpose == AskFor::Search {
+                let text = ask.input.clone();
+                super::reading::typed(app, &text);
+            }
         }
         Some(Overlay::Pick(picker)) => picker.narrow(text),
         Some(Overlay::Answer(answer)) => {
@@ -39,6 +43,7 @@ pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
     match app.overlay.take() {
         Some(Overlay::Ask(ask)) => match ask.purpose {
             AskFor::Watch => submit_watch(app, text, effects),
+            AskFor::Search => super::reading::keep(app, text),
         },
         Some(Overlay::Pick(picker)) => picked(app, picker, effects),
         Some(Overlay::Answer(answer)) => submit_answer(app, answer, text, effects),

@@ -93,6 +93,7 @@ impl App {
                 channel.set_title(&saved.title);
             }
             channel.added_at = saved.added_at;
+            channel.reading = super::reading::restored_of(&saved.reading);
             channel.kept = Kept::Yes;
             channels.insert(saved.id, channel);
         }
@@ -129,7 +130,7 @@ impl App {
             settings,
             list: super::list::Listing::default(),
             panes: super::panes::Panes::default(),
-            reading: super::reading::Reading::default(),
+            reading: super::reading::restored(&saved.reading),
             copying: super::copying::Copying::default(),
             compose: super::compose::Compose::default(),
             calls: super::calls::Calls::default(),
@@ -169,7 +170,7 @@ impl App {
 
     /// Whether anything on the screen changes by the second.
     #[must_use]
-    pub(super) fn shows_seconds(&self) -> bool {
+    pub fn shows_seconds(&self) -> bool {
         matches!(self.server.state, ServerState::Unreachable { .. })
             || self.channels.values().any(|channel| {
                 matches!(
@@ -277,7 +278,7 @@ impl App {
                     added_at: channel.added_at,
                     list: super::list::SavedOfChannel::default(),
                     panes: super::panes::SavedOfChannel::default(),
-                    reading: super::reading::SavedOfChannel::default(),
+                    reading: super::reading::saved_of(channel),
                     copying: super::copying::SavedOfChannel::default(),
                     compose: super::compose::SavedOfChannel::default(),
                     calls: super::calls::SavedOfChannel::default(),
@@ -290,7 +291,7 @@ impl App {
             draft: self.draft.clone(),
             list: super::list::Saved::default(),
             panes: super::panes::Saved::default(),
-            reading: super::reading::Saved::default(),
+            reading: super::reading::saved(self),
             copying: super::copying::Saved::default(),
             compose: super::compose::Saved::default(),
             calls: super::calls::Saved::default(),
@@ -409,6 +410,8 @@ impl Ask {
 pub enum AskFor {
     /// A channel id to watch.
     Watch,
+    /// A text to find in the transcript.
+    Search,
 }
 
 /// A waiting call that is being answered.

@@ -8,6 +8,7 @@ mod calls;
 pub mod input;
 mod operations;
 pub mod rate;
+pub mod raw;
 mod read;
 pub mod state;
 #[cfg(test)]

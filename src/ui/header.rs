@@ -286,6 +286,7 @@ fn enter(keymap: &Keymap, word: &'static str) -> Hint {
 fn asked(ask: &Ask) -> &'static str {
     match ask.purpose {
         AskFor::Watch => "watch",
+        AskFor::Search => "find",
     }
 }
 

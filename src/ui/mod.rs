@@ -14,6 +14,7 @@ mod layout;
 mod list;
 mod overlay;
 mod picker;
+mod search;
 #[cfg(test)]
 mod tests;
 mod theme;

@@ -106,12 +106,12 @@ pub(super) struct Dialogue {
     /// The line below only helps: it gives way to what is above.
     below_may_go: bool,
     below: Vec<(String, Style)>,
-    placeholder: &'static str,
+    pub placeholder: &'static str,
     has_editor: bool,
 }
 
 impl Dialogue {
-    fn new(title: impl Into<String>) -> Self {
+    pub fn new(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
             right: String::new(),
@@ -197,6 +197,7 @@ fn that_fits<'a>(ways: &[&'a str], width: u16) -> &'a str {
 pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
     match ask.purpose {
         AskFor::Watch => watch(canvas, ask.error.as_deref(), width),
+        AskFor::Search => super::search::dialogue(),
     }
 }
 

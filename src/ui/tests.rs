@@ -1,5 +1,6 @@
 //! What a person sees, as snapshots; what keys do, through the action table; what stays where it is.
 
+mod reading;
 mod rules;
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
