@@ -3,6 +3,7 @@
 //! The loop is in [`session`], what it carries out in [`executor`], what it remembers in [`saved`]. No rule of the
 //! program is here (they are in `app`), and no drawing (it is in `ui`).
 
+mod child;
 pub mod executor;
 pub mod saved;
 pub mod service;
@@ -66,6 +67,8 @@ pub struct TuiOptions {
     pub ui: UiOptions,
     /// What the configuration and the flags say.
     pub settings: Settings,
+    /// Something about it that the person should know, in a sentence.
+    pub warning: Option<String>,
 }
 
 /// Runs the terminal program until the person or a signal ends it. The terminal is given back on every way out.
@@ -84,7 +87,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     let mut app = App::new(
         options.server_name,
         options.settings,
-        loaded.state,
+        loaded.state.clone(),
         screen.size(),
         clock.now(),
     );
@@ -92,7 +95,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     let mut view = Ui::new(options.ui);
     let clipboard = is_local_session(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
         .then(SystemClipboard::default);
-    let (mut executor, mut replies) = Executor::new(options.state_file, clipboard);
+    let (mut executor, mut replies) = Executor::new(options.state_file, loaded.state, clipboard);
     let (arrivals_sender, mut arrivals) = mpsc::channel(ARRIVALS);
     let session = Session {
         app: &mut app,
@@ -106,7 +109,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
         alarm: Alarm::system(),
     };
     let connect = with_feeds(options.connect, arrivals_sender);
-    let ending = session::run_loop(session, connect, loaded.warning).await;
+    let ending = session::run_loop(session, connect, loaded.warning.or(options.warning)).await;
     // The person gets the shell back first; what is still to be sent and written follows.
     drop(screen);
     drop(arrivals);

@@ -7,8 +7,10 @@ use serde_json::{Value, json};
 use crate::transcript::{BlockKind, CallState, Connection};
 use crate::wire::ChannelId;
 
+use super::action::Action;
 use super::effect::Effect;
 use super::msg::RequestId;
+use super::palette;
 use super::picker::{Picker, Purpose};
 use super::server::ask_runs;
 use super::state::{Answer, App, Ask, AskFor, Focus, JsonCheck, Overlay};
@@ -83,19 +85,14 @@ fn submit_watch(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
 }
 
 /// Something was picked. Whatever the entries of a purpose mean is decided where the picker was opened.
-fn picked(app: &mut App, picker: Picker, _effects: &mut Vec<Effect>) {
-    if picker.picked().is_none() {
+fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
+    let Some(entry) = picker.picked() else {
         app.overlay = Some(Overlay::Pick(picker));
         return;
-    }
+    };
     match picker.purpose {
-        Purpose::Action
-        | Purpose::Run
-        | Purpose::Preset
-        | Purpose::History
-        | Purpose::Copy
-        | Purpose::Export
-        | Purpose::Recording => {}
+        Purpose::Action => palette::picked(app, &entry.value, effects),
+        Purpose::Run | Purpose::Preset | Purpose::History | Purpose::Copy | Purpose::Export | Purpose::Recording => {}
     }
 }
 
@@ -117,9 +114,10 @@ pub(super) fn open_answer(app: &mut App) {
         })
         .or_else(|| transcript.waiting_calls().next());
     let Some(call) = call else {
+        let key = app.settings.keymap.first(Action::NextNeedsYou);
         say(
             app,
-            "Nothing waits for an answer here; n goes to the next that needs you".to_owned(),
+            format!("Nothing waits for an answer here; {key} goes to the next that needs you"),
         );
         return;
     };

@@ -101,7 +101,8 @@ impl App {
             .selected
             .filter(|id| channels.contains_key(id))
             .or_else(|| channels.keys().next().cloned());
-        Self {
+        let copying = super::copying::Copying::new(&settings.copying);
+        let mut app = Self {
             now,
             size,
             server: Server {
@@ -129,15 +130,17 @@ impl App {
             focus_before_compose: Focus::List,
             settings,
             list: super::list::Listing::default(),
-            panes: super::panes::Panes::default(),
+            panes: super::panes::Panes::restore(saved.panes),
             reading: super::reading::restored(&saved.reading),
-            copying: super::copying::Copying::default(),
+            copying,
             compose: super::compose::Compose::default(),
             calls: super::calls::Calls::default(),
             wall: super::wall::Wall::default(),
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
-        }
+        };
+        super::panes::settle(&mut app);
+        app
     }
 
     /// Grows when anything visible may have changed: an equal revision needs no new frame.
@@ -290,7 +293,7 @@ impl App {
             selected: self.selected.clone(),
             draft: self.draft.clone(),
             list: super::list::Saved::default(),
-            panes: super::panes::Saved::default(),
+            panes: self.panes.saved(),
             reading: super::reading::saved(self),
             copying: super::copying::Saved::default(),
             compose: super::compose::Saved::default(),

@@ -27,6 +27,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// How the terminal program looks.
     pub ui: UiConfig,
+    /// Its keys, where they are not the default ones.
+    pub keys: super::KeysConfig,
 }
 
 /// A server to talk to.

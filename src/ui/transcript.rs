@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::app::action::Action;
 use crate::app::reading::{Detail, Search, Times};
 use crate::app::state::{Focus, ServerState};
 use crate::app::{App, Channel, ChannelState, Now, Spot};
@@ -40,25 +41,26 @@ fn column(pane: Rect) -> Rect {
     }
 }
 
-/// Draws the title bar and the rows of a channel (or what to say where there is none).
-#[expect(clippy::too_many_arguments, reason = "where, what, and how: each is one thing")]
-pub(super) fn draw(
-    canvas: &mut Canvas,
-    bar: Rect,
-    pane: Rect,
-    app: &App,
-    channel: Option<&Channel>,
-    focused: bool,
-    cache: &mut RowCache,
-    options: UiOptions,
-) {
+/// Draws the title bar of a channel that is shown alone (or of none).
+pub(super) fn draw_bar(canvas: &mut Canvas, bar: Rect, app: &App, channel: Option<&Channel>, focused: bool) {
     let Some(channel) = channel else {
         canvas.bar(bar, "transcript", "", focused);
-        draw_welcome(canvas, pane, app, options);
         return;
     };
     let room = usize::from(bar.width.saturating_sub(LEAST_TITLE));
     canvas.bar(bar, &channel.title, &summary(app, channel, room), focused);
+}
+
+/// Draws the rows of a channel.
+pub(super) fn draw_body(
+    canvas: &mut Canvas,
+    pane: Rect,
+    app: &App,
+    channel: &Channel,
+    focused: bool,
+    cache: &mut RowCache,
+    options: UiOptions,
+) {
     if channel.transcript.is_empty() {
         draw_empty(canvas, pane, app, channel);
         return;
@@ -135,7 +137,7 @@ pub(super) fn draw(
         } else {
             number(new as u64)
         };
-        let end = app.settings.keymap.first(crate::app::Action::End);
+        let end = app.settings.keymap.first(Action::End);
         // In the compose box `G` would type one.
         let text = match (new > 0, focused) {
             (true, true) => format!("{more} below, {new_rows} new: {end} follows"),
@@ -274,10 +276,8 @@ fn small(n: usize) -> u16 {
     u16::try_from(n).unwrap_or(u16::MAX)
 }
 
-/// State, time, tokens and rate for the title bar, as much as there is room for; before them, what is not as usual.
-fn summary(app: &App, channel: &Channel, room: usize) -> String {
-    let now = app.now;
-    let state = channel.state(now);
+/// What a title bar says first: what is searched for, and what is not shown as usual.
+pub(super) fn front(app: &App, channel: &Channel) -> String {
     let mut front = String::new();
     if let Some(search) = channel.reading.search.as_ref().and_then(super::search::summary) {
         front = format!("{search}   ");
@@ -287,6 +287,14 @@ fn summary(app: &App, channel: &Channel, room: usize) -> String {
     } else if app.detail(channel) != Detail::Full {
         front.push_str(&format!("{}   ", app.detail(channel).word()));
     }
+    front
+}
+
+/// State, time, tokens and rate for the title bar, as much as there is room for; before them, what is not as usual.
+fn summary(app: &App, channel: &Channel, room: usize) -> String {
+    let now = app.now;
+    let state = channel.state(now);
+    let front = front(app, channel);
     let mut text = format!("{front}{}", state.word());
     if let ChannelState::Reconnecting { seconds: seconds @ 1.. } = state {
         text = format!("{front}reconnecting in {seconds} s");
@@ -323,6 +331,12 @@ fn tone(theme: &Theme, tone: Tone) -> Style {
     }
 }
 
+/// Whether the time of a block stands on its own first line, and not on the blank row above it.
+fn has_room(view: &BlockView) -> bool {
+    let first = view.head.get(view.gap);
+    first.is_some_and(|line| matches!(line.right, Right::At(_) | Right::Nothing))
+}
+
 /// A block that is being drawn.
 struct Drawn<'a> {
     view: &'a BlockView,
@@ -344,12 +358,7 @@ impl Drawn<'_> {
             let hint = is_target && row == view.gap;
             let line = &view.head[row];
             if row < view.gap {
-                // Where a line of its own says who speaks, the time stands there.
-                let is_prompt = view
-                    .head
-                    .get(view.gap)
-                    .is_some_and(|line| matches!(line.right, Right::At(_)));
-                if let Some(stamp) = self.stamp.filter(|_| !is_prompt) {
+                if let Some(stamp) = self.stamp.filter(|_| !has_room(view)) {
                     let dim = canvas.theme.dim();
                     canvas.put_right(left, right, area.y, stamp, dim);
                 }
@@ -387,8 +396,7 @@ impl Drawn<'_> {
         is_first: bool,
     ) {
         let now = self.now;
-        // Without a blank row above it, a block's time stands on its own line.
-        let stamp = self.stamp.filter(|_| is_first && self.view.gap == 0);
+        let stamp = self.stamp.filter(|_| is_first);
         let style = tone(&canvas.theme, line.tone);
         let dim = canvas.theme.dim();
         let mut limit = right;
@@ -454,12 +462,14 @@ fn paragraphs(canvas: &mut Canvas, pane: Rect, texts: &[(String, Style)]) {
 pub(super) fn draw_welcome(canvas: &mut Canvas, pane: Rect, app: &App, options: UiOptions) {
     let theme = canvas.theme;
     let composing = app.focus == Focus::Compose;
+    let key = |action| app.settings.keymap.first(action);
     let first = if composing {
-        "Type a prompt and press Enter."
+        format!("Type a prompt and press {}.", key(Action::Send))
     } else {
-        "Press c to write a prompt, or w to watch a channel id."
+        let (compose, watch) = (key(Action::Compose), key(Action::Watch));
+        format!("Press {compose} to write a prompt, or {watch} to watch a channel id.")
     };
-    let mut texts = vec![(first.to_owned(), theme.plain())];
+    let mut texts = vec![(first, theme.plain())];
     match &app.server.state {
         ServerState::Starting => texts.push((seeking(app), theme.dim())),
         ServerState::Unreachable { .. } => {
@@ -473,12 +483,16 @@ pub(super) fn draw_welcome(canvas: &mut Canvas, pane: Rect, app: &App, options: 
             }
         }
     }
+    let (watch, help, quit) = (key(Action::Watch), key(Action::Help), key(Action::Quit));
     let last = if composing {
-        "Esc leaves the compose box; then w watches a channel id, ? shows all keys and q quits."
+        let leave = key(Action::LeaveCompose);
+        format!(
+            "{leave} leaves the compose box; then {watch} watches a channel id, {help} shows all keys and {quit} quits."
+        )
     } else {
-        "? shows all keys, q quits; runs go on without this window."
+        format!("{help} shows all keys, {quit} quits; runs go on without this window.")
     };
-    texts.push((last.to_owned(), theme.dim()));
+    texts.push((last, theme.dim()));
     paragraphs(canvas, pane, &texts);
 }
 
