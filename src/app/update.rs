@@ -563,16 +563,19 @@ fn close_overlay_of(app: &mut App, id: &ChannelId) {
 }
 
 fn scroll_to(app: &mut App, scroll: Scroll) {
-    with_selected(app, |channel| {
-        if super::reading::scroll_raw(channel, scroll) {
-            return;
-        }
-        if channel.scroll == Scroll::Tail && scroll != Scroll::Tail {
-            super::reading::left_the_end(channel);
-        }
-        if channel.scroll == Scroll::Tail || scroll == Scroll::Tail {
-            channel.read_tokens = channel.tokens();
-        }
-        channel.scroll = scroll;
-    });
+    with_selected(app, |channel| scroll_channel(channel, scroll));
+}
+
+/// Scrolls what is shown of a channel.
+pub(super) fn scroll_channel(channel: &mut Channel, scroll: Scroll) {
+    if super::reading::scroll_raw(channel, scroll) {
+        return;
+    }
+    if channel.scroll == Scroll::Tail && scroll != Scroll::Tail {
+        super::reading::left_the_end(channel);
+    }
+    if channel.scroll == Scroll::Tail || scroll == Scroll::Tail {
+        channel.read_tokens = channel.tokens();
+    }
+    channel.scroll = scroll;
 }
