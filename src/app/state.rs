@@ -94,7 +94,9 @@ impl App {
             }
             channel.added_at = saved.added_at;
             channel.reading = super::reading::restored_of(&saved.reading);
+            channel.panes = saved.panes.into();
             channel.kept = Kept::Yes;
+            channel.wall = super::wall::OfChannel::restored(saved.wall);
             channels.insert(saved.id, channel);
         }
         let selected = saved
@@ -139,7 +141,7 @@ impl App {
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
         };
-        super::panes::settle(&mut app);
+        super::panes::begin(&mut app);
         app
     }
 
@@ -280,12 +282,12 @@ impl App {
                     },
                     added_at: channel.added_at,
                     list: super::list::SavedOfChannel::default(),
-                    panes: super::panes::SavedOfChannel::default(),
+                    panes: channel.panes.saved(),
                     reading: super::reading::saved_of(channel),
                     copying: super::copying::SavedOfChannel::default(),
                     compose: super::compose::SavedOfChannel::default(),
                     calls: super::calls::SavedOfChannel::default(),
-                    wall: super::wall::SavedOfChannel::default(),
+                    wall: channel.wall.saved(),
                     recordings: super::recordings::SavedOfChannel::default(),
                     notifications: super::notifications::SavedOfChannel::default(),
                 })
@@ -383,6 +385,8 @@ pub enum Overlay {
     Answer(Answer),
     /// A question with yes and no.
     Confirm(Question),
+    /// The lines of all live channels.
+    Tail,
 }
 
 /// One line that is asked for.
@@ -415,6 +419,10 @@ pub enum AskFor {
     Watch,
     /// A text to find in the transcript.
     Search,
+    /// Who runs in a race.
+    Race,
+    /// The prompt of a race, for these contestants.
+    RacePrompt(Vec<String>),
 }
 
 /// A waiting call that is being answered.

@@ -30,6 +30,9 @@ const ERROR_HOLD_MS: u64 = 1_000;
 pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
     let before = std::mem::replace(&mut app.now, now);
     let mut effects = Vec::new();
+    if super::wall::refuses(app, &msg) {
+        return effects;
+    }
     forget_old_news(app, &msg);
     // What a feed brings changes no selection, and comes often.
     let is_feed = matches!(msg, Msg::Feed { .. });
@@ -52,6 +55,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
             for prompt in std::mem::take(&mut app.unsent) {
                 dispatch(app, prompt, &mut effects);
             }
+            super::panes::race::proceed(app, &mut effects);
         }
         Msg::Start => start(app, &mut effects),
         Msg::Action(action) => commands::perform(app, action, &mut effects),
@@ -90,7 +94,11 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
             channel,
             result,
         } => dispatched(app, request, &channel, result, &mut effects),
-        Msg::Published { request, result } => dialogue::published(app, request, result),
+        Msg::Published { request, result } => {
+            if !super::wall::published(app, request, &result) {
+                dialogue::published(app, request, result);
+            }
+        }
         Msg::Cancelled { channel, result } => match result {
             Ok(()) => {
                 let title = app.channels.get(&channel).map_or("the run", |channel| &channel.title);
@@ -197,6 +205,15 @@ pub(super) fn select(app: &mut App, id: &ChannelId) {
 
 /// Watches a channel at the top of the list, and selects it.
 pub(super) fn watch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
+    insert_watched(app, id, effects);
+    super::panes::make_room(app);
+    select(app, id);
+    super::panes::settle(app);
+    save_now(app, effects);
+}
+
+/// Watches a channel at the top of the list; the mark stays where it is.
+pub(super) fn insert_watched(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
     app.last_generation += 1;
     let channel = Channel::new(id.clone(), app.last_generation, app.now);
     app.channels.shift_insert(0, id.clone(), channel);
@@ -205,10 +222,6 @@ pub(super) fn watch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
         generation: app.last_generation,
         after: None,
     });
-    super::panes::make_room(app);
-    select(app, id);
-    super::panes::settle(app);
-    save_now(app, effects);
 }
 
 /// Watches a channel of the list again, from where it was read to.
@@ -302,6 +315,7 @@ fn start(app: &mut App, effects: &mut Vec<Effect>) {
             after: None,
         });
     }
+    super::wall::start(app, effects);
     with_selected(app, |channel| channel.unread = false);
 }
 
@@ -340,6 +354,9 @@ fn tick(app: &mut App, before: Now, effects: &mut Vec<Effect>) {
 fn feed(app: &mut App, id: &ChannelId, generation: u64, batch: FeedBatch, effects: &mut Vec<Effect>) -> bool {
     let now = app.now;
     let looked_at = app.terminal_focused && app.is_in_view(id);
+    if super::wall::lobby::owns(app, id, generation) {
+        return super::wall::lobby::feed(app, batch, effects);
+    }
     if app
         .channels
         .get(id)
@@ -453,11 +470,22 @@ fn submit(app: &mut App, text: String, effects: &mut Vec<Effect>) {
 }
 
 fn dispatch(app: &mut App, prompt: String, effects: &mut Vec<Effect>) {
+    dispatch_to(app, prompt, None, effects);
+}
+
+/// Starts a run with a prompt, by a model of this name where one is named. Gives its channel, or `None` if the prompt
+/// waits for a fresh id.
+pub(super) fn dispatch_to(
+    app: &mut App,
+    prompt: String,
+    model: Option<String>,
+    effects: &mut Vec<Effect>,
+) -> Option<ChannelId> {
     let Some(id) = app.fresh_ids.pop() else {
         // The loop brings ids at once; until then the prompt waits here.
         app.unsent.push(prompt);
         effects.push(Effect::NeedIds(ID_STOCK));
-        return;
+        return None;
     };
     let request = next_request(app);
     // Watched before it is dispatched: nothing of the run is missed.
@@ -472,14 +500,18 @@ fn dispatch(app: &mut App, prompt: String, effects: &mut Vec<Effect>) {
         channel: id.clone(),
         body: Box::new(DispatchRequest {
             channel_id: Some(id.clone()),
-            complete: CompleteRequest::prompt(prompt.clone()),
+            complete: CompleteRequest {
+                model,
+                ..CompleteRequest::prompt(prompt.clone())
+            },
         }),
     });
-    app.dispatches.push((request, id, prompt));
+    app.dispatches.push((request, id.clone(), prompt));
     save_now(app, effects);
     if app.fresh_ids.len() < ID_STOCK / 2 {
         effects.push(Effect::NeedIds(ID_STOCK));
     }
+    Some(id)
 }
 
 fn dispatched(
@@ -501,6 +533,7 @@ fn dispatched(
             if let Some(channel) = app.channels.get_mut(&answered) {
                 channel.dispatching = false;
             }
+            super::wall::dispatched(app, &answered);
         }
         Err(reason) => {
             // The request arrived and only its answer was lost: what came of it says more than the failure.
@@ -555,7 +588,7 @@ fn close_overlay_of(app: &mut App, id: &ChannelId) {
     let of = match &app.overlay {
         Some(Overlay::Answer(answer)) => Some(&answer.run),
         Some(Overlay::Confirm(Question::CancelRun(run))) => Some(run),
-        Some(Overlay::Help | Overlay::Ask(_) | Overlay::Pick(_)) | None => None,
+        Some(Overlay::Help | Overlay::Ask(_) | Overlay::Pick(_) | Overlay::Tail) | None => None,
     };
     if of == Some(id) {
         app.overlay = None;

@@ -29,6 +29,10 @@ pub struct Config {
     pub ui: UiConfig,
     /// Its keys, where they are not the default ones.
     pub keys: super::KeysConfig,
+    /// The read-only dashboard.
+    pub kiosk: super::KioskConfig,
+    /// The channel on which terminals tell each other of their runs.
+    pub lobby: super::LobbyConfig,
 }
 
 /// A server to talk to.
@@ -207,6 +211,12 @@ impl Config {
             return refuse(
                 find_line(text, "demo"),
                 "`demo = true` and `url` exclude each other, expected one of them".to_owned(),
+            );
+        }
+        if config.lobby.channel.is_some() && config.lobby.channel_env.is_some() {
+            return refuse(
+                find_line(text, "channel_env"),
+                "`channel` and `channel_env` exclude each other, expected one of them".to_owned(),
             );
         }
         if let Some(profile) = &config.profile

@@ -13,6 +13,7 @@ pub(super) fn place(app: &App) -> Place {
         (Some(Overlay::Ask(_) | Overlay::Answer(_)), _) => Place::Dialogue,
         (Some(Overlay::Pick(_)), _) => Place::Picker,
         (Some(Overlay::Confirm(_)), _) => Place::Confirm,
+        (Some(Overlay::Tail), _) => Place::Tail,
         (None, Focus::List | Focus::Transcript) if app.panes.prefix => Place::PanePrefix,
         (None, Focus::List) => Place::List,
         (None, Focus::Transcript) => Place::Transcript,

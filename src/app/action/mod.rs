@@ -148,6 +148,28 @@ pub enum Action {
     ScrollTogether,
     /// The pane in focus has the whole body, or its own place again.
     Zoom,
+    /// The lines of all live channels in one view, and back.
+    MergedTail,
+    /// The same after the prefix.
+    PaneTail,
+    /// The next line of the merged tail.
+    TailDown,
+    /// The line before.
+    TailUp,
+    /// A page of lines further.
+    TailPageDown,
+    /// A page of lines back.
+    TailPageUp,
+    /// The oldest line.
+    TailTop,
+    /// The last line, following what comes.
+    TailEnd,
+    /// Go to the channel of the marked line.
+    TailOpen,
+    /// Leave the merged tail.
+    TailClose,
+    /// One prompt to several presets or models, side by side.
+    Race,
     /// Go to the first pane; with one pane to the first channel.
     GoToPane1,
     /// The second one.
@@ -242,6 +264,8 @@ pub enum Place {
     Picker,
     /// After the prefix of the panes, in the list or the transcript.
     PanePrefix,
+    /// The merged tail lies over the screen.
+    Tail,
 }
 
 impl Place {
@@ -257,6 +281,7 @@ impl Place {
             Self::Confirm => "in questions",
             Self::Picker => "in lists to pick from",
             Self::PanePrefix => "after the key of the panes",
+            Self::Tail => "in the merged tail",
         }
     }
 
