@@ -100,6 +100,18 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         | Action::PageUp
         | Action::NextPart
         | Action::PreviousPart
+        | Action::NextTurn
+        | Action::PreviousTurn
+        | Action::NextCall
+        | Action::PreviousCall
+        | Action::NextError
+        | Action::FirstUnread
+        | Action::Detail
+        | Action::DetailOfAll
+        | Action::Times
+        | Action::RawEvents
+        | Action::Search
+        | Action::PreviousMatch
         | Action::Newline => {}
         // They are taken above.
         Action::CopyPart

@@ -23,6 +23,10 @@ pub(super) fn changed(app: &mut App, text: String) {
         Some(Overlay::Ask(ask)) => {
             ask.input = text;
             ask.error = None;
+            if ask.purpose == AskFor::Search {
+                let text = ask.input.clone();
+                super::reading::typed(app, &text);
+            }
         }
         Some(Overlay::Pick(picker)) => picker.narrow(text),
         Some(Overlay::Answer(answer)) => {
@@ -43,6 +47,7 @@ pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
         Some(Overlay::Ask(ask)) => match ask.purpose {
             AskFor::Watch => submit_watch(app, text, effects),
             AskFor::Export { channel, form } => super::copying::submit_path(app, channel, form, text, effects),
+            AskFor::Search => super::reading::keep(app, text),
             AskFor::Race => race::submit_contestants(app, text, effects),
             AskFor::RacePrompt(names) => race::submit_prompt(app, names, text, effects),
         },

@@ -93,6 +93,7 @@ impl App {
                 channel.set_title(&saved.title);
             }
             channel.added_at = saved.added_at;
+            channel.reading = super::reading::restored_of(&saved.reading);
             channel.panes = saved.panes.into();
             channel.kept = Kept::Yes;
             channel.wall = super::wall::OfChannel::restored(saved.wall);
@@ -132,7 +133,7 @@ impl App {
             settings,
             list: super::list::Listing::default(),
             panes: super::panes::Panes::restore(saved.panes),
-            reading: super::reading::Reading::default(),
+            reading: super::reading::restored(&saved.reading),
             copying,
             compose: super::compose::Compose::default(),
             calls: super::calls::Calls::default(),
@@ -174,7 +175,7 @@ impl App {
 
     /// Whether anything on the screen changes by the second.
     #[must_use]
-    pub(super) fn shows_seconds(&self) -> bool {
+    pub fn shows_seconds(&self) -> bool {
         matches!(self.server.state, ServerState::Unreachable { .. })
             || self.channels.values().any(|channel| {
                 matches!(
@@ -282,7 +283,7 @@ impl App {
                     added_at: channel.added_at,
                     list: super::list::SavedOfChannel::default(),
                     panes: channel.panes.saved(),
-                    reading: super::reading::SavedOfChannel::default(),
+                    reading: super::reading::saved_of(channel),
                     copying: super::copying::SavedOfChannel::default(),
                     compose: super::compose::SavedOfChannel::default(),
                     calls: super::calls::SavedOfChannel::default(),
@@ -295,7 +296,7 @@ impl App {
             draft: self.draft.clone(),
             list: super::list::Saved::default(),
             panes: self.panes.saved(),
-            reading: super::reading::Saved::default(),
+            reading: super::reading::saved(self),
             copying: super::copying::Saved::default(),
             compose: super::compose::Saved::default(),
             calls: super::calls::Saved::default(),
@@ -423,6 +424,8 @@ pub enum AskFor {
         /// Its form.
         form: crate::transcript::export::Form,
     },
+    /// A text to find in the transcript.
+    Search,
     /// Who runs in a race.
     Race,
     /// The prompt of a race, for these contestants.

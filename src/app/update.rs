@@ -75,12 +75,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
                 select(app, &id);
             }
         }
-        Msg::ToggleFold(block) => with_selected(app, |channel| {
-            match channel.toggled.iter().position(|toggled| *toggled == block) {
-                Some(at) => drop(channel.toggled.swap_remove(at)),
-                None => channel.toggled.push(block),
-            }
-        }),
+        Msg::ToggleFold(block) => with_selected(app, |channel| channel.toggle(block)),
         Msg::MarkPart(block) => with_selected(app, |channel| channel.marked = Some(block)),
         Msg::Resize(columns, rows) => app.size = (columns, rows),
         Msg::TerminalFocus(focused) => {
@@ -609,10 +604,19 @@ fn close_overlay_of(app: &mut App, id: &ChannelId) {
 }
 
 fn scroll_to(app: &mut App, scroll: Scroll) {
-    with_selected(app, |channel| {
-        if channel.scroll == Scroll::Tail || scroll == Scroll::Tail {
-            channel.read_tokens = channel.tokens();
-        }
-        channel.scroll = scroll;
-    });
+    with_selected(app, |channel| scroll_channel(channel, scroll));
+}
+
+/// Scrolls what is shown of a channel.
+pub(super) fn scroll_channel(channel: &mut Channel, scroll: Scroll) {
+    if super::reading::scroll_raw(channel, scroll) {
+        return;
+    }
+    if channel.scroll == Scroll::Tail && scroll != Scroll::Tail {
+        super::reading::left_the_end(channel);
+    }
+    if channel.scroll == Scroll::Tail || scroll == Scroll::Tail {
+        channel.read_tokens = channel.tokens();
+    }
+    channel.scroll = scroll;
 }

@@ -39,6 +39,24 @@ pub enum Role {
     Code,
     /// A line of a code block.
     CodeBlock,
+    /// Code whose parts have roles of their own, and this one has none.
+    CodeText,
+    /// A word of the language.
+    Keyword,
+    /// A text within code.
+    Str,
+    /// A comment within code.
+    Comment,
+    /// A number or a constant within code.
+    Number,
+    /// The name of a function.
+    Function,
+    /// The name of a type, of a field, of an attribute.
+    Type,
+    /// A line that a patch adds.
+    Inserted,
+    /// A line that a patch takes away.
+    Deleted,
     /// The language of a code block.
     CodeInfo,
     /// The bar in front of a quotation.

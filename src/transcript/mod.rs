@@ -9,6 +9,7 @@ pub mod export;
 pub mod input;
 mod operations;
 pub mod rate;
+pub mod raw;
 mod read;
 pub mod state;
 #[cfg(test)]

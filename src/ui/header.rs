@@ -303,6 +303,7 @@ fn asked(ask: &Ask) -> &'static str {
     match &ask.purpose {
         AskFor::Watch => "watch",
         AskFor::Export { .. } => "write it",
+        AskFor::Search => "find",
         AskFor::Race => "take them",
         AskFor::RacePrompt(_) => "start the race",
     }

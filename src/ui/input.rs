@@ -4,7 +4,7 @@ use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind};
 use tui_textarea::Input;
 
 use crate::app::action::{Action, Place};
-use crate::app::state::Overlay;
+use crate::app::state::{AskFor, Overlay};
 use crate::app::{App, Msg, Scroll, Spot, copying, palette};
 use crate::transcript::{BlockId, BlockKind};
 
@@ -89,6 +89,14 @@ impl Ui {
                 self.dialogue.newline();
                 vec![Msg::DialogueChanged(self.dialogue.text())]
             }
+            Action::Accept if is_search(app) => {
+                let mut messages = vec![Msg::DialogueSubmit(self.dialogue.text())];
+                // Where nothing was found the search is over, and says so.
+                if finds(app) {
+                    messages.extend(self.step_match(app, true, Action::NextNeedsYou));
+                }
+                messages
+            }
             // Rows of the screen matter to some commands, so they are carried out as if their key was pressed.
             Action::Accept if let Some(action) = palette::chosen(app) => {
                 let mut messages = vec![Msg::Dismiss];
@@ -120,8 +128,16 @@ impl Ui {
             Action::HalfPageUp => self.scroll(app, |page| -(page / 2)),
             Action::PageDown => self.scroll(app, |page| page),
             Action::PageUp => self.scroll(app, |page| -page),
-            Action::NextPart => self.mark(app, true),
-            Action::PreviousPart => self.mark(app, false),
+            Action::NextTurn
+            | Action::PreviousTurn
+            | Action::NextPart
+            | Action::PreviousPart
+            | Action::NextCall
+            | Action::PreviousCall
+            | Action::NextError => self.jump(app, action),
+            Action::NextNeedsYou if place == Place::Transcript && searches(app) => self.step_match(app, true, action),
+            Action::PreviousMatch => self.step_match(app, false, action),
+            Action::RawEvents => self.toggle_raw(app),
             Action::Fold => self.fold(app),
             Action::CopyPart => vec![Msg::Copying(copying::Msg::AskCopy(self.looked_at(app)))],
             _ => vec![Msg::Action(action)],
@@ -132,9 +148,8 @@ impl Ui {
     pub(super) fn with_viewport<T>(&mut self, app: &App, work: impl FnOnce(&mut Viewport, usize) -> T) -> Option<T> {
         let channel = app.selected_channel()?;
         let (_, pane) = self.areas_of(app).transcript?;
-        let options = self.options;
         let cache = self.cache(channel);
-        let mut viewport = Viewport::new(channel, cache, text_width(pane), options);
+        let mut viewport = Viewport::new(app, channel, cache, text_width(pane));
         Some(work(&mut viewport, usize::from(pane.height)))
     }
 
@@ -156,30 +171,6 @@ impl Ui {
         let mut messages: Vec<Msg> = own.into_iter().collect();
         messages.extend(self.scroll_others(app, moved));
         messages
-    }
-
-    /// Marks the next part and brings it into view.
-    fn mark(&mut self, app: &App, forward: bool) -> Vec<Msg> {
-        self.with_viewport(app, |viewport, height| {
-            let window = viewport.window(height);
-            let Some(index) = viewport.next_part(window, forward) else {
-                return Vec::new();
-            };
-            let Some(id) = viewport.channel.transcript.get(index).map(|block| block.id) else {
-                return Vec::new();
-            };
-            let mut messages = vec![Msg::MarkPart(id)];
-            let start = Row {
-                index,
-                row: viewport.view(index).map_or(0, |view| view.gap),
-            };
-            let last = viewport.moved(window.top, isize::try_from(window.rows.saturating_sub(1)).unwrap_or(0));
-            if start < window.top || start > last {
-                messages.push(Msg::ScrollTo(scroll_at(viewport, start, height)));
-            }
-            messages
-        })
-        .unwrap_or_default()
     }
 
     /// The part that is looked at: the marked one if it is in view, else the last text in view at the end, and the
@@ -222,7 +213,7 @@ impl Ui {
             let mut messages = vec![Msg::ToggleFold(id)];
             if folded {
                 // Its beginning stays where it is, rather than the end of what follows.
-                let at_tail = viewport.channel.scroll == Scroll::Tail;
+                let at_tail = viewport.channel.shown_scroll() == Scroll::Tail;
                 if !at_tail || viewport.rows_from(Row { index: 0, row: 0 }, height) >= height {
                     messages.push(Msg::ScrollTo(viewport.anchor(window.top)));
                 }
@@ -236,6 +227,25 @@ impl Ui {
         })
         .unwrap_or_default()
     }
+}
+
+/// Whether a search is on in the channel that is looked at.
+fn searches(app: &App) -> bool {
+    app.selected_channel()
+        .is_some_and(|channel| channel.reading.search.is_some())
+}
+
+/// Whether something was found.
+fn finds(app: &App) -> bool {
+    let search = app
+        .selected_channel()
+        .and_then(|channel| channel.reading.search.as_ref());
+    search.is_some_and(|search| !search.hits().is_empty())
+}
+
+/// Whether a text to search for is being typed.
+fn is_search(app: &App) -> bool {
+    matches!(&app.overlay, Some(Overlay::Ask(ask)) if ask.purpose == AskFor::Search)
 }
 
 /// The scroll position with this row at the top; at the end it follows.

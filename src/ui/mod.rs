@@ -18,6 +18,7 @@ mod overlay;
 mod panes;
 mod picker;
 mod selection;
+mod search;
 mod tail;
 #[cfg(test)]
 mod tests;

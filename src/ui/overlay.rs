@@ -109,12 +109,12 @@ pub(super) struct Dialogue {
     /// The line below only helps: it gives way to what is above.
     below_may_go: bool,
     below: Vec<(String, Style)>,
-    placeholder: &'static str,
+    pub placeholder: &'static str,
     has_editor: bool,
 }
 
 impl Dialogue {
-    fn new(title: impl Into<String>) -> Self {
+    pub fn new(title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
             right: String::new(),
@@ -202,6 +202,7 @@ pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
     match &ask.purpose {
         AskFor::Watch => watch(canvas, error, width),
         AskFor::Export { form, .. } => export(canvas, form.name(), error, width),
+        AskFor::Search => super::search::dialogue(),
         AskFor::Race => race(
             canvas,
             "race: one prompt to several",

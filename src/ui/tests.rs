@@ -4,6 +4,7 @@ mod copying;
 mod kiosk;
 mod manners;
 mod panes;
+mod reading;
 mod rules;
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};

@@ -121,6 +121,17 @@ impl Theme {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
+    /// What was searched for: reversed, so that it is seen without colours too.
+    pub fn found(&self) -> Style {
+        Style::new().add_modifier(Modifier::REVERSED)
+    }
+
+    /// The match that the search went to.
+    pub fn found_here(&self) -> Style {
+        self.colored(Color::Cyan)
+            .add_modifier(Modifier::REVERSED | Modifier::BOLD | Modifier::UNDERLINED)
+    }
+
     /// A pane's title bar.
     pub fn bar_style(&self, focused: bool) -> Style {
         if focused { self.accent() } else { self.dim() }
@@ -150,7 +161,15 @@ impl Theme {
             Role::StrongEmphasis => Style::new().add_modifier(Modifier::BOLD | Modifier::ITALIC),
             Role::Strike => Style::new().add_modifier(Modifier::CROSSED_OUT),
             Role::Code | Role::CodeBlock => self.colored(Color::Yellow),
-            Role::CodeInfo
+            Role::CodeText => self.plain(),
+            Role::Keyword => self.colored(Color::Magenta),
+            Role::Str | Role::Inserted => self.colored(Color::Green),
+            Role::Number => self.colored(Color::Yellow),
+            Role::Function => self.colored(Color::Blue),
+            Role::Type => self.colored(Color::Cyan),
+            Role::Deleted => self.colored(Color::Red),
+            Role::Comment
+            | Role::CodeInfo
             | Role::QuoteBar
             | Role::Quote
             | Role::LinkTarget

@@ -113,6 +113,30 @@ pub enum Action {
     NextPart,
     /// Mark the part before.
     PreviousPart,
+    /// To the next prompt.
+    NextTurn,
+    /// To the prompt before.
+    PreviousTurn,
+    /// To the next function call.
+    NextCall,
+    /// To the function call before.
+    PreviousCall,
+    /// To the next failure.
+    NextError,
+    /// To where the reader left.
+    FirstUnread,
+    /// Show more or less of this channel.
+    Detail,
+    /// Show more or less of every channel.
+    DetailOfAll,
+    /// Show other times, or none.
+    Times,
+    /// Show the events as they came, or the transcript again.
+    RawEvents,
+    /// Find a text.
+    Search,
+    /// To the match before.
+    PreviousMatch,
     /// Fold or unfold the marked part.
     Fold,
     /// Back to the list.

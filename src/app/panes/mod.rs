@@ -578,10 +578,7 @@ pub(super) fn take(app: &mut App, msg: Msg, _effects: &mut Vec<Effect>) {
         Msg::TailStep(by) => tail::step(app, by),
         Msg::Scroll { channel, to } => {
             if let Some(channel) = app.channels.get_mut(&channel) {
-                if channel.scroll == Scroll::Tail || to == Scroll::Tail {
-                    channel.read_tokens = channel.tokens();
-                }
-                channel.scroll = to;
+                super::update::scroll_channel(channel, to);
             }
         }
     }

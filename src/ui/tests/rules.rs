@@ -96,9 +96,9 @@ fn keys_are_named_only_where_they_work() {
     let (mut play, id) = long((80, 24), 300);
     play.key(KeyCode::PageUp);
     play.feed(&id, &[token("more\n\n")], None);
-    assert!(play.screen().contains("1 token new: G follows"));
+    assert!(play.screen().contains("2 new: G follows"));
     play.keys("c");
-    assert!(play.screen().contains("1 token new ") && !play.screen().contains("G follows"));
+    assert!(play.screen().contains("2 new ") && !play.screen().contains("G follows"));
 }
 
 #[test]
