@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{Block, BlockKind, CallState, Transcript};
+use super::{Block, BlockId, BlockKind, CallState, Transcript};
 
 /// The form of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub enum Form {
 
 impl Form {
     /// All of them, the most useful first.
-    pub const ALL: [Self; 2] = [Self::Markdown, Self::Text];
+    pub const ALL: [Self; 3] = [Self::Markdown, Self::JsonLines, Self::Text];
 
     /// What people call it.
     #[must_use]
@@ -84,6 +84,24 @@ pub fn text(transcript: &Transcript, about: About<'_>) -> String {
         text_block(&mut out, block, about);
     }
     finish(out)
+}
+
+/// The raw events as they came, one a line; `of`: only those of this block.
+///
+/// Lines that were left out to bound the memory are told in a first line of type `gap`, as `switchboard watch --json`
+/// tells them.
+#[must_use]
+pub fn json_lines(transcript: &Transcript, of: Option<BlockId>) -> String {
+    let raw = transcript.raw();
+    let mut out = String::new();
+    if of.is_none() && raw.left_out() > 0 {
+        let _ = writeln!(out, "{{\"type\":\"gap\",\"data\":{{\"missing\":{}}}}}", raw.left_out());
+    }
+    for line in raw.iter().filter(|line| of.is_none_or(|of| line.block == of)) {
+        out.push_str(String::from_utf8_lossy(&line.bytes).trim_end_matches(['\r', '\n']));
+        out.push('\n');
+    }
+    out
 }
 
 /// One block as it is best pasted elsewhere: the text of texts, the JSON of calls and messages, one line of the rest.
@@ -460,6 +478,21 @@ mod tests {
             utc_offset_seconds: 0,
         };
         insta::assert_snapshot!(text(&sample(), about));
+    }
+
+    #[test]
+    fn raw_events_go_out_as_they_came() {
+        let transcript = sample();
+        let lines = json_lines(&transcript, None);
+        assert_eq!(lines.lines().count(), 9, "{lines}");
+        for line in lines.lines() {
+            assert!(
+                serde_json::from_str::<Value>(line).is_ok_and(|value| value["type"].is_string()),
+                "{line}"
+            );
+        }
+        let reasoning = transcript.blocks().nth(1).expect("the reasoning").id;
+        assert_eq!(json_lines(&transcript, Some(reasoning)).lines().count(), 2);
     }
 
     #[test]

@@ -178,6 +178,9 @@ impl Ui {
     fn looked_at(&mut self, app: &App) -> Option<BlockId> {
         self.with_viewport(app, |viewport, height| {
             let window = viewport.window(height);
+            if viewport.is_raw() {
+                return viewport.channel.marked;
+            }
             let last = viewport.last_index(window);
             let blocks = (window.top.index..=last).filter_map(|index| viewport.channel.transcript.get(index));
             let mut blocks: Vec<_> = blocks.collect();

@@ -17,8 +17,8 @@ mod mouse;
 mod overlay;
 mod panes;
 mod picker;
-mod selection;
 mod search;
+mod selection;
 mod tail;
 #[cfg(test)]
 mod tests;

@@ -88,8 +88,8 @@ impl Ui {
         let Some(channel) = channel.and_then(|id| app.channels.get(id)) else {
             return Vec::new();
         };
-        let (options, height) = (self.options, usize::from(pane.body.height));
-        let mut viewport = Viewport::new(channel, self.cache(channel), text_width(pane.body), options);
+        let height = usize::from(pane.body.height);
+        let mut viewport = Viewport::new(app, channel, self.cache(channel), text_width(pane.body));
         let window = viewport.window(height);
         let to = if window.at_end && !up {
             Scroll::Tail
@@ -137,9 +137,11 @@ impl Ui {
                 .with_viewport(app, |viewport, height| {
                     let window = viewport.window(height);
                     let (place, column) = under(viewport, window, pane, event)?;
-                    let block = viewport.channel.transcript.get(place.index)?.id;
+                    let block = viewport.id(place.index)?;
+                    let raw = viewport.is_raw();
                     let view = viewport.view(place.index)?;
-                    let head = (view.foldable && place.row == view.gap && !view.head.is_empty()).then_some(block);
+                    let head =
+                        (!raw && view.foldable && place.row == view.gap && !view.head.is_empty()).then_some(block);
                     let point = selection::point(viewport, place, column)?;
                     Some(Press {
                         point,

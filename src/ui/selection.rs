@@ -64,10 +64,7 @@ impl Ui {
 /// Begins with the marked part if it is in view, else with the first row in view.
 fn begin(viewport: &mut Viewport, window: Window) -> Option<Vec<Msg>> {
     let last = viewport.moved(window.top, rows(window.rows.saturating_sub(1)));
-    let marked = viewport
-        .channel
-        .marked
-        .and_then(|id| viewport.channel.transcript.position(id));
+    let marked = viewport.channel.marked.and_then(|id| viewport.position(id));
     let start = marked.map(|index| Place {
         index,
         row: viewport.view(index).map_or(0, |view| view.gap),
@@ -94,7 +91,7 @@ pub(super) fn selected(viewport: &Viewport, anchor: Point, cursor: Point, whole_
         anchor,
         cursor,
         whole_rows,
-        followed: viewport.channel.scroll == Scroll::Tail,
+        followed: !viewport.is_raw() && viewport.channel.scroll == Scroll::Tail,
     }
 }
 
@@ -111,7 +108,7 @@ fn go(viewport: &mut Viewport, window: Window, mut selection: Selection, action:
     let column = selection.cursor.column;
     let page = rows(window.rows.saturating_sub(1).max(1));
     let last = Place {
-        index: viewport.channel.transcript.len().saturating_sub(1),
+        index: viewport.count().saturating_sub(1),
         row: usize::MAX,
     };
     let mut to = (from, column);

@@ -68,6 +68,17 @@ pub(super) fn entries(channel: &Channel, block: Option<BlockId>) -> Vec<Entry> {
         String::new(),
         "txt".to_owned(),
     ));
+    if let Some(block) = first {
+        let name = format!("raw events of this {}", kind(block));
+        entries.push(entry(
+            &name,
+            String::new(),
+            String::new(),
+            format!("raw:{}", block.id.0),
+        ));
+    }
+    let all = "all raw events, as JSON Lines";
+    entries.push(entry(all, String::new(), String::new(), "jsonl".to_owned()));
     let secret = "who knows it can follow the run".to_owned();
     entries.push(entry("channel id", secret, String::new(), "id".to_owned()));
     entries
@@ -86,7 +97,13 @@ pub(super) fn text(channel: &Channel, about: About<'_>, value: &str) -> Option<(
         return Some((code.text, "the code block".to_owned()));
     }
     let whole = |form| whole(channel, about, form);
+    if let Some(id) = value.strip_prefix("raw:") {
+        let block = block(id)?;
+        let text = export::json_lines(transcript, Some(block.id));
+        return Some((text, format!("the raw events of the {}", kind(block))));
+    }
     Some(match value {
+        "jsonl" => (whole(Form::JsonLines), "all raw events".to_owned()),
         "last" => {
             let last = transcript.blocks().rfind(|block| is_answer(block))?;
             (export::block(last), "the answer".to_owned())
@@ -104,7 +121,7 @@ pub(super) fn whole(channel: &Channel, about: About<'_>, form: Form) -> String {
     match form {
         Form::Markdown => export::markdown(&channel.transcript, about),
         Form::Text => export::text(&channel.transcript, about),
-        Form::JsonLines => String::new(),
+        Form::JsonLines => export::json_lines(&channel.transcript, None),
     }
 }
 
