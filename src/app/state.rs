@@ -78,6 +78,8 @@ pub struct App {
     pub recordings: super::recordings::Recordings,
     /// The state of notifications.
     pub notifications: super::notifications::Notifications,
+    /// How the screen looks, where that is otherwise since the start.
+    pub look: super::look::Look,
 }
 
 impl App {
@@ -137,9 +139,10 @@ impl App {
             copying,
             compose: super::compose::Compose::default(),
             calls: super::calls::Calls::default(),
-            wall: super::wall::Wall::default(),
+            wall: super::wall::restored(&saved.wall),
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
+            look: super::look::Look::default(),
         };
         super::panes::begin(&mut app);
         app
@@ -300,7 +303,7 @@ impl App {
             copying: super::copying::Saved::default(),
             compose: super::compose::Saved::default(),
             calls: super::calls::Saved::default(),
-            wall: super::wall::Saved::default(),
+            wall: super::wall::saved(self),
             recordings: super::recordings::Saved::default(),
             notifications: super::notifications::Saved::default(),
         }
