@@ -173,12 +173,14 @@ impl App {
 
     /// The channels of the panes that are shown, as far as the size of the screen allows.
     pub fn channels_in_view(&self) -> impl Iterator<Item = &ChannelId> {
-        let panes = if self.panes.is_several() && !self.is_zoomed() {
+        let several = self.panes.is_several() && !self.is_zoomed();
+        let panes = if several {
             self.panes.layout.channels()
         } else {
-            vec![self.selected.as_ref()]
+            Vec::new()
         };
-        panes.into_iter().flatten()
+        let alone = self.selected.as_ref().filter(|_| !several);
+        alone.into_iter().chain(panes.into_iter().flatten())
     }
 
     /// Whether a channel is in one of the panes that are shown.
