@@ -104,7 +104,9 @@ fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
         Purpose::Action => palette::picked(app, &entry.value, effects),
         Purpose::Copy => super::copying::picked_copy(app, &entry.value, effects),
         Purpose::Export => super::copying::picked_form(app, &entry.value),
-        Purpose::Run | Purpose::Preset | Purpose::History | Purpose::Recording => {}
+        Purpose::Preset => super::compose::presets::picked(app, &entry.value),
+        Purpose::History => super::compose::history::picked(app, &entry.value),
+        Purpose::Run | Purpose::Recording => {}
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod block;
 mod bound;
 mod calls;
+pub mod earlier;
 pub mod export;
 pub mod input;
 mod operations;
@@ -16,6 +17,7 @@ pub mod state;
 mod tests;
 
 pub use block::{Block, BlockId, BlockKind, CallState};
+pub use earlier::{Turn, TurnKind};
 pub use input::{Connection, FeedBatch, Item};
 pub use state::Transcript;
 

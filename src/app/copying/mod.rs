@@ -19,7 +19,7 @@ use super::effect::Effect;
 use super::msg::Scroll;
 use super::picker::{Entry, Picker, Purpose};
 use super::state::{App, Ask, AskFor, Focus, Overlay, Question};
-use super::update::{complain, copy, say, set_draft};
+use super::update::{complain, copy, say};
 
 pub use selection::{Point, Selection};
 
@@ -237,7 +237,7 @@ pub(super) fn take(app: &mut App, msg: Msg, effects: &mut Vec<Effect>) {
             }
         }
         Msg::Returned { then, result } => match (result, then) {
-            (Ok(Some(text)), Then::Draft) => set_draft(app, text),
+            (Ok(Some(text)), Then::Draft) => super::compose::edited(app, &text),
             (Ok(_), _) => {}
             (Err(reason), _) => complain(app, reason),
         },
@@ -283,7 +283,7 @@ pub fn edit_draft(app: &App, effects: &mut Vec<Effect>) {
     effects.push(Effect::Copying(Do::Open(Open {
         program: Program::Editor,
         name: "prompt.md",
-        text: app.draft.clone(),
+        text: app.compose.pastes.expand(&app.draft),
         then: Then::Draft,
     })));
 }

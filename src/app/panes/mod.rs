@@ -269,7 +269,10 @@ pub(super) fn begin(app: &mut App) {
 
 /// Starts a run of a contestant.
 fn dispatch(app: &mut App, prompt: &str, name: &str, effects: &mut Vec<Effect>) -> Option<ChannelId> {
-    super::update::dispatch_to(app, prompt.to_owned(), Some(name.to_owned()), effects)
+    let is_preset = super::compose::presets::find(app, name).is_some();
+    let name = Some(name.to_owned());
+    let (preset, model) = if is_preset { (name, None) } else { (None, name) };
+    super::compose::dispatch_with(app, prompt, super::compose::Target { preset, model }, effects)
 }
 
 /// Says that there is only one pane; `true`: there are several.
