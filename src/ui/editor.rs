@@ -279,10 +279,10 @@ impl Editor {
             column += self.columns_of(grapheme);
             byte += grapheme.len();
         }
-        let character = text[..byte].chars().count();
+        let (line, character) = (row.line, text[..byte].chars().count());
+        drop(rows);
         let place = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
-        self.area
-            .move_cursor(CursorMove::Jump(place(row.line), place(character)));
+        self.area.move_cursor(CursorMove::Jump(place(line), place(character)));
     }
 
     /// The row at the top of a box of so many rows: the cursor's row is in view.
