@@ -18,6 +18,7 @@ mod mouse;
 mod overlay;
 mod panes;
 mod picker;
+mod playback;
 mod search;
 mod selection;
 mod tail;

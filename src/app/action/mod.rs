@@ -11,6 +11,7 @@ mod general;
 pub mod key;
 mod list;
 mod panes;
+mod recordings;
 mod table;
 mod transcript;
 mod wall;
@@ -267,6 +268,22 @@ pub enum Action {
     No,
     /// Clear what is typed; twice: quit.
     Interrupt,
+    /// Record the channel, or stop recording it.
+    Record,
+    /// Record what the server is about to forget.
+    Rescue,
+    /// Open a recording.
+    OpenRecording,
+    /// Play a recording, or pause it.
+    PlayPause,
+    /// Back in a recording.
+    SeekBack,
+    /// Forward in a recording.
+    SeekForward,
+    /// Play a recording faster.
+    Faster,
+    /// Play a recording slower.
+    Slower,
     /// Pick from all that can be done.
     Palette,
     /// The same from the compose box, where printable keys type.
@@ -367,19 +384,22 @@ pub enum Group {
     Selection,
     /// In the compose box.
     Compose,
+    /// Recordings.
+    Recordings,
     /// In dialogues.
     Dialogue,
 }
 
 impl Group {
     /// All headings in the help's order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::General,
         Self::List,
         Self::Panes,
         Self::Transcript,
         Self::Selection,
         Self::Compose,
+        Self::Recordings,
         Self::Dialogue,
     ];
 
@@ -393,6 +413,7 @@ impl Group {
             Self::Transcript => "Transcript",
             Self::Selection => "Selecting text",
             Self::Compose => "Compose box",
+            Self::Recordings => "Recordings",
             Self::Dialogue => "Dialogues",
         }
     }
@@ -408,6 +429,7 @@ static TABLES: &[&[ActionInfo]] = &[
     calls::ROWS,
     compose::ROWS,
     wall::ROWS,
+    recordings::ROWS,
     dialogue::ROWS,
 ];
 
