@@ -207,8 +207,8 @@ pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
             canvas,
             "race: one prompt to several",
             &[
-                "Who runs? The names of models, with commas between them.",
-                "Models, with commas between them.",
+                "Who runs? Presets or models, with commas between them.",
+                "Presets or models, with commas.",
             ],
             error,
             "one, another",
