@@ -23,9 +23,11 @@ pub(super) fn changed(app: &mut App, text: String) {
         Some(Overlay::Ask(ask)) => {
             ask.input = text;
             ask.error = None;
-            if ask.purpose == AskFor::Search {
-                let text = ask.input.clone();
-                super::reading::typed(app, &text);
+            let text = ask.input.clone();
+            match ask.purpose {
+                AskFor::Search => super::reading::typed(app, &text),
+                AskFor::Filter => super::list::filter_changed(app, &text),
+                _ => {}
             }
         }
         Some(Overlay::Pick(picker)) => picker.narrow(text),
@@ -48,6 +50,9 @@ pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
             AskFor::Watch => submit_watch(app, text, effects),
             AskFor::Export { channel, form } => super::copying::submit_path(app, channel, form, text, effects),
             AskFor::Search => super::reading::keep(app, text),
+            AskFor::Filter => super::list::submit_filter(app, text),
+            AskFor::Rename(id) => super::list::renamed(app, &id, text),
+            AskFor::Group(id) => super::list::grouped(app, &id, text),
             AskFor::Race => race::submit_contestants(app, text, effects),
             AskFor::RacePrompt(names) => race::submit_prompt(app, names, text, effects),
         },
@@ -107,7 +112,7 @@ fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
         Purpose::Preset => super::compose::presets::picked(app, &entry.value),
         Purpose::History => super::compose::history::picked(app, &entry.value),
         Purpose::Recording => super::recordings::picked(&entry.value, effects),
-        Purpose::Run => {}
+        Purpose::Run => super::list::picked_run(app, entry, effects),
     }
 }
 

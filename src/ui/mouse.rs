@@ -13,7 +13,7 @@ use crate::transcript::BlockId;
 use super::panes::Pane;
 use super::transcript::{MARGIN, text_width};
 use super::viewport::{Place, Viewport, Window};
-use super::{Ui, input, picker, selection};
+use super::{Ui, input, list, picker, selection};
 
 /// Rows that one notch of the wheel scrolls.
 const WHEEL_ROWS: isize = 3;
@@ -107,13 +107,10 @@ impl Ui {
         let focus = |focus| Msg::Copying(copying::Msg::Focus(focus));
         if is_over(areas.list, event) {
             let mut messages = vec![focus(Focus::List)];
-            if let Some((_, pane)) = areas.list
-                && event.row >= pane.y
-            {
-                let rows = if areas.beside { 2 } else { 1 };
-                let index = self.first_channel + usize::from((event.row - pane.y) / rows);
-                messages.push(Msg::SelectIndex(index));
-            }
+            let index = areas
+                .list
+                .and_then(|(_, pane)| list::index_at(app, pane, self.first_channel, event.row));
+            messages.extend(index.map(Msg::SelectIndex));
             return messages;
         }
         if areas.bottom.union(areas.bottom_bar).contains(at(event)) {

@@ -103,14 +103,14 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, keymap: &Keymap, scroll
 pub(super) struct Dialogue {
     title: String,
     right: String,
-    above: Vec<(String, Style)>,
+    pub above: Vec<(String, Style)>,
     /// What stands above where there are fewer rows than `above` takes.
     short: Vec<(String, Style)>,
     /// The line below only helps: it gives way to what is above.
     below_may_go: bool,
-    below: Vec<(String, Style)>,
+    pub below: Vec<(String, Style)>,
     pub placeholder: &'static str,
-    has_editor: bool,
+    pub has_editor: bool,
 }
 
 impl Dialogue {
@@ -185,13 +185,13 @@ fn text_columns(width: u16) -> u16 {
 }
 
 /// The text on rows of a width.
-fn wrapped(text: &str, style: Style, width: u16) -> Vec<(String, Style)> {
+pub(super) fn wrapped(text: &str, style: Style, width: u16) -> Vec<(String, Style)> {
     let rows = wrap(text, text_columns(width));
     rows.rows().iter().map(|row| (row.text(), style)).collect()
 }
 
 /// The first of some ways to say something that fits on one row; the last one if none does.
-fn that_fits<'a>(ways: &[&'a str], width: u16) -> &'a str {
+pub(super) fn that_fits<'a>(ways: &[&'a str], width: u16) -> &'a str {
     let fits = |way: &&&str| columns(way) <= usize::from(text_columns(width));
     ways.iter().find(fits).or(ways.last()).copied().unwrap_or_default()
 }
@@ -219,6 +219,9 @@ pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
             let texts = [text.as_str(), "The prompt for all of them."];
             race(canvas, "race: the prompt", &texts, error, "prompt", width)
         }
+        AskFor::Filter => super::list::ask_filter(canvas, width),
+        AskFor::Rename(_) => super::list::ask_title(canvas, width),
+        AskFor::Group(_) => super::list::ask_group(canvas, width),
     }
 }
 
@@ -352,6 +355,7 @@ pub(super) fn confirm(canvas: &Canvas, app: &App, question: &Question, width: u1
     let id = match question {
         Question::CancelRun(id) => id,
         Question::Overwrite(export) => return overwrite(canvas, &export.path, width),
+        Question::StopWatchingEnded { count } => return super::list::confirm_ended(canvas, *count, width),
     };
     let title = app
         .channels

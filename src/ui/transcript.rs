@@ -127,6 +127,9 @@ pub(super) fn draw_body(
         };
         canvas.put(pane.x + MARGIN, bottom, text_width(pane), &sanitise_line(&text), style);
     }
+    if window.at_end && bottom == pane.bottom() {
+        super::list::draw_footing(canvas, pane, app, channel);
+    }
     if !window.at_end && bottom > pane.top() {
         let below = viewport.moved(window.top, isize::try_from(window.rows).unwrap_or(0));
         let rows = viewport.rows_from(below, COUNTED_ROWS + 1);
@@ -295,7 +298,7 @@ pub(super) fn front(app: &App, channel: &Channel) -> String {
 }
 
 /// State, time, tokens and rate for the title bar, as much as there is room for; before them, what is not as usual.
-fn summary(app: &App, channel: &Channel, room: usize) -> String {
+pub(super) fn summary(app: &App, channel: &Channel, room: usize) -> String {
     let now = app.now;
     let state = channel.state(now);
     let front = front(app, channel);
@@ -349,6 +352,24 @@ struct Drawn<'a> {
     /// The time beside it.
     stamp: Option<&'a str>,
     now: Now,
+}
+
+/// Draws one row of a block as it is, without the time beside it and without what a key would do.
+pub(super) fn draw_plain_row(
+    canvas: &mut Canvas,
+    area: Rect,
+    block: Option<&Block>,
+    view: &BlockView,
+    row: usize,
+    now: Now,
+) {
+    let drawn = Drawn {
+        view,
+        block,
+        stamp: None,
+        now,
+    };
+    drawn.row(canvas, area, row, false);
 }
 
 impl Drawn<'_> {
@@ -510,7 +531,7 @@ fn seeking(app: &App) -> String {
 }
 
 /// A channel that nothing has come of.
-fn draw_empty(canvas: &mut Canvas, pane: Rect, app: &App, channel: &Channel) {
+pub(super) fn draw_empty(canvas: &mut Canvas, pane: Rect, app: &App, channel: &Channel) {
     let theme = canvas.theme;
     let mut texts = Vec::new();
     if let Some(prompt) = &channel.prompt {
