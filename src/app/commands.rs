@@ -43,7 +43,6 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
             app.overlay = Some(Overlay::Ask(Ask::new(AskFor::Watch, "")));
         }
         Action::NextNeedsYou => next_needs_you(app),
-        Action::Answer => dialogue::open_answer(app),
         Action::CopyId => match app.selected.clone() {
             Some(id) => copy(app, id.to_string(), format!("channel id {id}"), effects),
             None => no_channel(app),
@@ -86,6 +85,24 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
             app,
             "Nothing to fold in view; { and } mark a part, Space folds it".to_owned(),
         ),
+        // These belong to the areas that took them above.
+        Action::Answer
+        | Action::Inbox
+        | Action::NextCall
+        | Action::PreviousCall
+        | Action::NextField
+        | Action::PreviousField
+        | Action::ToggleField
+        | Action::ToggleFieldBack
+        | Action::LeaveField
+        | Action::AllowOnce
+        | Action::AllowAlways
+        | Action::RunCommand
+        | Action::DenyCall
+        | Action::AnswerJson
+        | Action::PublishAnswer
+        | Action::ShowCall
+        | Action::LeaveInbox => {}
         Action::ScrollDown
         | Action::ScrollUp
         | Action::HalfPageDown
@@ -254,6 +271,10 @@ fn interrupt(app: &mut App, effects: &mut Vec<Effect>) {
             true
         }
         Some(Overlay::Answer(answer)) if !answer.input.is_empty() => {
+            dialogue::changed(app, String::new());
+            true
+        }
+        Some(Overlay::Inbox(inbox)) if inbox.form.typing().is_some_and(|typed| !typed.is_empty()) => {
             dialogue::changed(app, String::new());
             true
         }

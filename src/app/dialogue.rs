@@ -30,6 +30,7 @@ pub(super) fn changed(app: &mut App, text: String) {
             let run = answer.run.clone();
             call_changed(app, &run);
         }
+        Some(Overlay::Inbox(_)) => super::calls::inbox::typed(app, text),
         Some(Overlay::Help | Overlay::Confirm(_)) | None => {}
     }
 }
@@ -39,6 +40,7 @@ pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
     match app.overlay.take() {
         Some(Overlay::Ask(ask)) => match ask.purpose {
             AskFor::Watch => submit_watch(app, text, effects),
+            AskFor::Deny(call) => super::calls::inbox::deny(app, call, text, effects),
         },
         Some(Overlay::Pick(picker)) => picked(app, picker, effects),
         Some(Overlay::Answer(answer)) => submit_answer(app, answer, text, effects),
@@ -94,45 +96,6 @@ fn picked(app: &mut App, picker: Picker, _effects: &mut Vec<Effect>) {
     }
 }
 
-/// Opens the dialogue for the marked waiting call of the selected channel, else for its oldest one
-/// that can be answered.
-pub(super) fn open_answer(app: &mut App) {
-    let Some(channel) = app.selected_channel() else {
-        say(app, "No channel is selected".to_owned());
-        return;
-    };
-    let transcript = &channel.transcript;
-    let call = transcript
-        .waiting_calls()
-        .find(|call| Some(call.block) == channel.marked)
-        .or_else(|| {
-            transcript
-                .waiting_calls()
-                .find(|call| ChannelId::parse(call.channel).is_ok())
-        })
-        .or_else(|| transcript.waiting_calls().next());
-    let Some(call) = call else {
-        say(
-            app,
-            "Nothing waits for an answer here; n goes to the next that needs you".to_owned(),
-        );
-        return;
-    };
-    if let Err(error) = ChannelId::parse(call.channel) {
-        let text = format!("{} cannot be answered: {error}", call.function);
-        complain(app, crate::text::sanitise_line(&text).into_owned());
-        return;
-    }
-    app.overlay = Some(Overlay::Answer(Answer {
-        run: channel.id.clone(),
-        block: call.block,
-        input: String::new(),
-        error: None,
-        check: JsonCheck::Empty,
-        sending: None,
-    }));
-}
-
 fn submit_answer(app: &mut App, mut answer: Answer, text: &str, effects: &mut Vec<Effect>) {
     text.clone_into(&mut answer.input);
     answer.check = check(text);
@@ -162,10 +125,11 @@ fn submit_answer(app: &mut App, mut answer: Answer, text: &str, effects: &mut Ve
             let request = next_request(app);
             answer.sending = Some(request);
             answer.error = None;
+            super::calls::inbox::take_up_block(app, &answer.run, answer.block);
             effects.push(Effect::Publish {
                 request,
                 channel,
-                message: envelope(value),
+                message: super::calls::sign(app, value),
             });
         }
         (Err(_), _) => {

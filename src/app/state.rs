@@ -7,6 +7,7 @@ use crate::transcript::{BlockId, Connection};
 use crate::wire::ChannelId;
 use crate::wire::request::ServerInfo;
 
+use super::calls::{CallRef, Inbox};
 use super::channel::{Channel, ChannelState, Counts, Kept};
 use super::msg::{Now, RequestId};
 use super::picker::Picker;
@@ -93,6 +94,7 @@ impl App {
                 channel.set_title(&saved.title);
             }
             channel.added_at = saved.added_at;
+            channel.calls = super::calls::OfChannel::new(saved.calls);
             channel.kept = Kept::Yes;
             channels.insert(saved.id, channel);
         }
@@ -132,7 +134,7 @@ impl App {
             reading: super::reading::Reading::default(),
             copying: super::copying::Copying::default(),
             compose: super::compose::Compose::default(),
-            calls: super::calls::Calls::default(),
+            calls: super::calls::Calls::new(saved.calls),
             wall: super::wall::Wall::default(),
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
@@ -280,7 +282,7 @@ impl App {
                     reading: super::reading::SavedOfChannel::default(),
                     copying: super::copying::SavedOfChannel::default(),
                     compose: super::compose::SavedOfChannel::default(),
-                    calls: super::calls::SavedOfChannel::default(),
+                    calls: channel.calls.saved(),
                     wall: super::wall::SavedOfChannel::default(),
                     recordings: super::recordings::SavedOfChannel::default(),
                     notifications: super::notifications::SavedOfChannel::default(),
@@ -293,7 +295,7 @@ impl App {
             reading: super::reading::Saved::default(),
             copying: super::copying::Saved::default(),
             compose: super::compose::Saved::default(),
-            calls: super::calls::Saved::default(),
+            calls: self.calls.saved(),
             wall: super::wall::Saved::default(),
             recordings: super::recordings::Saved::default(),
             notifications: super::notifications::Saved::default(),
@@ -375,8 +377,10 @@ pub enum Overlay {
     Ask(Ask),
     /// A list to pick from.
     Pick(Picker),
-    /// A waiting call is being answered.
+    /// A waiting call is being answered, as JSON.
     Answer(Answer),
+    /// The calls that wait, with a form for the marked one.
+    Inbox(Inbox),
     /// A question with yes and no.
     Confirm(Question),
 }
@@ -409,6 +413,8 @@ impl Ask {
 pub enum AskFor {
     /// A channel id to watch.
     Watch,
+    /// Why a waiting call is denied.
+    Deny(CallRef),
 }
 
 /// A waiting call that is being answered.
@@ -426,6 +432,8 @@ pub struct Answer {
     pub check: JsonCheck,
     /// Its publication that was not answered yet.
     pub sending: Option<RequestId>,
+    /// It was opened from the inbox, and leads back there.
+    pub from_inbox: bool,
 }
 
 /// Whether a text is JSON.

@@ -10,7 +10,7 @@ use super::action::Action;
 use super::channel::{Channel, Kept};
 use super::effect::Effect;
 use super::msg::{Msg, Now, RequestId, Scroll};
-use super::state::{App, Focus, Notice, Overlay, Question};
+use super::state::{App, Ask, AskFor, Focus, Notice, Overlay, Question};
 use super::{commands, dialogue, server};
 
 /// How many fresh ids are kept in stock.
@@ -93,7 +93,11 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
             channel,
             result,
         } => dispatched(app, request, &channel, result, &mut effects),
-        Msg::Published { request, result } => dialogue::published(app, request, result),
+        Msg::Published { request, result } => {
+            if !super::calls::published(app, request, &result, &mut effects) {
+                dialogue::published(app, request, result);
+            }
+        }
         Msg::Cancelled { channel, result } => match result {
             Ok(()) => {
                 let title = app.channels.get(&channel).map_or("the run", |channel| &channel.title);
@@ -285,7 +289,7 @@ pub(super) fn save_later(app: &mut App) {
     app.save_due.get_or_insert(app.now.monotonic_ms + SAVE_DELAY_MS);
 }
 
-fn save_now(app: &mut App, effects: &mut Vec<Effect>) {
+pub(super) fn save_now(app: &mut App, effects: &mut Vec<Effect>) {
     app.save_due = None;
     effects.retain(|effect| !matches!(effect, Effect::Save(_)));
     effects.push(Effect::Save(Box::new(app.saved_state())));
@@ -451,10 +455,13 @@ fn submit(app: &mut App, text: String, effects: &mut Vec<Effect>) {
 }
 
 fn dispatch(app: &mut App, prompt: String, effects: &mut Vec<Effect>) {
-    let Some(id) = app.fresh_ids.pop() else {
+    // One for the run, and one for the results of each function.
+    let needed = 1 + super::calls::ids_needed(app);
+    let fresh = (app.fresh_ids.len() >= needed).then(|| app.fresh_ids.pop()).flatten();
+    let Some(id) = fresh else {
         // The loop brings ids at once; until then the prompt waits here.
         app.unsent.push(prompt);
-        effects.push(Effect::NeedIds(ID_STOCK));
+        effects.push(Effect::NeedIds(ID_STOCK.max(needed)));
         return;
     };
     let request = next_request(app);
@@ -465,18 +472,20 @@ fn dispatch(app: &mut App, prompt: String, effects: &mut Vec<Effect>) {
         channel.prompt = Some(prompt.clone());
         channel.dispatching = true;
     }
+    let mut complete = CompleteRequest::prompt(prompt.clone());
+    super::calls::carry(app, &id, &mut complete);
     effects.push(Effect::Dispatch {
         request,
         channel: id.clone(),
         body: Box::new(DispatchRequest {
             channel_id: Some(id.clone()),
-            complete: CompleteRequest::prompt(prompt.clone()),
+            complete,
         }),
     });
     app.dispatches.push((request, id, prompt));
     save_now(app, effects);
     if app.fresh_ids.len() < ID_STOCK / 2 {
-        effects.push(Effect::NeedIds(ID_STOCK));
+        effects.push(Effect::NeedIds(ID_STOCK.max(needed)));
     }
 }
 
@@ -549,10 +558,15 @@ fn follow(app: &mut App, asked: &ChannelId, answered: &ChannelId, prompt: String
 
 /// A dialogue about a channel that is not in the list any more has nothing left to ask.
 fn close_overlay_of(app: &mut App, id: &ChannelId) {
+    super::calls::inbox::forget(app, id);
     let of = match &app.overlay {
         Some(Overlay::Answer(answer)) => Some(&answer.run),
         Some(Overlay::Confirm(Question::CancelRun(run))) => Some(run),
-        Some(Overlay::Help | Overlay::Ask(_) | Overlay::Pick(_)) | None => None,
+        Some(Overlay::Ask(Ask {
+            purpose: AskFor::Deny(call),
+            ..
+        })) => Some(&call.run),
+        Some(Overlay::Help | Overlay::Ask(_) | Overlay::Pick(_) | Overlay::Inbox(_)) | None => None,
     };
     if of == Some(id) {
         app.overlay = None;

@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod file;
+pub mod functions;
 pub mod places;
 pub mod secret;
 pub mod select;
@@ -15,6 +16,7 @@ pub use error::{ConfigError, Problem};
 pub use file::{
     ColorChoice, Config, LimitsConfig, ModelConfig, ProfileConfig, RetentionConfig, ServerConfig, UiConfig,
 };
+pub use functions::{FunctionConfig, Policy, Schema};
 pub use places::Places;
 pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::calls::Commands;
 use super::saved::Saver;
 use super::service::{CallError, Connected, Service};
 use crate::app::{Effect, Msg, Outage, RequestId, SavedState};
@@ -111,6 +112,7 @@ pub struct Executor {
     /// Prompts on their way, by their requests.
     unanswered: HashMap<RequestId, (ChannelId, String)>,
     saver: Saver,
+    commands: Commands,
     clipboard: Option<Arc<Mutex<SystemClipboard>>>,
     replies: mpsc::Sender<Reply>,
     /// Everything that may be dropped at the end.
@@ -136,6 +138,7 @@ impl Executor {
             refused: None,
             shown: Vec::new(),
             unanswered: HashMap::new(),
+            commands: Commands::new(&state_file),
             saver: Saver::start(state_file, replies.clone()),
             clipboard: clipboard.map(|clipboard| Arc::new(Mutex::new(clipboard))),
             replies,
@@ -278,6 +281,10 @@ impl Executor {
             self.reconnect();
             return;
         }
+        if let Effect::Calls(effect) = effect {
+            self.commands.execute(effect, self.replies.clone());
+            return;
+        }
         let epoch = self.epoch;
         let Some(service) = &mut self.service else {
             self.hold(effect);
@@ -351,7 +358,8 @@ impl Executor {
             Effect::Reading(effect) => match effect {},
             Effect::Copying(effect) => match effect {},
             Effect::Compose(effect) => match effect {},
-            Effect::Calls(effect) => match effect {},
+            // Carried out above: commands need no server.
+            Effect::Calls(_) => {}
             Effect::Wall(effect) => match effect {},
             Effect::Recordings(effect) => match effect {},
             Effect::Notifications(effect) => match effect {},
@@ -424,6 +432,8 @@ impl Executor {
     pub async fn finish(mut self, mut replies: mpsc::Receiver<Reply>, patience: Duration) -> usize {
         let mut refused = Vec::new();
         let mut moved = Vec::new();
+        // Commands end with the program: nobody would publish what they give.
+        self.commands.finish().await;
         self.sent.close();
         let deadline = tokio::time::sleep(patience);
         tokio::pin!(deadline);

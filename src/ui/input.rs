@@ -44,7 +44,7 @@ impl Ui {
             Place::Compose if self.compose.input(Input::from(event)) => vec![Msg::DraftChanged(self.compose.text())],
             // There is nowhere to go to by Tab, and nobody means to type one.
             Place::Dialogue | Place::Picker if matches!(event.code, KeyCode::Tab | KeyCode::BackTab) => Vec::new(),
-            Place::Dialogue | Place::Picker if self.dialogue.input(Input::from(event)) => {
+            Place::Dialogue | Place::Picker | Place::Field if self.dialogue.input(Input::from(event)) => {
                 vec![Msg::DialogueChanged(self.dialogue.text())]
             }
             _ => Vec::new(),
@@ -53,7 +53,7 @@ impl Ui {
 
     fn paste(&mut self, app: &App, text: &str) -> Vec<Msg> {
         match keys::place(app) {
-            Place::Dialogue | Place::Picker => {
+            Place::Dialogue | Place::Picker | Place::Field => {
                 // An id that was copied with its line end is still one line.
                 let one_line = matches!(app.overlay, Some(Overlay::Ask(_) | Overlay::Pick(_)));
                 self.dialogue.paste(if one_line { text.trim() } else { text });
@@ -68,7 +68,7 @@ impl Ui {
                 self.compose.paste(text);
                 vec![Msg::Action(Action::Compose), Msg::DraftChanged(self.compose.text())]
             }
-            Place::Help | Place::Confirm => Vec::new(),
+            Place::Help | Place::Confirm | Place::Inbox => Vec::new(),
         }
     }
 

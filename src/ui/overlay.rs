@@ -35,7 +35,7 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, keymap: &Keymap, scroll
     let columns: &[&[Group]] = if area.width >= TWO_COLUMNS {
         &[
             &[Group::General, Group::List],
-            &[Group::Transcript, Group::Compose, Group::Dialogue],
+            &[Group::Transcript, Group::Compose, Group::Calls, Group::Dialogue],
         ]
     } else {
         &[&Group::ALL]
@@ -197,6 +197,7 @@ fn that_fits<'a>(ways: &[&'a str], width: u16) -> &'a str {
 pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
     match ask.purpose {
         AskFor::Watch => watch(canvas, ask.error.as_deref(), width),
+        AskFor::Deny(_) => deny(canvas, width),
     }
 }
 
@@ -214,6 +215,19 @@ fn watch(canvas: &Canvas, error: Option<&str>, width: u16) -> Dialogue {
         None => wrapped("It is a secret: who knows it can follow the run.", theme.dim(), width),
     };
     dialogue.placeholder = "channel id";
+    dialogue
+}
+
+/// The dialogue that asks why a call is denied.
+fn deny(canvas: &Canvas, width: u16) -> Dialogue {
+    let theme = canvas.theme;
+    let asked = [
+        "Why? The model is told; nothing typed denies without a reason.",
+        "Why? The model is told.",
+    ];
+    let mut dialogue = Dialogue::new("deny the call");
+    dialogue.above = vec![(that_fits(&asked, width).to_owned(), theme.plain())];
+    dialogue.placeholder = "a reason, if there is one";
     dialogue
 }
 

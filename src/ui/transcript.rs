@@ -13,6 +13,7 @@ use super::block::{BlockView, Line, Right, Tone};
 use super::canvas::Canvas;
 use super::format::{count, duration, number};
 use super::header::{is_refused, outage_sentence};
+use super::inbox;
 use super::theme::Theme;
 use super::viewport::{RowCache, Viewport};
 use super::{UiOptions, wrap};
@@ -81,6 +82,13 @@ pub(super) fn draw(
         while row < rows && y < end {
             let area = Rect { y, height: 1, ..pane };
             draw_row(canvas, area, block, view, row, is_target, app.now);
+            if row + view.foot.len() >= rows
+                && let Some((text, style)) = inbox::doing(&canvas.theme, app, &channel.id, block.id)
+            {
+                // Instead of what a person might do about the call.
+                canvas.fill(area, " ", canvas.theme.plain());
+                canvas.put(area.x + MARGIN + 2, y, text_width(pane).saturating_sub(2), &text, style);
+            }
             if is_marked && row >= view.gap {
                 let style = canvas.theme.accent();
                 let mark = canvas.theme.mark;

@@ -34,6 +34,38 @@ pub enum Action {
     NextNeedsYou,
     /// Answer a waiting call.
     Answer,
+    /// All calls that wait, over all channels.
+    Inbox,
+    /// Mark the next waiting call.
+    NextCall,
+    /// Mark the waiting call before.
+    PreviousCall,
+    /// The next field of an answer.
+    NextField,
+    /// The field before of an answer.
+    PreviousField,
+    /// The next value of a field with values to choose from.
+    ToggleField,
+    /// The value before of such a field.
+    ToggleFieldBack,
+    /// Out of the field that is typed into.
+    LeaveField,
+    /// Approve a call, or run its command, once.
+    AllowOnce,
+    /// Run this function's command always.
+    AllowAlways,
+    /// Run a call's command.
+    RunCommand,
+    /// Refuse a call.
+    DenyCall,
+    /// Write the answer as JSON.
+    AnswerJson,
+    /// Publish the answer.
+    PublishAnswer,
+    /// Go to the run that asks.
+    ShowCall,
+    /// Leave the inbox.
+    LeaveInbox,
     /// Copy the channel's id.
     CopyId,
     /// Copy what the bot wrote.
@@ -123,6 +155,10 @@ pub enum Place {
     Confirm,
     /// A list to pick from lies over the screen: printable keys narrow it.
     Picker,
+    /// The inbox of waiting calls lies over the screen.
+    Inbox,
+    /// A field of an answer there is typed into: printable keys type.
+    Field,
 }
 
 /// The headings of the help.
@@ -136,17 +172,20 @@ pub enum Group {
     Transcript,
     /// In the compose box.
     Compose,
+    /// In the inbox of waiting calls.
+    Calls,
     /// In dialogues.
     Dialogue,
 }
 
 impl Group {
     /// All headings in the help's order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::General,
         Self::List,
         Self::Transcript,
         Self::Compose,
+        Self::Calls,
         Self::Dialogue,
     ];
 
@@ -158,6 +197,7 @@ impl Group {
             Self::List => "Channel list",
             Self::Transcript => "Transcript",
             Self::Compose => "Compose box",
+            Self::Calls => "Waiting calls",
             Self::Dialogue => "Dialogues",
         }
     }
@@ -221,7 +261,9 @@ mod tests {
         for info in actions() {
             for key in info.keys {
                 let types = matches!((key.modifier, key.code), (Modifier::None, KeyCode::Char(_)));
-                let typing = info.places.contains(&Place::Compose) || info.places.contains(&Place::Dialogue);
+                let typing = [Place::Compose, Place::Dialogue, Place::Field]
+                    .iter()
+                    .any(|place| info.places.contains(place));
                 assert!(!(types && typing), "{:?}", info.action);
             }
         }
