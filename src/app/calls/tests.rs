@@ -46,6 +46,8 @@ struct World {
     read: usize,
     saved: SavedState,
     commands: Vec<(RequestId, Value, Option<String>)>,
+    /// How far the log had been handed over at each command.
+    read_at: Vec<usize>,
     published: Vec<(RequestId, Value)>,
     stopped: usize,
 }
@@ -69,6 +71,7 @@ impl World {
             read: 0,
             saved: SavedState::default(),
             commands: Vec::new(),
+            read_at: Vec::new(),
             published: Vec::new(),
             stopped: 0,
         };
@@ -107,7 +110,10 @@ impl World {
             match effect {
                 Effect::Calls(Do::Run {
                     job, arguments, claim, ..
-                }) => self.commands.push((job, arguments, claim)),
+                }) => {
+                    self.commands.push((job, arguments, claim));
+                    self.read_at.push(self.read);
+                }
                 Effect::Calls(Do::Stop { .. }) => self.stopped += 1,
                 Effect::Publish { request, message, .. } => self.published.push((request, message)),
                 Effect::Save(state) => self.saved = *state,
@@ -491,9 +497,9 @@ proptest! {
                 Step::Restart => world.restart(),
                 Step::ReadAnew => world.read_anew(),
             }
-            for (_, arguments, _) in &world.commands[before..] {
+            for ((_, arguments, _), read) in world.commands[before..].iter().zip(&world.read_at[before..]) {
                 // What was run is the last call of the log that was handed over.
-                let call = world.log[..world.read].iter().enumerate().filter(|(_, event)| {
+                let call = world.log[..*read].iter().enumerate().filter(|(_, event)| {
                     event["type"] == "waitForChannelMessageBegin"
                 }).map(|(at, _)| at).next_back().expect("a call");
                 prop_assert_eq!(&world.log[call]["data"]["function"]["args"], arguments);
