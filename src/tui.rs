@@ -4,6 +4,7 @@
 //! program is here (they are in `app`), and no drawing (it is in `ui`).
 
 mod calls;
+mod child;
 pub mod executor;
 pub mod saved;
 pub mod service;
@@ -67,6 +68,8 @@ pub struct TuiOptions {
     pub ui: UiOptions,
     /// What the configuration and the flags say.
     pub settings: Settings,
+    /// Something about it that the person should know, in a sentence.
+    pub warning: Option<String>,
 }
 
 /// Runs the terminal program until the person or a signal ends it. The terminal is given back on every way out.
@@ -85,7 +88,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     let mut app = App::new(
         options.server_name,
         options.settings,
-        loaded.state,
+        loaded.state.clone(),
         screen.size(),
         clock.now(),
     );
@@ -93,7 +96,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     let mut view = Ui::new(options.ui);
     let clipboard = is_local_session(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
         .then(SystemClipboard::default);
-    let (mut executor, mut replies) = Executor::new(options.state_file, clipboard);
+    let (mut executor, mut replies) = Executor::new(options.state_file, loaded.state, clipboard);
     let (arrivals_sender, mut arrivals) = mpsc::channel(ARRIVALS);
     let session = Session {
         app: &mut app,
@@ -107,7 +110,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
         alarm: Alarm::system(),
     };
     let connect = with_feeds(options.connect, arrivals_sender);
-    let ending = session::run_loop(session, connect, loaded.warning).await;
+    let ending = session::run_loop(session, connect, loaded.warning.or(options.warning)).await;
     // The person gets the shell back first; what is still to be sent and written follows.
     drop(screen);
     drop(arrivals);

@@ -82,7 +82,7 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "colour = 1",
-            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, `device`, `functions`",
+            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, `keys`, `device`, `functions`",
         ),
         (
             "[ui]\ncolor = \"alwyas\"",

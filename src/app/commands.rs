@@ -36,6 +36,7 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
                 _ => Some(Overlay::Help),
             };
         }
+        Action::Palette | Action::ComposePalette => super::palette::open(app),
         Action::FocusNext => focus(app, next_focus(app.focus)),
         Action::FocusPrevious => focus(app, next_focus(next_focus(app.focus))),
         Action::Compose => focus(app, Focus::Compose),
@@ -81,10 +82,15 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
                 };
             }
         }),
-        Action::Fold => say(
-            app,
-            "Nothing to fold in view; { and } mark a part, Space folds it".to_owned(),
-        ),
+        Action::Fold => {
+            let keymap = &app.settings.keymap;
+            let [back, next, fold] =
+                [Action::PreviousPart, Action::NextPart, Action::Fold].map(|action| keymap.first(action));
+            say(
+                app,
+                format!("Nothing to fold in view; {back} and {next} mark a part, {fold} folds it"),
+            );
+        }
         // These belong to the areas that took them above.
         Action::Answer
         | Action::Inbox
@@ -141,6 +147,8 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         Action::Interrupt => interrupt(app, effects),
         Action::Redraw => effects.push(Effect::Redraw),
         Action::Suspend => effects.push(Effect::Suspend),
+        // The areas above have taken the others.
+        _ => {}
     }
 }
 
@@ -166,9 +174,11 @@ fn pick_step(app: &mut App, by: isize) {
 }
 
 fn no_channel(app: &mut App) {
+    let keymap = &app.settings.keymap;
+    let (compose, watch) = (keymap.first(Action::Compose), keymap.first(Action::Watch));
     say(
         app,
-        "No channel is watched yet: c writes a prompt, w watches a channel id".to_owned(),
+        format!("No channel is watched yet: {compose} writes a prompt, {watch} watches a channel id"),
     );
 }
 
@@ -225,8 +235,9 @@ fn cancel_run(app: &mut App) {
         complain(
             app,
             format!(
-                "The server {} cannot cancel a run; x stops watching it",
-                app.server.name
+                "The server {} cannot cancel a run; {} stops watching it",
+                app.server.name,
+                app.settings.keymap.first(Action::StopWatching)
             ),
         );
     } else {
@@ -288,10 +299,7 @@ fn interrupt(app: &mut App, effects: &mut Vec<Effect>) {
         }
         None => false,
     };
-    let text = if cleared {
-        "Cleared. Ctrl-C again quits (runs go on)"
-    } else {
-        "Ctrl-C again quits (runs go on)"
-    };
-    say(app, text.to_owned());
+    let key = app.settings.keymap.first(Action::Interrupt);
+    let text = if cleared { "Cleared. " } else { "" };
+    say(app, format!("{text}{key} again quits (runs go on)"));
 }

@@ -9,6 +9,7 @@ use crate::wire::ChannelId;
 
 use super::effect::Effect;
 use super::msg::RequestId;
+use super::palette;
 use super::picker::{Picker, Purpose};
 use super::server::ask_runs;
 use super::state::{Answer, App, Ask, AskFor, Focus, JsonCheck, Overlay};
@@ -80,19 +81,14 @@ fn submit_watch(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
 }
 
 /// Something was picked. Whatever the entries of a purpose mean is decided where the picker was opened.
-fn picked(app: &mut App, picker: Picker, _effects: &mut Vec<Effect>) {
-    if picker.picked().is_none() {
+fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
+    let Some(entry) = picker.picked() else {
         app.overlay = Some(Overlay::Pick(picker));
         return;
-    }
+    };
     match picker.purpose {
-        Purpose::Action
-        | Purpose::Run
-        | Purpose::Preset
-        | Purpose::History
-        | Purpose::Copy
-        | Purpose::Export
-        | Purpose::Recording => {}
+        Purpose::Action => palette::picked(app, &entry.value, effects),
+        Purpose::Run | Purpose::Preset | Purpose::History | Purpose::Copy | Purpose::Export | Purpose::Recording => {}
     }
 }
 

@@ -102,7 +102,8 @@ impl App {
             .selected
             .filter(|id| channels.contains_key(id))
             .or_else(|| channels.keys().next().cloned());
-        Self {
+        let copying = super::copying::Copying::new(&settings.copying);
+        let mut app = Self {
             now,
             size,
             server: Server {
@@ -130,15 +131,17 @@ impl App {
             focus_before_compose: Focus::List,
             settings,
             list: super::list::Listing::default(),
-            panes: super::panes::Panes::default(),
+            panes: super::panes::Panes::restore(saved.panes),
             reading: super::reading::Reading::default(),
-            copying: super::copying::Copying::default(),
+            copying,
             compose: super::compose::Compose::default(),
             calls: super::calls::Calls::new(saved.calls),
             wall: super::wall::Wall::default(),
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
-        }
+        };
+        super::panes::settle(&mut app);
+        app
     }
 
     /// Grows when anything visible may have changed: an equal revision needs no new frame.
@@ -291,7 +294,7 @@ impl App {
             selected: self.selected.clone(),
             draft: self.draft.clone(),
             list: super::list::Saved::default(),
-            panes: super::panes::Saved::default(),
+            panes: self.panes.saved(),
             reading: super::reading::Saved::default(),
             copying: super::copying::Saved::default(),
             compose: super::compose::Saved::default(),

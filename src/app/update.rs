@@ -31,6 +31,8 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
     let before = std::mem::replace(&mut app.now, now);
     let mut effects = Vec::new();
     forget_old_news(app, &msg);
+    // What a feed brings changes no selection, and comes often.
+    let is_feed = matches!(msg, Msg::Feed { .. });
     match msg {
         Msg::Tick => {
             tick(app, before, &mut effects);
@@ -119,6 +121,9 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         Msg::Recordings(msg) => super::recordings::take(app, msg, &mut effects),
         Msg::Notifications(msg) => super::notifications::take(app, msg, &mut effects),
         Msg::Shutdown => quit(app, &mut effects),
+    }
+    if !is_feed {
+        super::panes::settle(app);
     }
     app.revision += 1;
     effects
@@ -209,7 +214,9 @@ pub(super) fn watch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
         generation: app.last_generation,
         after: None,
     });
+    super::panes::make_room(app);
     select(app, id);
+    super::panes::settle(app);
     save_now(app, effects);
 }
 
@@ -341,7 +348,7 @@ fn tick(app: &mut App, before: Now, effects: &mut Vec<Effect>) {
 /// Takes a batch in; `false`: it was stale, nothing changed.
 fn feed(app: &mut App, id: &ChannelId, generation: u64, batch: FeedBatch, effects: &mut Vec<Effect>) -> bool {
     let now = app.now;
-    let looked_at = app.terminal_focused && app.selected.as_ref() == Some(id);
+    let looked_at = app.terminal_focused && app.is_in_view(id);
     if app
         .channels
         .get(id)
@@ -549,6 +556,7 @@ fn follow(app: &mut App, asked: &ChannelId, answered: &ChannelId, prompt: String
             after: None,
         });
     }
+    super::panes::renamed(app, asked, answered);
     if app.selected.as_ref() == Some(asked) {
         app.selected = Some(answered.clone());
     }

@@ -280,6 +280,9 @@ pub enum ConfigCommand {
     /// Read the configuration and say what is wrong with it
     #[command(after_help = "Example:\n  switchboard config check --config other.toml")]
     Check,
+    /// Print which keys do what, as the section [keys] of the configuration
+    #[command(after_help = "Example:\n  switchboard config keys | grep Ctrl-")]
+    Keys,
 }
 
 fn color(text: &str) -> Result<ColorChoice, String> {

@@ -6,6 +6,7 @@ use clap::CommandFactory as _;
 use super::args::{Cli, CommonArgs, ConfigCommand, ServerCommand};
 use super::exit::{Exit, Failure};
 use super::output::{Output, sanitise};
+use super::settings::{keys_section, settings};
 use crate::config::{self, Places};
 use crate::local::{self, Files};
 
@@ -82,6 +83,10 @@ pub(super) fn config(common: CommonArgs, command: &ConfigCommand) -> Result<Exit
         }
         ConfigCommand::Check => {
             let loaded = config::load(common.config.as_deref(), &Places::find()?)?;
+            let (_, warnings) = settings(&loaded)?;
+            for warning in warnings {
+                out.note(&warning.to_string());
+            }
             let place = loaded.path.display();
             let text = if loaded.found {
                 format!("{place} is good")
@@ -89,6 +94,11 @@ pub(super) fn config(common: CommonArgs, command: &ConfigCommand) -> Result<Exit
                 format!("there is no file {place}; everything has its default")
             };
             out.line(sanitise(&text).as_bytes())?;
+        }
+        ConfigCommand::Keys => {
+            let loaded = config::load(common.config.as_deref(), &Places::find()?)?;
+            let (settings, _) = settings(&loaded)?;
+            out.text(&keys_section(&settings.keymap))?;
         }
     }
     Ok(Exit::Done)

@@ -1,20 +1,25 @@
 //! What the configuration says of the terminal program, in the terms of its state.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::exit::Failure;
-use crate::app::{Settings, calls};
-use crate::config::Config;
+use crate::app::action::{self, Action, Key};
+use crate::app::{Keymap, Settings, calls};
+use crate::config::{Config, Loaded, Problem, nearest};
 
-/// The settings of the terminal program.
+/// The settings of the terminal program, and what the person should know of them.
 ///
 /// # Errors
 /// When the configuration names something that does not exist or does not fit; with what to do.
-pub(super) fn settings(config: &Config) -> Result<Settings, Failure> {
-    Ok(Settings {
-        calls: calls(config),
+pub(super) fn settings(loaded: &Loaded) -> Result<(Settings, Vec<Problem>), Failure> {
+    let mut warnings = Vec::new();
+    let settings = Settings {
+        keymap: keymap(loaded, &mut warnings)?,
+        calls: calls(&loaded.config),
         ..Settings::default()
-    })
+    };
+    Ok((settings, warnings))
 }
 
 /// The configured functions, and the name that answers are signed with.
@@ -40,5 +45,170 @@ fn host_name() -> String {
         "this machine".to_owned()
     } else {
         name
+    }
+}
+
+/// The keys of the action table with what `[keys]` says over them.
+fn keymap(loaded: &Loaded, warnings: &mut Vec<Problem>) -> Result<Keymap, Failure> {
+    let mut changes: HashMap<Action, Vec<Key>> = HashMap::new();
+    let mut written = Vec::new();
+    for (name, keys) in &loaded.config.keys.actions {
+        let refuse = |span, message: String| Failure::from(loaded.refuse(span, message));
+        let Some(action) = Action::by_name(name.get_ref()) else {
+            return Err(refuse(name.span(), unknown_action(name.get_ref())));
+        };
+        let places = action::info(action).map_or(&[][..], |info| info.places);
+        let mut list = Vec::new();
+        for text in &keys.0 {
+            let key: Key = text.get_ref().parse().map_err(|error| refuse(text.span(), error))?;
+            if let Some(reason) = key.never_arrives() {
+                return Err(refuse(text.span(), format!("`{key}` {reason}, expected another key")));
+            }
+            if let Some(place) = places.iter().find(|place| place.is_typed_in())
+                && key.is_printable()
+            {
+                let message = format!(
+                    "`{key}` types {}, where `{}` holds; expected a key such as \"Ctrl-K\", \"Alt-K\" or \"F5\"",
+                    place.words(),
+                    name.get_ref()
+                );
+                return Err(refuse(text.span(), message));
+            }
+            if let Some(reason) = key.may_not_arrive() {
+                warnings.push(loaded.problem(text.span(), format!("`{key}` {reason}")));
+            }
+            list.push(key);
+            written.push((action, key, text.span()));
+        }
+        changes.insert(action, list);
+    }
+    let keymap = Keymap::with(&changes);
+    for (action, key, span) in written {
+        if let Some(conflict) = keymap.conflict(action, key) {
+            let other = conflict.other.name();
+            let message = format!(
+                "`{key}` is the key of `{other}` {} too; give `{other}` another key, or none: {other} = []",
+                conflict.place.words()
+            );
+            return Err(loaded.refuse(span, message).into());
+        }
+    }
+    Ok(keymap)
+}
+
+fn unknown_action(name: &str) -> String {
+    let names: Vec<String> = action::actions().map(|info| info.action.name()).collect();
+    let all = "`switchboard config keys` lists them";
+    match nearest(name, names.iter().map(String::as_str)) {
+        Some(near) => format!("there is no action `{name}`; did you mean `{near}`? ({all})"),
+        None => format!("there is no action `{name}` ({all})"),
+    }
+}
+
+/// The section `[keys]` as it is in effect, complete: for people to copy from.
+#[must_use]
+pub(super) fn keys_section(keymap: &Keymap) -> String {
+    let mut text = String::from("[keys]\n");
+    let mut group = None;
+    for info in action::actions() {
+        if group != Some(info.group) {
+            group = Some(info.group);
+            text.push_str(&format!("\n# {}\n", info.group.title()));
+        }
+        let keys: Vec<String> = keymap
+            .keys(info.action)
+            .iter()
+            .map(|key| quoted(&key.to_string()))
+            .collect();
+        let keys = match keys.as_slice() {
+            [key] => key.clone(),
+            keys => format!("[{}]", keys.join(", ")),
+        };
+        text.push_str(&format!("{} = {keys} # {}\n", info.action.name(), info.help));
+    }
+    text
+}
+
+/// A text as TOML takes it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Places};
+
+    fn load(text: &str) -> Loaded {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join("config.toml");
+        std::fs::write(&path, text).expect("written");
+        config::load(Some(&path), &Places::under(home.path())).expect("it is TOML of the right form")
+    }
+
+    fn refused(text: &str) -> String {
+        let failure = settings(&load(text)).expect_err(text);
+        let message = failure.message;
+        message[message.find("config.toml").expect("the file is named") + "config.toml".len()..].to_owned()
+    }
+
+    #[test]
+    fn keys_are_taken_over() {
+        let (settings, warnings) = settings(&load(
+            "[keys]\nquit = []\nhelp = [\"F1\", \"?\"]\n\"open\" = \"o\"\nredraw = \"Ctrl-B\"",
+        ))
+        .expect("good");
+        let keymap = settings.keymap;
+        assert_eq!(keymap.first(Action::Help), "F1");
+        assert_eq!(keymap.first(Action::Open), "o");
+        assert!(keymap.keys(Action::Quit).is_empty());
+        let [warning] = warnings.as_slice() else {
+            panic!("{warnings:?}")
+        };
+        assert_eq!((warning.line, warning.column), (Some(5), Some(10)));
+        assert!(warning.message.contains("tmux"), "{warning}");
+    }
+
+    #[test]
+    fn every_mistake_is_refused_with_its_place() {
+        for (text, expected) in [
+            (
+                "[keys]\nstop_watchin = \"s\"",
+                ":2:1: there is no action `stop_watchin`; did you mean `stop_watching`? (`switchboard config keys` lists them)",
+            ),
+            (
+                "[keys]\nzebra = \"s\"",
+                ":2:1: there is no action `zebra` (`switchboard config keys` lists them)",
+            ),
+            (
+                "[keys]\nquit = [\"Q\", \"Ctlr-K\"]",
+                ":2:14: `Ctlr-K` is no key, expected one such as \"x\", \"Ctrl-K\", \"Alt-Enter\", \"F5\" or \"Space\"",
+            ),
+            (
+                "[keys]\nsend = \"s\"",
+                ":2:8: `s` types in the compose box, where `send` holds; expected a key such as \"Ctrl-K\", \"Alt-K\" or \"F5\"",
+            ),
+            (
+                "[keys]\nsend = \"Ctrl-S\"",
+                ":2:8: `Ctrl-S` belongs to the terminal's flow control, expected another key",
+            ),
+            (
+                "[keys]\nquit = \"w\"",
+                ":2:8: `w` is the key of `watch` in the channel list too; give `watch` another key, or none: watch = []",
+            ),
+            (
+                "[keys]\nquit = \"F7\"\nwatch = \"F7\"",
+                ":2:8: `F7` is the key of `watch` in the channel list too; give `watch` another key, or none: watch = []",
+            ),
+        ] {
+            assert_eq!(refused(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_printed_section_is_read_back_as_the_same_keys() {
+        let text = keys_section(&Keymap::default());
+        let (settings, _) = settings(&load(&text)).expect("its own words");
+        assert_eq!(keys_section(&settings.keymap), text);
     }
 }

@@ -36,7 +36,8 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         color,
         utc_offset_seconds: jiff::Zoned::now().offset().seconds(),
     };
-    let settings = settings::settings(&context.loaded.config)?;
+    let (settings, warnings) = settings::settings(&context.loaded)?;
+    let warning = warnings.first().map(ToString::to_string);
     let local = matches!(choice, ServerChoice::Local);
     let server_name = match &choice {
         ServerChoice::Local => "local".to_owned(),
@@ -62,6 +63,7 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>) -> 
         state_file,
         ui,
         settings,
+        warning,
     };
     one_thread()?
         .block_on(tui::run(options))

@@ -28,6 +28,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// How the terminal program looks.
     pub ui: UiConfig,
+    /// Its keys, where they are not the default ones.
+    pub keys: super::KeysConfig,
     /// What answers of this machine are signed with; its host name when absent.
     #[serde(deserialize_with = "functions::device")]
     pub device: Option<String>,

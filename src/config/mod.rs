@@ -7,20 +7,25 @@
 pub mod error;
 pub mod file;
 pub mod functions;
+pub mod keys;
 pub mod places;
 pub mod secret;
 pub mod select;
 mod value;
 
+pub(crate) use error::nearest;
 pub use error::{ConfigError, Problem};
 pub use file::{
     ColorChoice, Config, LimitsConfig, ModelConfig, ProfileConfig, RetentionConfig, ServerConfig, UiConfig,
 };
 pub use functions::{FunctionConfig, Policy, Schema};
+pub use keys::{KeyList, KeysConfig};
 pub use places::Places;
 pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};
 
+use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// A configuration and where it came from.
@@ -32,6 +37,32 @@ pub struct Loaded {
     pub path: PathBuf,
     /// Whether there was one; without one everything has its default.
     pub found: bool,
+    /// Its text, for the places of what is refused later.
+    source: Source,
+}
+
+/// The text of a file that may hold secrets.
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Source(String);
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({} bytes)", self.0.len())
+    }
+}
+
+impl Loaded {
+    /// What is wrong with a part of the file that only other parts of the program can judge, and what was expected.
+    #[must_use]
+    pub fn refuse(&self, span: Range<usize>, message: impl Into<String>) -> ConfigError {
+        ConfigError::Invalid(self.problem(span, message))
+    }
+
+    /// The same for something that is only to be told.
+    #[must_use]
+    pub fn problem(&self, span: Range<usize>, message: impl Into<String>) -> Problem {
+        Problem::at(&self.path, &self.source.0, Some(span), message.into())
+    }
 }
 
 /// Reads the configuration: the file that was asked for (`--config`, else `SWITCHBOARD_CONFIG`), else
@@ -47,11 +78,13 @@ pub fn load(asked: Option<&Path>, places: &Places) -> Result<Loaded, ConfigError
             config: Config::parse(&path, &text)?,
             path,
             found: true,
+            source: Source(text),
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && asked.is_none() => Ok(Loaded {
             config: Config::default(),
             path,
             found: false,
+            source: Source::default(),
         }),
         Err(source) => Err(ConfigError::Read { path, source }),
     }

@@ -5,6 +5,9 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crossterm::event::Event;
 use rustix::event::{PollFd, PollFlags};
@@ -13,6 +16,10 @@ use tokio::sync::{mpsc, watch};
 
 /// How many events may wait for the loop; a paste is one event.
 const QUEUE: usize = 256;
+/// How long crossterm looks for the rest of what has begun to come. With no time at all it does not look.
+const LOOK: Duration = Duration::from_millis(1);
+/// How long a key that is being read may hold up the handing over of the terminal.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Something from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,14 +40,22 @@ pub enum Input {
 pub trait InputStream {
     /// Waits for the next input. Dropping the future loses nothing. After the last one it waits for ever.
     fn next(&mut self) -> impl Future<Output = Input>;
+
+    /// From here on the terminal's keys belong to another program: none is read, and the signals that it sends for
+    /// keys (SIGINT, SIGQUIT) are that program's matter.
+    fn pause(&mut self) {}
+
+    /// The terminal's keys are ours again.
+    fn resume(&mut self) {}
 }
 
 /// The process's own terminal and signals.
 ///
-/// Two threads wait for the terminal: one for keys, one for its end, since the key reader of crossterm 0.29 turns in
-/// circles on a terminal that is gone. Both end with the process; there is no other way out of a blocking read.
+/// Two threads wait for the terminal: one for keys, one for its end, which is to be seen also while nobody takes keys.
+/// Both end with the process.
 #[derive(Debug)]
 pub struct TerminalInput {
+    gate: Arc<Gate>,
     events: mpsc::Receiver<io::Result<Event>>,
     gone: watch::Receiver<bool>,
     terminate: Signal,
@@ -59,21 +74,11 @@ impl TerminalInput {
     /// When the system gives no thread or no signal handler.
     pub fn start() -> io::Result<Self> {
         let (keys, events) = mpsc::channel(QUEUE);
+        let gate = Arc::new(Gate::default());
+        let keys_gate = Arc::clone(&gate);
         std::thread::Builder::new()
             .name("terminal-input".into())
-            .spawn(move || {
-                loop {
-                    let event = crossterm::event::read();
-                    // Sizes come with the signal, below.
-                    if matches!(event, Ok(Event::Resize(..))) {
-                        continue;
-                    }
-                    let ended = event.is_err();
-                    if keys.blocking_send(event).is_err() || ended {
-                        return;
-                    }
-                }
-            })?;
+            .spawn(move || read_keys(&keys, &keys_gate))?;
         let (gone_sender, gone) = watch::channel(false);
         std::thread::Builder::new()
             .name("terminal-hang-up".into())
@@ -90,6 +95,7 @@ impl TerminalInput {
                 let _ = gone_sender.send(true);
             })?;
         Ok(Self {
+            gate,
             events,
             gone,
             terminate: signal(SignalKind::terminate())?,
@@ -103,26 +109,115 @@ impl TerminalInput {
     }
 }
 
+/// Whether keys are ours to read. Whoever reads holds the lock, so that after [`Gate::close`] nobody does.
+#[derive(Debug, Default)]
+struct Gate {
+    closed: AtomicBool,
+    reading: Mutex<()>,
+    opened: Condvar,
+}
+
+impl Gate {
+    /// From here on no key is read. A key that is being read is waited for, but not for long: a paste whose end does
+    /// not come must not hold up the program.
+    fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        let start = Instant::now();
+        while self.reading.try_lock().is_err() && start.elapsed() < PATIENCE {
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn open(&self) {
+        let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        self.closed.store(false, Ordering::SeqCst);
+        drop(reading);
+        self.opened.notify_all();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// The next event that is there already, or is about to be; `None`: there is none, or it is not ours.
+    fn read(&self) -> io::Result<Option<Event>> {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        while self.is_closed() {
+            reading = self.opened.wait(reading).unwrap_or_else(PoisonError::into_inner);
+        }
+        if crossterm::event::poll(LOOK)? {
+            crossterm::event::read().map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+/// Reads keys as they come. It waits outside of crossterm, which cannot be told that the keys are another's for a
+/// while, and which turns in circles on a terminal that is gone.
+fn read_keys(keys: &mpsc::Sender<io::Result<Event>>, gate: &Gate) {
+    let stdin = io::stdin();
+    loop {
+        let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
+        let gone = match rustix::event::poll(&mut fds, None) {
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(_) => true,
+            Ok(_) => fds[0]
+                .revents()
+                .intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL),
+        };
+        let mut any = false;
+        loop {
+            let event = match gate.read() {
+                // Sizes come with the signal.
+                Ok(Some(Event::Resize(..))) => continue,
+                Ok(Some(event)) => Ok(event),
+                Ok(None) => break,
+                Err(error) => Err(error),
+            };
+            any = true;
+            let ended = event.is_err();
+            if keys.blocking_send(event).is_err() || ended {
+                return;
+            }
+        }
+        if gone && !any {
+            return;
+        }
+    }
+}
+
 impl InputStream for TerminalInput {
     async fn next(&mut self) -> Input {
-        tokio::select! {
-            biased;
-            Ok(_) = self.gone.wait_for(|gone| *gone) => Input::Gone,
-            Some(()) = self.hangup.recv() => Input::Gone,
-            Some(()) = self.terminate.recv() => Input::Terminate,
-            Some(()) = self.interrupt.recv() => Input::Terminate,
-            Some(()) = self.quit.recv() => Input::Terminate,
-            Some(()) = self.continued.recv() => Input::Continued,
-            Some(()) = self.stop.recv() => Input::Stop,
-            Some(()) = self.resized.recv() => {
-                let (columns, rows) = super::modes::size();
-                Input::Event(Event::Resize(columns, rows))
-            }
-            event = self.events.recv() => match event {
-                Some(Ok(event)) => Input::Event(event),
-                Some(Err(_)) | None => Input::Gone,
-            },
+        loop {
+            let for_us = !self.gate.is_closed();
+            return tokio::select! {
+                biased;
+                Ok(_) = self.gone.wait_for(|gone| *gone) => Input::Gone,
+                Some(()) = self.hangup.recv() => Input::Gone,
+                Some(()) = self.terminate.recv() => Input::Terminate,
+                Some(()) = self.interrupt.recv() => if for_us { Input::Terminate } else { continue },
+                Some(()) = self.quit.recv() => if for_us { Input::Terminate } else { continue },
+                Some(()) = self.continued.recv() => Input::Continued,
+                Some(()) = self.stop.recv() => Input::Stop,
+                Some(()) = self.resized.recv() => {
+                    let (columns, rows) = super::modes::size();
+                    Input::Event(Event::Resize(columns, rows))
+                }
+                event = self.events.recv() => match event {
+                    Some(Ok(event)) => Input::Event(event),
+                    Some(Err(_)) | None => Input::Gone,
+                },
+            };
         }
+    }
+
+    fn pause(&mut self) {
+        self.gate.close();
+    }
+
+    fn resume(&mut self) {
+        self.gate.open();
     }
 }
 

@@ -5,17 +5,24 @@
 
 use std::io::{self, IsTerminal as _};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::process::{Signal, getpid, getsid, kill_current_process_group};
+use rustix::process::{Signal, getpid, getsid, kill_current_process_group, kill_process};
 
 /// Puts the title on the terminal's stack, changes to the alternate screen, clears it once, asks for
 /// bracketed paste and for focus reports, and hides the cursor until a frame places it.
 const ENTER: &[u8] = b"\x1b[22;2t\x1b[?1049h\x1b[H\x1b[2J\x1b[?2004h\x1b[?1004h\x1b[?25l";
-/// The reverse of [`ENTER`], and the end of a frame that was cut off in the middle.
-const LEAVE: &[u8] = b"\x1b[?2026l\x1b[0m\x1b[?1004l\x1b[?2004l\x1b[?1049l\x1b[?25h\x1b[23;2t";
+/// Asks for reports of the mouse: its buttons, its wheel, and where it goes while a button is held, in the form that
+/// has no bounds (SGR). Motion alone is not reported: nothing wakes up for it.
+const MOUSE_ON: &str = "\x1b[?1000h\x1b[?1002h\x1b[?1006h";
+/// The reverse of [`MOUSE_ON`].
+const MOUSE_OFF: &str = "\x1b[?1006l\x1b[?1002l\x1b[?1000l";
+/// The reverse of [`ENTER`] and of [`MOUSE_ON`], and the end of a frame that was cut off in the middle.
+const LEAVE: &[u8] =
+    b"\x1b[?2026l\x1b[0m\x1b[?1006l\x1b[?1002l\x1b[?1000l\x1b[?1004l\x1b[?2004l\x1b[?1049l\x1b[?25h\x1b[23;2t";
 /// The most columns and rows that are drawn on: more than a wall of screens has.
 const MOST_COLUMNS: u16 = 2_000;
 const MOST_ROWS: u16 = 1_000;
@@ -24,6 +31,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Whether the terminal is ours. Whoever writes to it holds the lock, so that nothing is written after the restoring.
 static ENTERED: Mutex<bool> = Mutex::new(false);
+/// Whether the mouse is asked for whenever the terminal is taken.
+static MOUSE: AtomicBool = AtomicBool::new(false);
 
 /// Why the screen cannot be taken.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +122,20 @@ pub fn reenter() -> io::Result<()> {
     enter()
 }
 
+/// The mouse is asked for from now on, or no longer; the sequence that says so to a terminal that is ours already.
+pub(super) fn mouse(on: bool) -> &'static str {
+    MOUSE.store(on, Ordering::SeqCst);
+    if on { MOUSE_ON } else { MOUSE_OFF }
+}
+
+/// Stops this process alone, along with a program on the terminal that stops itself. Nothing happens where no shell
+/// could continue it.
+pub(super) fn stop_along() {
+    if getsid(None).is_ok_and(|session| session != getpid()) {
+        let _ = kill_process(getpid(), Signal::STOP);
+    }
+}
+
 /// The terminal's size in columns and rows, as far as it is drawn on; 80 by 24 where it does not know.
 #[must_use]
 pub fn size() -> (u16, u16) {
@@ -159,7 +182,13 @@ fn enter() -> io::Result<()> {
     let mut entered = lock();
     crossterm::terminal::enable_raw_mode()?;
     *entered = true;
-    let written = write_all(ENTER);
+    let written = write_all(ENTER).and_then(|()| {
+        if MOUSE.load(Ordering::SeqCst) {
+            write_all(MOUSE_ON.as_bytes())
+        } else {
+            Ok(())
+        }
+    });
     drop(entered);
     if written.is_err() {
         leave();

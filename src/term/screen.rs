@@ -9,6 +9,7 @@ use std::io;
 use ratatui::backend::{Backend, TestBackend};
 use ratatui::layout::Size;
 use ratatui::{Frame, Terminal};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 use super::backend::FrameBackend;
 use super::clipboard::osc52;
@@ -63,6 +64,15 @@ pub trait Screen {
     /// When the terminal is gone.
     fn reenter(&mut self) -> io::Result<()>;
 
+    /// Gives the terminal to another program, until [`Screen::reenter`].
+    fn lend(&mut self);
+
+    /// The program that the terminal is lent to is being stopped: this process stops along with it.
+    fn stop_along(&mut self) {}
+
+    /// Asks the terminal, with the next frame, to report the mouse, or to keep it to itself.
+    fn set_mouse(&mut self, on: bool);
+
     /// The size now, in columns and rows.
     fn size(&self) -> (u16, u16);
 }
@@ -72,6 +82,8 @@ pub trait Screen {
 pub struct TerminalScreen {
     terminal: Terminal<FrameBackend>,
     writer: FrameWriter,
+    /// How the terminal was when it was lent.
+    lent: Option<Termios>,
     _guard: TerminalGuard,
 }
 
@@ -88,6 +100,7 @@ impl TerminalScreen {
         Ok(Self {
             terminal,
             writer,
+            lent: None,
             _guard: guard,
         })
     }
@@ -145,8 +158,25 @@ impl Screen for TerminalScreen {
     }
 
     fn reenter(&mut self) -> io::Result<()> {
+        if let Some(before) = self.lent.take() {
+            // Whatever it was lent to may have left it in any mode, and what is found now is what is given back.
+            let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+        }
         modes::reenter()?;
         self.start_anew()
+    }
+
+    fn lend(&mut self) {
+        modes::leave();
+        self.lent = tcgetattr(io::stdin()).ok();
+    }
+
+    fn stop_along(&mut self) {
+        modes::stop_along();
+    }
+
+    fn set_mouse(&mut self, on: bool) {
+        self.terminal.backend_mut().push_extra(modes::mouse(on));
     }
 
     fn size(&self) -> (u16, u16) {
@@ -168,6 +198,10 @@ pub struct BackendScreen {
     pub frames: usize,
     /// How often the process would have been stopped.
     pub suspensions: usize,
+    /// How often it was lent to another program.
+    pub lent: usize,
+    /// Whether the mouse is reported.
+    pub mouse: bool,
 }
 
 impl BackendScreen {
@@ -181,6 +215,8 @@ impl BackendScreen {
             copied: Vec::new(),
             frames: 0,
             suspensions: 0,
+            lent: 0,
+            mouse: false,
         }
     }
 
@@ -244,6 +280,14 @@ impl Screen for BackendScreen {
 
     fn reenter(&mut self) -> io::Result<()> {
         self.clear()
+    }
+
+    fn lend(&mut self) {
+        self.lent += 1;
+    }
+
+    fn set_mouse(&mut self, on: bool) {
+        self.mouse = on;
     }
 
     fn size(&self) -> (u16, u16) {

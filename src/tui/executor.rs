@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::calls::Commands;
+use super::child;
 use super::saved::Saver;
 use super::service::{CallError, Connected, Service};
-use crate::app::{Effect, Msg, Outage, RequestId, SavedState};
+use crate::app::{Effect, Msg, Outage, RequestId, SavedState, copying};
 use crate::term::clipboard::SystemClipboard;
 use crate::wire::{ChannelId, DispatchRequest};
 
@@ -70,6 +71,8 @@ pub enum Reply {
     Connected(Connected),
     /// A call found that the server is gone.
     Gone(Gone),
+    /// The program that the terminal was lent to has ended.
+    Returned(Msg),
 }
 
 /// A call that found the server gone.
@@ -122,9 +125,14 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// An executor that has found no server. `clipboard`: the system's, where the session is local.
+    /// An executor that has found no server. `loaded` is what the state file held at the start; `clipboard`: the
+    /// system's, where the session is local.
     #[must_use]
-    pub fn new(state_file: PathBuf, clipboard: Option<SystemClipboard>) -> (Self, mpsc::Receiver<Reply>) {
+    pub fn new(
+        state_file: PathBuf,
+        loaded: SavedState,
+        clipboard: Option<SystemClipboard>,
+    ) -> (Self, mpsc::Receiver<Reply>) {
         let (replies, receiver) = mpsc::channel(REPLIES);
         let executor = Self {
             service: None,
@@ -139,7 +147,7 @@ impl Executor {
             shown: Vec::new(),
             unanswered: HashMap::new(),
             commands: Commands::new(&state_file),
-            saver: Saver::start(state_file, replies.clone()),
+            saver: Saver::start(state_file, loaded, replies.clone()),
             clipboard: clipboard.map(|clipboard| Arc::new(Mutex::new(clipboard))),
             replies,
             tasks: Tasks::default(),
@@ -356,7 +364,8 @@ impl Executor {
             Effect::List(effect) => match effect {},
             Effect::Panes(effect) => match effect {},
             Effect::Reading(effect) => match effect {},
-            Effect::Copying(effect) => match effect {},
+            // Programs on the terminal are the loop's own.
+            Effect::Copying(copying::Do::Open(_)) => {}
             Effect::Compose(effect) => match effect {},
             // Carried out above: commands need no server.
             Effect::Calls(_) => {}
@@ -412,6 +421,17 @@ impl Executor {
         messages
     }
 
+    /// Runs a program on the terminal, which is not ours until [`Reply::Returned`] comes.
+    pub fn run_on_terminal(&self, open: copying::Open) {
+        let replies = self.replies.clone();
+        let then = open.then;
+        self.tasks.spawn(async move {
+            let result = child::run(open).await;
+            let returned = Msg::Copying(copying::Msg::Returned { then, result });
+            let _ = replies.send(Reply::Returned(returned)).await;
+        });
+    }
+
     /// Copies a text with the system's clipboard, if there is one, and says which ways were used.
     /// `by_terminal`: the terminal was asked too.
     pub fn copy(&self, text: String, by_terminal: bool) {
@@ -459,7 +479,7 @@ impl Executor {
                             Err(_) => refused.extend(prompt),
                         }
                     }
-                    Reply::Msg(_) => {}
+                    Reply::Msg(_) | Reply::Returned(_) => {}
                 },
                 () = &mut deadline => break,
             }

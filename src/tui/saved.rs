@@ -1,11 +1,15 @@
 //! The file that the next start reads: what is watched, and what was being typed.
 //!
 //! Only its user can read it, since channel ids are secrets. It is replaced whole, so that a crash leaves the old
-//! one or the new one. Two programs that share it do not merge: the last one to write wins.
+//! one or the new one. Programs that share it take turns by a lock, and each writes down only what it changed itself
+//! ([`merge`]): what another one added is not lost. What another one added is not shown before the next start.
+
+mod merge;
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
@@ -16,6 +20,10 @@ use crate::app::{Msg, SavedState};
 
 /// The version of the file's format.
 const VERSION: u32 = 1;
+/// How long another program may hold the file.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// The pause between two tries to get it.
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct File {
@@ -78,11 +86,12 @@ fn parse(bytes: &[u8]) -> Result<SavedState, String> {
         .map_err(place)
 }
 
-/// Replaces the file with this state.
+/// Writes down what was changed between `before` (what this program read or wrote last) and `state`. What other
+/// programs wrote meanwhile stays.
 ///
 /// # Errors
 /// When the directory or the file cannot be written.
-pub fn store(path: &Path, state: &SavedState) -> io::Result<()> {
+pub fn store(path: &Path, before: &SavedState, state: &SavedState) -> io::Result<()> {
     // A file that is a link (to where settings are kept) stays one.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let directory = path
@@ -90,10 +99,13 @@ pub fn store(path: &Path, state: &SavedState) -> io::Result<()> {
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
     create_private(directory)?;
-    let mut bytes = serde_json::to_vec_pretty(&File {
-        version: VERSION,
-        state: state.clone(),
-    })?;
+    let _lock = lock(&path);
+    let ours = to_value(state)?;
+    let merged = match on_disk(&path) {
+        Some(theirs) => merge::merge(&to_value(before)?, &ours, &theirs),
+        None => ours,
+    };
+    let mut bytes = serde_json::to_vec_pretty(&merged)?;
     bytes.push(b'\n');
     // Temporary files are made with the mode 0600.
     let mut file = tempfile::Builder::new().prefix(".state-").tempfile_in(directory)?;
@@ -101,6 +113,47 @@ pub fn store(path: &Path, state: &SavedState) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(&path).map_err(|error| error.error)?;
     Ok(())
+}
+
+fn to_value(state: &SavedState) -> io::Result<serde_json::Value> {
+    let file = File {
+        version: VERSION,
+        state: state.clone(),
+    };
+    Ok(serde_json::to_value(file)?)
+}
+
+/// What the file holds now; `None`: nothing that can be kept. One that cannot be read is moved aside.
+fn on_disk(path: &Path) -> Option<serde_json::Value> {
+    let bytes = fs::read(path).ok()?;
+    if parse(&bytes).is_err() {
+        let _ = fs::rename(path, with_suffix(path, ".broken"));
+        return None;
+    }
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// The right to write the file, until it is dropped. A program that keeps it for too long is not waited for: the merge
+/// still keeps what was written before it.
+fn lock(path: &Path) -> Option<fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // The file itself is replaced with every write, so it cannot be what is locked.
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(with_suffix(path, ".lock"))
+        .ok()?;
+    let since = Instant::now();
+    while file.try_lock().is_err() {
+        if since.elapsed() >= LOCK_PATIENCE {
+            tracing::warn!("another program holds the lock of the saved state");
+            return None;
+        }
+        std::thread::sleep(LOCK_RETRY);
+    }
+    Some(file)
 }
 
 fn create_private(directory: &Path) -> io::Result<()> {
@@ -122,21 +175,26 @@ pub struct Saver {
 }
 
 impl Saver {
-    /// Starts the task. Failures are told once, until it works again.
+    /// Starts the task. `loaded` is what the file held at the start. Failures are told once, until it works again.
     #[must_use]
-    pub fn start(path: PathBuf, replies: mpsc::Sender<Reply>) -> Self {
-        let (latest, mut states) = watch::channel(None);
+    pub fn start(path: PathBuf, loaded: SavedState, replies: mpsc::Sender<Reply>) -> Self {
+        let (latest, mut states) = watch::channel(None::<SavedState>);
         let task = tokio::spawn(async move {
             let mut failing = false;
+            let mut before = loaded;
             while states.changed().await.is_ok() {
                 let Some(state) = states.borrow_and_update().clone() else {
                     continue;
                 };
                 let target = path.clone();
-                let stored = match tokio::task::spawn_blocking(move || store(&target, &state)).await {
+                let (old, new) = (before.clone(), state.clone());
+                let stored = match tokio::task::spawn_blocking(move || store(&target, &old, &new)).await {
                     Ok(stored) => stored,
                     Err(error) => Err(io::Error::other(error)),
                 };
+                if stored.is_ok() {
+                    before = state;
+                }
                 if let Err(error) = &stored
                     && !failing
                 {
@@ -195,7 +253,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         let path = root.path().join("deep/er/state.json");
         assert_eq!(load(&path), Loaded::default(), "nothing there is nothing to say");
-        store(&path, &state("a draft")).expect("written");
+        store(&path, &SavedState::default(), &state("a draft")).expect("written");
         assert_eq!(
             load(&path),
             Loaded {
@@ -209,7 +267,7 @@ mod tests {
         let files = fs::read_dir(path.parent().expect("it has one"))
             .expect("readable")
             .count();
-        assert_eq!(files, 1, "no temporary file is left");
+        assert_eq!(files, 2, "no temporary file is left beside the state and its lock");
     }
 
     #[test]
@@ -245,9 +303,53 @@ mod tests {
         let (real, link) = (root.path().join("real.json"), root.path().join("state.json"));
         fs::write(&real, "{}").expect("written");
         std::os::unix::fs::symlink(&real, &link).expect("linked");
-        store(&link, &state("x")).expect("written");
+        store(&link, &SavedState::default(), &state("x")).expect("written");
         assert!(fs::symlink_metadata(&link).expect("there").file_type().is_symlink());
         assert_eq!(load(&real).state, state("x"));
+    }
+
+    fn watching(numbers: &[u8]) -> SavedState {
+        let channel = |n: &u8| SavedChannel::new(ChannelId::from_random([*n; 18]), format!("run {n}"), 5);
+        SavedState {
+            channels: numbers.iter().map(channel).collect(),
+            ..SavedState::default()
+        }
+    }
+
+    #[test]
+    fn programs_that_write_at_once_lose_nothing_of_each_other() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join("state.json");
+        std::thread::scope(|scope| {
+            for program in 0..4_u8 {
+                let path = &path;
+                scope.spawn(move || {
+                    let mut before = SavedState::default();
+                    for step in 1..=8 {
+                        let mine: Vec<u8> = (0..step).map(|n| program * 16 + n).collect();
+                        let state = watching(&mine);
+                        store(path, &before, &state).expect("written");
+                        before = state;
+                    }
+                });
+            }
+        });
+        assert_eq!(load(&path).state.channels.len(), 32);
+        // One of them takes what it added off again.
+        store(&path, &watching(&[0, 1, 2]), &watching(&[1])).expect("written");
+        let left = load(&path).state.channels;
+        assert_eq!(left.len(), 30);
+        assert!(!left.iter().any(|channel| channel.title == "run 0"));
+    }
+
+    #[test]
+    fn a_file_that_was_broken_meanwhile_is_moved_aside() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join("state.json");
+        fs::write(&path, "{\"version\": 9}").expect("written");
+        store(&path, &SavedState::default(), &state("x")).expect("written");
+        assert_eq!(load(&path).state, state("x"));
+        assert!(root.path().join("state.json.broken").exists());
     }
 
     #[tokio::test]
@@ -255,7 +357,7 @@ mod tests {
         let root = tempfile::tempdir().expect("a directory");
         let path = root.path().join("state.json");
         let (replies, _keep) = mpsc::channel(1);
-        let saver = Saver::start(path.clone(), replies);
+        let saver = Saver::start(path.clone(), SavedState::default(), replies);
         for draft in ["one", "two", "three"] {
             saver.save(state(draft));
         }
@@ -270,7 +372,7 @@ mod tests {
         fs::write(&file, "").expect("written");
         let path = file.join("state.json");
         let (replies, mut told) = mpsc::channel(4);
-        let saver = Saver::start(path, replies);
+        let saver = Saver::start(path, SavedState::default(), replies);
         saver.save(state("one"));
         let Some(Reply::Msg(Msg::SaveFailed(message))) = told.recv().await else {
             panic!("not told")

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::executor::{Connect, Executor, Reply};
-use crate::app::{self, App, Effect, Msg, Now};
+use crate::app::{self, App, Effect, Msg, Now, copying};
 use crate::client::{self, supervisor::Arrival};
 use crate::term::modes::Suspended;
 use crate::term::{Alarm, FrameLimiter, Input, InputStream, Screen, Urgency, panic};
@@ -139,6 +139,8 @@ pub async fn run_loop<S: Screen, I: InputStream, V: View>(
         title: String::new(),
         last_tick: Duration::ZERO,
         suspended: false,
+        lent: false,
+        mouse: false,
     };
     if turn.run(connect, warning).await.is_err() {
         // Writing failed: there is no terminal any more to say so on.
@@ -156,6 +158,10 @@ struct Turn<'a, S, I, V> {
     last_tick: Duration,
     /// The terminal was given back until SIGCONT comes.
     suspended: bool,
+    /// The terminal is another program's until that has ended.
+    lent: bool,
+    /// Whether the terminal was asked to report the mouse.
+    mouse: bool,
 }
 
 impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
@@ -177,9 +183,9 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
 
     /// Tells the feeds which channels are shown, if these are others now.
     fn show(&mut self) {
-        let shown = self.session.app.selected.as_ref();
-        if shown.into_iter().ne(self.session.executor.shown()) {
-            let shown = shown.into_iter().cloned().collect();
+        let app = &*self.session.app;
+        if app.channels_in_view().ne(self.session.executor.shown()) {
+            let shown = app.channels_in_view().cloned().collect();
             self.session.executor.show(shown);
         }
     }
@@ -188,7 +194,7 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
     async fn wait(&mut self) -> io::Result<()> {
         let session = &mut self.session;
         let busy = session.screen.is_busy();
-        let frame = self.limiter.due().filter(|_| !self.suspended);
+        let frame = self.limiter.due().filter(|_| !self.suspended && !self.lent);
         let tick = self.tick_at();
         let (start, session) = (self.session.clock.start, &mut self.session);
         tokio::select! {
@@ -216,13 +222,18 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
     fn paint(&mut self) -> io::Result<()> {
         let session = &mut self.session;
         let now = session.clock.elapsed();
-        if self.suspended || !self.limiter.is_due(now) || session.screen.is_busy() {
+        if self.suspended || self.lent || !self.limiter.is_due(now) || session.screen.is_busy() {
             return Ok(());
         }
         let title = session.app.title();
         if title != self.title {
             session.screen.set_title(&title);
             self.title = title;
+        }
+        let mouse = session.app.copying.mouse;
+        if mouse != self.mouse {
+            session.screen.set_mouse(mouse);
+            self.mouse = mouse;
         }
         let started = std::time::Instant::now();
         let (view, app) = (&mut *session.view, &*session.app);
@@ -248,6 +259,9 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
     fn handle_input(&mut self, input: Input) {
         let now = self.session.clock.elapsed();
         match input {
+            // The next size is asked for when the terminal is ours again, and keys that were typed ahead are not
+            // for the screen that they were typed on.
+            Input::Event(_) if self.lent => {}
             Input::Event(event) => {
                 if let Event::Resize(columns, rows) = event {
                     self.session.screen.resize(columns, rows);
@@ -267,6 +281,8 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
                 self.dispatch(Msg::Shutdown);
                 self.ending = Some(Ending::TerminalGone);
             }
+            Input::Stop if self.lent => self.session.screen.stop_along(),
+            Input::Continued if self.lent => {}
             Input::Stop => self.suspend(),
             Input::Continued => {
                 self.suspended = false;
@@ -294,6 +310,10 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
                 if let Some(notice) = notice {
                     self.dispatch(Msg::Warning(notice));
                 }
+            }
+            Reply::Returned(message) => {
+                self.take_back();
+                self.dispatch(message);
             }
             Reply::Gone(gone) => {
                 for message in self.session.executor.gone(gone) {
@@ -364,10 +384,32 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
                 self.limiter.request(self.session.clock.elapsed(), Urgency::AtOnce);
             }
             Effect::Suspend => self.suspend(),
+            Effect::Copying(copying::Do::Open(open)) => self.lend(open),
             Effect::Quit => self.ending = Some(Ending::Quit),
             effect => self.session.executor.execute(effect),
         }
         None
+    }
+
+    /// Gives the terminal to another program until that has ended. Runs go on meanwhile.
+    fn lend(&mut self, open: copying::Open) {
+        if self.lent || self.suspended {
+            return;
+        }
+        self.lent = true;
+        self.session.input.pause();
+        self.session.screen.lend();
+        self.session.executor.run_on_terminal(open);
+    }
+
+    /// The program that the terminal was lent to has ended.
+    fn take_back(&mut self) {
+        self.lent = false;
+        if self.session.screen.reenter().is_err() {
+            self.ending = Some(Ending::TerminalGone);
+        }
+        self.session.input.resume();
+        self.after_a_stop();
     }
 
     fn suspend(&mut self) {

@@ -226,7 +226,7 @@ impl Run {
             clock.now(),
         );
         let path = self.home.path().join("state.json");
-        let (mut executor, mut replies) = Executor::new(path.clone(), None);
+        let (mut executor, mut replies) = Executor::new(path.clone(), self.saved.clone(), None);
         let mut view = Keys(self.log.clone());
         let session = Session {
             app: &mut app,

@@ -62,7 +62,9 @@ impl Canvas<'_> {
                 .saturating_sub(1);
         }
         let start = area.left() + 1;
-        let text = format!(" {title} ");
-        self.put(start, area.top(), limit.saturating_sub(start), &text, style);
+        // A blank on both sides, also where it is cut.
+        let end = self.put(start, area.top(), limit.saturating_sub(start).min(1), " ", style);
+        let end = self.put(end, area.top(), limit.saturating_sub(end + 1), title, style);
+        self.put(end, area.top(), limit.saturating_sub(end).min(1), " ", style);
     }
 }

@@ -42,8 +42,9 @@ fn rows_of(form: &Form, at: usize, editor: &Editor, value: u16) -> u16 {
     }
 }
 
-/// Draws the form under its heading. Where rows are few, the field that takes the keys is in view.
-pub(super) fn draw(canvas: &mut Canvas, area: Rect, form: &Form, editor: &Editor) {
+/// Draws the form under its heading. Where rows are few, the field that takes the keys is in view. `change` says how a
+/// field with values to choose from is changed.
+pub(super) fn draw(canvas: &mut Canvas, area: Rect, form: &Form, editor: &Editor, change: &str) {
     if area.height == 0 {
         return;
     }
@@ -78,7 +79,7 @@ pub(super) fn draw(canvas: &mut Canvas, area: Rect, form: &Form, editor: &Editor
             let typed = Rect::new(left.saturating_sub(1), y, value + 1, height);
             editor.draw(canvas, typed, true, placeholder(field));
         } else {
-            draw_value(canvas, Rect::new(left, y, value, 1), field, focused);
+            draw_value(canvas, Rect::new(left, y, value, 1), field, focused, change);
         }
         y += height.max(1);
     }
@@ -94,7 +95,7 @@ fn placeholder(field: &Field) -> &str {
     }
 }
 
-fn draw_value(canvas: &mut Canvas, area: Rect, field: &Field, focused: bool) {
+fn draw_value(canvas: &mut Canvas, area: Rect, field: &Field, focused: bool, change: &str) {
     let theme = canvas.theme;
     let (text, style) = match &field.kind {
         FieldKind::Bool(on) => ((if *on { "[x]" } else { "[ ]" }).to_owned(), theme.plain()),
@@ -129,7 +130,7 @@ fn draw_value(canvas: &mut Canvas, area: Rect, field: &Field, focused: bool) {
         style,
     );
     let help = match (&field.kind, field.required) {
-        (FieldKind::Choice { .. } | FieldKind::Bool(_), _) if focused && field.help.is_empty() => "Space changes it",
+        (FieldKind::Choice { .. } | FieldKind::Bool(_), _) if focused && field.help.is_empty() => change,
         _ => field.help.as_str(),
     };
     if !help.is_empty() && end + GAP + 4 < area.right() {

@@ -14,7 +14,7 @@ use crate::text::sanitise_line;
 use super::canvas::Canvas;
 use super::format::clock;
 use super::theme::Theme;
-use super::{UiOptions, wrap};
+use super::{UiOptions, panes, wrap};
 
 /// Columns of the first line that are kept for the names of program and server where counts can be written shorter.
 const NAMES: u16 = 24;
@@ -91,6 +91,12 @@ pub(super) fn draw_header(canvas: &mut Canvas, area: Rect, app: &App, options: U
     for count in counts.iter().rev() {
         right = canvas
             .put_right(area.x, right, area.y, &count.text(words), count.style)
+            .saturating_sub(2);
+    }
+    let layout = panes::words(app);
+    if !layout.is_empty() && usize::from(right.saturating_sub(area.x)) >= layout.len() + 2 + usize::from(NAMES) {
+        right = canvas
+            .put_right(area.x, right, area.y, &layout, theme.plain())
             .saturating_sub(2);
     }
     let put = |canvas: &mut Canvas, x: u16, text: &str, style: Style| {
@@ -314,6 +320,7 @@ fn hints_of(app: &App) -> Vec<Hint> {
         (Some(Overlay::Answer(_)), _) => vec![enter("publish"), may_go(Action::Newline), kept(Action::Close)],
         (Some(Overlay::Inbox(inbox)), _) => inbox_hints(app, inbox, &kept, &may_go),
         (Some(Overlay::Confirm(_)), _) => vec![kept(Action::Yes), kept(Action::No)],
+        (None, Focus::List | Focus::Transcript) if app.panes.prefix => prefix_hints(keymap),
         (None, Focus::Compose) => vec![
             kept(Action::Send),
             may_go(Action::Newline),
@@ -367,6 +374,35 @@ fn inbox_hints(app: &App, inbox: &Inbox, kept: &dyn Fn(Action) -> Hint, may_go: 
         kept(Action::LeaveInbox),
     ]);
     hints
+}
+
+/// What may come after the prefix of the panes.
+fn prefix_hints(keymap: &Keymap) -> Vec<Hint> {
+    let several = |actions: &[Action], word: &'static str, kept: bool| Hint {
+        key: actions
+            .iter()
+            .map(|action| keymap.first(*action))
+            .collect::<Vec<_>>()
+            .join(" "),
+        word,
+        kept,
+    };
+    use Action::{
+        ClosePane, EvenPanes, Layout1, Layout2, Layout3, Layout4, Layout6, Layout9, LeavePrefix, NextPane, PaneDown,
+        PaneLeft, PanePrefix, PaneRight, PaneUp, ScrollTogether, SplitBelow, SplitRight, Zoom,
+    };
+    vec![
+        several(&[PanePrefix], "then", true),
+        several(&[Layout1, Layout2, Layout3, Layout4, Layout6, Layout9], "layout", true),
+        several(&[SplitBelow, SplitRight], "split", true),
+        several(&[PaneLeft, PaneDown, PaneUp, PaneRight], "go", true),
+        several(&[ClosePane], "close", true),
+        several(&[NextPane], "next", false),
+        several(&[Zoom], "zoom", false),
+        several(&[EvenPanes], "even", false),
+        several(&[ScrollTogether], "together", false),
+        several(&[LeavePrefix], "leave", true),
+    ]
 }
 
 /// What is worth pressing in the list or the transcript, the most useful first.

@@ -7,6 +7,7 @@ use ratatui::style::Style;
 use serde_json::Value;
 
 use crate::app::App;
+use crate::app::action::Action;
 use crate::app::calls::inbox::{configured, standing};
 use crate::app::calls::{Inbox, Stage, Waiting, waiting};
 use crate::config::Policy;
@@ -168,6 +169,8 @@ fn draw_call(
         height: area.height.saturating_sub(1 + status_rows),
         ..area
     };
+    let change = format!("{} changes it", app.settings.keymap.first(Action::ToggleField));
+    let show = app.settings.keymap.first(Action::ShowCall);
     let wanted = 1 + form::rows(&inbox.form, editor, middle.width);
     if middle.width >= SIDE_BY_SIDE {
         let half = middle.width / 2;
@@ -177,8 +180,8 @@ fn draw_call(
             width: middle.width - half,
             ..middle
         };
-        let asked = draw_arguments(canvas, left, call.arguments);
-        form::draw(canvas, right, &inbox.form, editor);
+        let asked = draw_arguments(canvas, left, call.arguments, &show);
+        form::draw(canvas, right, &inbox.form, editor, &change);
         place_status(canvas, area, middle.y + asked.max(wanted).min(middle.height), status);
     } else {
         // What is typed comes first; the arguments have at least a line.
@@ -187,13 +190,13 @@ fn draw_call(
             height: middle.height.saturating_sub(answer),
             ..middle
         };
-        let used = draw_arguments(canvas, asked, call.arguments);
+        let used = draw_arguments(canvas, asked, call.arguments, &show);
         let form_area = Rect {
             y: middle.y + used,
             height: middle.bottom().saturating_sub(middle.y + used),
             ..middle
         };
-        form::draw(canvas, form_area, &inbox.form, editor);
+        form::draw(canvas, form_area, &inbox.form, editor, &change);
         place_status(canvas, area, form_area.y + wanted.min(form_area.height), status);
     }
 }
@@ -207,8 +210,8 @@ fn place_status(canvas: &mut Canvas, area: Rect, y: u16, status: &[(String, Styl
     }
 }
 
-/// Draws the arguments under their heading; gives the rows that it took.
-fn draw_arguments(canvas: &mut Canvas, area: Rect, arguments: &Value) -> u16 {
+/// Draws the arguments under their heading; gives the rows that it took. `show`: the key that goes to the run.
+fn draw_arguments(canvas: &mut Canvas, area: Rect, arguments: &Value, show: &str) -> u16 {
     if area.height == 0 {
         return 0;
     }
@@ -228,7 +231,7 @@ fn draw_arguments(canvas: &mut Canvas, area: Rect, arguments: &Value) -> u16 {
     let rows = usize::from(area.height - heading);
     if lines.len() > rows {
         lines.truncate(rows.saturating_sub(1));
-        lines.push("… o shows all of it in the run".to_owned());
+        lines.push(format!("… {show} shows all of it in the run"));
     }
     for (line, y) in lines.iter().zip(area.y + heading..area.bottom()) {
         canvas.put(area.x + 4, y, room, line, theme.plain());
@@ -278,6 +281,7 @@ fn argument_lines(arguments: &Value, room: usize) -> Vec<String> {
 /// What is done about the call, what went wrong, or what may be done.
 fn status(canvas: &Canvas, app: &App, inbox: &Inbox, waiting: &Waiting, width: u16) -> Vec<(String, Style)> {
     let theme = canvas.theme;
+    let key = |action| app.settings.keymap.first(action);
     let wrapped = |text: &str, style: Style| -> Vec<(String, Style)> {
         let rows = wrap(text, width.saturating_sub(3));
         rows.rows().iter().map(|row| (row.text(), style)).collect()
@@ -285,7 +289,10 @@ fn status(canvas: &Canvas, app: &App, inbox: &Inbox, waiting: &Waiting, width: u
     if let Some(job) = app.calls.job(&waiting.channel.id, waiting.call.block) {
         let since = duration(app.now.unix_ms.saturating_sub(job.since));
         return match &job.stage {
-            Stage::Running => wrapped(&format!("* running {} {since}: d stops it", job.command), theme.good()),
+            Stage::Running => wrapped(
+                &format!("* running {} {since}: {} stops it", job.command, key(Action::DenyCall)),
+                theme.good(),
+            ),
             Stage::Stopping => wrapped(&format!("stopping {}", job.command), theme.dim()),
             Stage::Publishing { .. } => wrapped("Publishing the result …", theme.dim()),
             Stage::Unpublished { reason, .. } => {
@@ -316,15 +323,26 @@ fn status(canvas: &Canvas, app: &App, inbox: &Inbox, waiting: &Waiting, width: u
             Policy::Deny => ", denied by the configuration",
         };
         let command = sanitise_line(&config.command_line()).into_owned();
-        lines.extend(wrapped(&format!("y runs {command}{policy}"), theme.dim()));
+        lines.extend(wrapped(
+            &format!("{} runs {command}{policy}", key(Action::AllowOnce)),
+            theme.dim(),
+        ));
     } else if inbox.form.has_bool("approved") {
         lines.extend(wrapped(
-            "y approves, d denies; or fill in the form and press Enter",
+            &format!(
+                "{} approves, {} denies; or fill in the form and press {}",
+                key(Action::AllowOnce),
+                key(Action::DenyCall),
+                key(Action::PublishAnswer)
+            ),
             theme.dim(),
         ));
     } else {
         lines.extend(wrapped(
-            "no command is configured for it: Tab fills in the answer",
+            &format!(
+                "no command is configured for it: {} fills in the answer",
+                key(Action::NextField)
+            ),
             theme.dim(),
         ));
     }

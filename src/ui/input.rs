@@ -1,17 +1,15 @@
 //! Keys and pastes become messages. Scrolling needs rows, so it is worked out here, with the rows in view.
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind};
-use ratatui::layout::Rect;
 use tui_textarea::Input;
 
 use crate::app::action::{Action, Place};
 use crate::app::state::Overlay;
-use crate::app::{App, Msg, Scroll, Spot};
+use crate::app::{App, Msg, Scroll, Spot, palette};
 
-use super::theme::Theme;
 use super::transcript::text_width;
 use super::viewport::{Place as Row, Viewport};
-use super::{Canvas, Ui, dialogue, keys};
+use super::{Ui, keys};
 
 impl Ui {
     /// What a terminal event means in the present state: keys by focus through the action table, pastes
@@ -47,6 +45,7 @@ impl Ui {
             Place::Dialogue | Place::Picker | Place::Field if self.dialogue.input(Input::from(event)) => {
                 vec![Msg::DialogueChanged(self.dialogue.text())]
             }
+            Place::PanePrefix => vec![Msg::Panes(crate::app::panes::Msg::LeavePrefix)],
             _ => Vec::new(),
         }
     }
@@ -64,7 +63,7 @@ impl Ui {
                 vec![Msg::DraftChanged(self.compose.text())]
             }
             // What is pasted outside the compose box is a prompt: nothing of it is taken for keys.
-            Place::List | Place::Transcript => {
+            Place::List | Place::Transcript | Place::PanePrefix => {
                 self.compose.paste(text);
                 vec![Msg::Action(Action::Compose), Msg::DraftChanged(self.compose.text())]
             }
@@ -82,6 +81,12 @@ impl Ui {
             Action::Newline => {
                 self.dialogue.newline();
                 vec![Msg::DialogueChanged(self.dialogue.text())]
+            }
+            // Rows of the screen matter to some commands, so they are carried out as if their key was pressed.
+            Action::Accept if let Some(action) = palette::chosen(app) => {
+                let mut messages = vec![Msg::Dismiss];
+                messages.extend(self.act(app, palette::place_below(app), action));
+                messages
             }
             Action::Accept => vec![Msg::DialogueSubmit(self.dialogue.text())],
             Action::Help => {
@@ -117,36 +122,31 @@ impl Ui {
     /// The transcript of the selected channel at the size of the screen, and the rows that it has.
     fn with_viewport<T>(&mut self, app: &App, work: impl FnOnce(&mut Viewport, usize) -> T) -> Option<T> {
         let channel = app.selected_channel()?;
-        let screen = Rect::new(0, 0, app.size.0, app.size.1);
-        let mut scratch = ratatui::buffer::Buffer::empty(Rect::new(0, 0, 1, 1));
-        let canvas = Canvas {
-            buffer: &mut scratch,
-            theme: Theme::new(self.options),
-        };
-        let open = dialogue(&canvas, app, screen.width);
-        let areas = self.areas(app, screen, open.as_ref());
-        let (_, pane) = areas.transcript?;
+        let (_, pane) = self.areas_of(app).transcript?;
         let options = self.options;
-        let cache = self.cache(app);
+        let cache = self.cache(channel);
         let mut viewport = Viewport::new(channel, cache, text_width(pane), options);
         Some(work(&mut viewport, usize::from(pane.height)))
     }
 
     /// Moves the view by so many rows of a page.
     fn scroll(&mut self, app: &App, rows: impl FnOnce(isize) -> isize) -> Vec<Msg> {
-        self.with_viewport(app, |viewport, height| {
+        let mut moved = 0;
+        let own = self.with_viewport(app, |viewport, height| {
             let window = viewport.window(height);
             // A row of the page before stays in view, to hold on to.
             let page = isize::try_from(height.saturating_sub(2).max(1)).unwrap_or(1);
             let by = rows(page);
+            moved = by;
             if window.at_end && by > 0 {
                 return Msg::ScrollTo(Scroll::Tail);
             }
             let top = viewport.moved(window.top, by);
             Msg::ScrollTo(scroll_at(viewport, top, height))
-        })
-        .into_iter()
-        .collect()
+        });
+        let mut messages: Vec<Msg> = own.into_iter().collect();
+        messages.extend(self.scroll_others(app, moved));
+        messages
     }
 
     /// Marks the next part and brings it into view.
@@ -207,7 +207,7 @@ impl Ui {
 }
 
 /// The scroll position with this row at the top; at the end it follows.
-fn scroll_at(viewport: &mut Viewport, top: Row, height: usize) -> Scroll {
+pub(super) fn scroll_at(viewport: &mut Viewport, top: Row, height: usize) -> Scroll {
     if top >= viewport.tail_top(height) {
         Scroll::Tail
     } else {

@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::header::MOST_ROWS;
+use super::panes::{self, Pane};
 use crate::app::App;
 use crate::app::state::Focus;
 
@@ -15,13 +16,13 @@ const USUAL_LIST: u16 = 40;
 const WIDEST_LIST: u16 = 56;
 
 /// Where the parts of the screen are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Areas {
     /// Program, server, counts, clock.
     pub header: Rect,
     /// The list's title bar and rows; without one it is not on the screen.
     pub list: Option<(Rect, Rect)>,
-    /// The transcript's title bar and rows.
+    /// The title bar and rows of the transcript in focus.
     pub transcript: Option<(Rect, Rect)>,
     /// The title bar of the compose box or a dialogue.
     pub bottom_bar: Rect,
@@ -29,8 +30,12 @@ pub(super) struct Areas {
     pub bottom: Rect,
     /// The line of hints and news.
     pub hint: Rect,
-    /// Where two panes stand side by side: the column between them.
-    pub divider: Option<u16>,
+    /// List and transcript stand side by side.
+    pub beside: bool,
+    /// The panes with a transcript each; one, unless the transcript's part is split.
+    pub panes: Vec<Pane>,
+    /// The columns between what stands side by side.
+    pub dividers: Vec<Rect>,
 }
 
 /// Whether list and transcript stand side by side.
@@ -49,19 +54,30 @@ pub(super) fn areas(app: &App, screen: Rect, bottom_rows: u16, hint_rows: u16) -
         Rect::new(screen.x + x, screen.y + y, width, height).intersection(screen)
     };
     let pane = |x: u16, width: u16| (row(x, 1, width, 1), row(x, 2, width, body_rows));
-    let (list, transcript, divider) = if is_wide(screen.width) {
-        let third = (screen.width / 3).min(USUAL_LIST);
-        let list = third.max((screen.width / 4).min(WIDEST_LIST));
-        (
-            Some(pane(0, list)),
-            Some(pane(list + 1, screen.width - list - 1)),
-            Some(screen.x + list),
-        )
-    } else if shows_list(app) {
-        (Some(pane(0, screen.width)), None, None)
+    let list_width = if !is_wide(screen.width) {
+        shows_list(app).then_some(screen.width)
+    } else if app.is_zoomed() {
+        None
+    } else if app.panes.is_several() {
+        panes::list_width(app, screen.width)
     } else {
-        (None, Some(pane(0, screen.width)), None)
+        Some(usual_list_width(screen.width))
     };
+    let list = list_width.map(|width| pane(0, width));
+    let from = list_width.map_or(0, |width| width + 1);
+    let (panes, mut dividers) = if from < screen.width {
+        panes::arrange(app, row(from, 1, screen.width - from, body_rows + 1))
+    } else {
+        (Vec::new(), Vec::new())
+    };
+    let beside = list.is_some() && !panes.is_empty();
+    if beside {
+        dividers.push(row(from - 1, 1, 1, body_rows + 1));
+    }
+    let transcript = panes
+        .iter()
+        .find(|pane| pane.number == app.panes.focus)
+        .map(|pane| (pane.bar, pane.body));
     Areas {
         header: row(0, 0, screen.width, 1),
         list,
@@ -69,8 +85,16 @@ pub(super) fn areas(app: &App, screen: Rect, bottom_rows: u16, hint_rows: u16) -
         bottom_bar: row(0, 2 + body_rows, screen.width, 1),
         bottom: row(0, 3 + body_rows, screen.width, bottom_rows),
         hint: row(0, 3 + body_rows + bottom_rows, screen.width, hint_rows),
-        divider,
+        beside,
+        panes,
+        dividers,
     }
+}
+
+/// The list's width beside one transcript.
+fn usual_list_width(width: u16) -> u16 {
+    let third = (width / 3).min(USUAL_LIST);
+    third.max((width / 4).min(WIDEST_LIST))
 }
 
 /// Where one pane shows at a time: whether it is the list.

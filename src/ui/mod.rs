@@ -15,6 +15,7 @@ mod keys;
 mod layout;
 mod list;
 mod overlay;
+mod panes;
 mod picker;
 #[cfg(test)]
 mod tests;
@@ -25,8 +26,9 @@ mod viewport;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
-use crate::app::App;
+use crate::app::action::Action;
 use crate::app::state::{Focus, Overlay};
+use crate::app::{App, Channel};
 use crate::text::{BlockRows, Format};
 use crate::wire::ChannelId;
 
@@ -37,8 +39,8 @@ use overlay::Dialogue;
 use theme::Theme;
 use viewport::RowCache;
 
-/// How many channels' rows are kept: going to and fro between a few costs nothing.
-const CACHED_CHANNELS: usize = 4;
+/// How many channels' rows are kept besides those in view: going to and fro between a few costs nothing.
+const CACHED_CHANNELS: usize = 3;
 
 /// How the screen looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +76,8 @@ pub struct Ui {
     first_channel: usize,
     /// Rows by channel and generation, the one used last at the end.
     caches: Vec<((ChannelId, u64), RowCache)>,
+    /// How many of them are kept.
+    cached_channels: usize,
 }
 
 impl Ui {
@@ -89,6 +93,7 @@ impl Ui {
             help_most: 0,
             first_channel: 0,
             caches: Vec::new(),
+            cached_channels: CACHED_CHANNELS,
         }
     }
 
@@ -137,28 +142,26 @@ impl Ui {
         }
         header::draw_header(&mut canvas, areas.header, app, self.options);
         if let Some((bar, pane)) = areas.list {
-            let wide = areas.divider.is_some();
+            let wide = areas.beside;
             list::draw(&mut canvas, bar, pane, app, &mut self.first_channel, wide, self.options);
         }
-        if let Some((bar, pane)) = areas.transcript {
+        self.cached_channels = areas.panes.len() + CACHED_CHANNELS;
+        if app.panes.is_several() {
+            panes::draw(self, &mut canvas, &areas, app);
+        } else if let Some((bar, pane)) = areas.transcript {
             let options = self.options;
             let focused = app.focus == Focus::Transcript;
-            let cache = self.cache(app);
-            transcript::draw(
-                &mut canvas,
-                bar,
-                pane,
-                app,
-                app.selected_channel(),
-                focused,
-                cache,
-                options,
-            );
+            transcript::draw_bar(&mut canvas, bar, app, app.selected_channel(), focused);
+            match app.selected_channel() {
+                Some(channel) => {
+                    let cache = self.cache(channel);
+                    transcript::draw_body(&mut canvas, pane, app, channel, focused, cache, options);
+                }
+                None => transcript::draw_welcome(&mut canvas, pane, app, options),
+            }
         }
         self.draw_bottom(&mut canvas, &areas, app, dialogue.as_ref());
-        if let Some(x) = areas.divider {
-            draw_divider(&mut canvas, &areas, x);
-        }
+        panes::draw_dividers(&mut canvas, &areas);
         header::draw_hint(&mut canvas, areas.hint, app, self.options);
     }
 
@@ -169,8 +172,24 @@ impl Ui {
         }
         let focused = app.focus == Focus::Compose;
         canvas.bar(areas.bottom_bar, "new run", "", focused);
-        let placeholder = if focused { "Type a prompt" } else { "c writes a prompt" };
-        self.compose.draw(canvas, areas.bottom, focused, placeholder);
+        let placeholder = if focused {
+            "Type a prompt".to_owned()
+        } else {
+            format!("{} writes a prompt", app.settings.keymap.first(Action::Compose))
+        };
+        self.compose.draw(canvas, areas.bottom, focused, &placeholder);
+    }
+
+    /// Where the parts of the screen are at the size that the state knows.
+    fn areas_of(&self, app: &App) -> Areas {
+        let screen = Rect::new(0, 0, app.size.0, app.size.1);
+        let mut scratch = ratatui::buffer::Buffer::empty(Rect::new(0, 0, 1, 1));
+        let canvas = Canvas {
+            buffer: &mut scratch,
+            theme: Theme::new(self.options),
+        };
+        let open = dialogue(&canvas, app, screen.width);
+        self.areas(app, screen, open.as_ref())
     }
 
     /// Where the parts of the screen are.
@@ -187,12 +206,8 @@ impl Ui {
         )
     }
 
-    /// The rows of the selected channel.
-    fn cache(&mut self, app: &App) -> &mut RowCache {
-        let Some(channel) = app.selected_channel() else {
-            self.caches.clear();
-            return self.push_cache(ChannelId::from_random([0; 18]), 0);
-        };
+    /// The rows of a channel.
+    fn cache(&mut self, channel: &Channel) -> &mut RowCache {
         // The names and revisions of blocks begin anew with a new watch, so its rows are never those of the one before.
         match self
             .caches
@@ -211,8 +226,9 @@ impl Ui {
     fn push_cache(&mut self, id: ChannelId, generation: u64) -> &mut RowCache {
         // An earlier watch of the same channel is over.
         self.caches.retain(|((of, _), _)| *of != id);
-        if self.caches.len() >= CACHED_CHANNELS {
-            self.caches.remove(0);
+        let most = self.cached_channels.max(CACHED_CHANNELS);
+        if self.caches.len() >= most {
+            self.caches.drain(..=self.caches.len() - most);
         }
         self.caches.push(((id, generation), RowCache::default()));
         let last = self.caches.len() - 1;
@@ -248,20 +264,6 @@ fn dialogue(canvas: &Canvas, app: &App, width: u16) -> Option<Dialogue> {
         Some(Overlay::Answer(answer)) => Some(overlay::answer(canvas, app, answer, width)),
         Some(Overlay::Confirm(question)) => Some(overlay::confirm(canvas, app, question, width)),
         Some(Overlay::Help | Overlay::Pick(_) | Overlay::Inbox(_)) | None => None,
-    }
-}
-
-fn draw_divider(canvas: &mut Canvas, areas: &Areas, x: u16) {
-    let (theme, style) = (canvas.theme, canvas.theme.dim());
-    let top = areas.header.bottom();
-    canvas.put(x, top, 1, theme.tee_down, style);
-    for y in top + 1..areas.bottom_bar.y {
-        canvas.put(x, y, 1, theme.bar, style);
-    }
-    let end = &canvas.buffer[(x, areas.bottom_bar.y)];
-    if [theme.rule, theme.heavy].contains(&end.symbol()) {
-        let style = end.style();
-        canvas.put(x, areas.bottom_bar.y, 1, theme.tee_up, style);
     }
 }
 

@@ -4,7 +4,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::app::Keymap;
-use crate::app::action::{ActionInfo, Group, actions};
+use crate::app::action::{Action, ActionInfo, Group, actions};
 use crate::app::state::{Answer, Ask, AskFor, JsonCheck, Question};
 use crate::app::{App, Now};
 use crate::text::width::{truncate, width as columns};
@@ -34,7 +34,7 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, keymap: &Keymap, scroll
     canvas.bar(bar, "keys", "", true);
     let columns: &[&[Group]] = if area.width >= TWO_COLUMNS {
         &[
-            &[Group::General, Group::List],
+            &[Group::General, Group::List, Group::Panes],
             &[Group::Transcript, Group::Compose, Group::Calls, Group::Dialogue],
         ]
     } else {
@@ -43,7 +43,7 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, keymap: &Keymap, scroll
     let rows = usize::from(area.height.saturating_sub(1));
     let column_width = (area.width.saturating_sub(1) / columns.len() as u16).min(WIDEST_HELP);
     let lines_of = |groups: &[Group]| -> usize {
-        let of_groups = actions().filter(|info| groups.contains(&info.group));
+        let of_groups = actions().filter(|info| groups.contains(&info.group) && info.is_listed());
         groups.len() + of_groups.count()
     };
     let most = columns
@@ -58,7 +58,7 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, keymap: &Keymap, scroll
         let lines: Vec<Option<&ActionInfo>> = groups
             .iter()
             .flat_map(|group| {
-                let of_group = actions().filter(move |info| info.group == *group);
+                let of_group = actions().filter(move |info| info.group == *group && info.is_listed());
                 std::iter::once(None).chain(of_group.map(Some))
             })
             .collect();
@@ -75,6 +75,9 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, keymap: &Keymap, scroll
                     let mut keys = keys.join(" ");
                     if keys.len() > usize::from(HELP_KEYS) {
                         keys = keymap.first(info.action);
+                    }
+                    if info.is_prefixed() {
+                        keys = format!("{} {}", keymap.first(Action::PanePrefix), keymap.first(info.action));
                     }
                     canvas.put(x + 1, y, HELP_KEYS, &keys, theme.bold());
                     let help_x = x + 1 + HELP_KEYS + 1;

@@ -1,5 +1,7 @@
 //! What a person sees, as snapshots; what keys do, through the action table; what stays where it is.
 
+mod manners;
+mod panes;
 mod rules;
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
@@ -648,7 +650,7 @@ fn ready(place: Place) -> Play {
     play.send(Msg::SelectIndex(1));
     play.app.focus = match place {
         Place::List => Focus::List,
-        Place::Transcript => Focus::Transcript,
+        Place::Transcript | Place::PanePrefix => Focus::Transcript,
         _ => Focus::Compose,
     };
     play.send(Msg::DraftChanged("draft".to_owned()));
@@ -685,6 +687,10 @@ fn ready(place: Place) -> Play {
             let mut picker = Picker::new(Purpose::Action, "commands", "type to narrow", entries.to_vec());
             picker.step(1);
             play.app.overlay = Some(Overlay::Pick(picker));
+        }
+        Place::PanePrefix => {
+            play.send(Msg::Action(Action::Layout4));
+            play.send(Msg::Action(Action::PanePrefix));
         }
         Place::List | Place::Transcript | Place::Compose => {}
     }
@@ -728,7 +734,7 @@ fn every_key_of_the_table_does_something() {
                 let mut play = ready(*place);
                 if info.action == Action::SelectPrevious || info.action == Action::SelectFirst {
                     play.send(Msg::SelectIndex(1));
-                } else if info.action == Action::SelectNext || info.action == Action::SelectLast {
+                } else if matches!(info.action, Action::SelectNext | Action::SelectLast | Action::GoToPane2) {
                     play.send(Msg::SelectIndex(0));
                 } else if info.action == Action::NextCall {
                     play.send(Msg::Action(Action::PreviousCall));

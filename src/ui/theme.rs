@@ -23,6 +23,12 @@ pub(super) struct Theme {
     pub tee_down: &'static str,
     /// Where `bar` ends.
     pub tee_up: &'static str,
+    /// Where `bar` crosses a rule.
+    pub cross: &'static str,
+    /// Where a rule begins at `bar`.
+    pub tee_right: &'static str,
+    /// Where a rule ends at `bar`.
+    pub tee_left: &'static str,
     /// In front of what is selected, and behind what is still streaming.
     pub mark: &'static str,
     /// In front of what was not looked at.
@@ -41,6 +47,9 @@ impl Theme {
                 bar: "|",
                 tee_down: "+",
                 tee_up: "+",
+                cross: "+",
+                tee_right: "+",
+                tee_left: "+",
                 mark: "|",
                 unread: "o",
                 ellipsis: "~",
@@ -53,6 +62,9 @@ impl Theme {
                 bar: "│",
                 tee_down: "┬",
                 tee_up: "┴",
+                cross: "┼",
+                tee_right: "├",
+                tee_left: "┤",
                 mark: "▌",
                 unread: "•",
                 ellipsis: "…",

@@ -3,6 +3,7 @@
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use crate::app::action::Action;
 use crate::app::state::{Focus, ServerState};
 use crate::app::{App, Channel, ChannelState, Now};
 use crate::text::sanitise_line;
@@ -40,25 +41,26 @@ fn column(pane: Rect) -> Rect {
     }
 }
 
-/// Draws the title bar and the rows of a channel (or what to say where there is none).
-#[expect(clippy::too_many_arguments, reason = "where, what, and how: each is one thing")]
-pub(super) fn draw(
-    canvas: &mut Canvas,
-    bar: Rect,
-    pane: Rect,
-    app: &App,
-    channel: Option<&Channel>,
-    focused: bool,
-    cache: &mut RowCache,
-    options: UiOptions,
-) {
+/// Draws the title bar of a channel that is shown alone (or of none).
+pub(super) fn draw_bar(canvas: &mut Canvas, bar: Rect, app: &App, channel: Option<&Channel>, focused: bool) {
     let Some(channel) = channel else {
         canvas.bar(bar, "transcript", "", focused);
-        draw_welcome(canvas, pane, app, options);
         return;
     };
     let room = usize::from(bar.width.saturating_sub(LEAST_TITLE));
     canvas.bar(bar, &channel.title, &summary(channel, app.now, room), focused);
+}
+
+/// Draws the rows of a channel.
+pub(super) fn draw_body(
+    canvas: &mut Canvas,
+    pane: Rect,
+    app: &App,
+    channel: &Channel,
+    focused: bool,
+    cache: &mut RowCache,
+    options: UiOptions,
+) {
     if channel.transcript.is_empty() {
         draw_empty(canvas, pane, app, channel);
         return;
@@ -284,12 +286,14 @@ fn paragraphs(canvas: &mut Canvas, pane: Rect, texts: &[(String, Style)]) {
 pub(super) fn draw_welcome(canvas: &mut Canvas, pane: Rect, app: &App, options: UiOptions) {
     let theme = canvas.theme;
     let composing = app.focus == Focus::Compose;
+    let key = |action| app.settings.keymap.first(action);
     let first = if composing {
-        "Type a prompt and press Enter."
+        format!("Type a prompt and press {}.", key(Action::Send))
     } else {
-        "Press c to write a prompt, or w to watch a channel id."
+        let (compose, watch) = (key(Action::Compose), key(Action::Watch));
+        format!("Press {compose} to write a prompt, or {watch} to watch a channel id.")
     };
-    let mut texts = vec![(first.to_owned(), theme.plain())];
+    let mut texts = vec![(first, theme.plain())];
     match &app.server.state {
         ServerState::Starting => texts.push((seeking(app), theme.dim())),
         ServerState::Unreachable { .. } => {
@@ -303,12 +307,16 @@ pub(super) fn draw_welcome(canvas: &mut Canvas, pane: Rect, app: &App, options: 
             }
         }
     }
+    let (watch, help, quit) = (key(Action::Watch), key(Action::Help), key(Action::Quit));
     let last = if composing {
-        "Esc leaves the compose box; then w watches a channel id, ? shows all keys and q quits."
+        let leave = key(Action::LeaveCompose);
+        format!(
+            "{leave} leaves the compose box; then {watch} watches a channel id, {help} shows all keys and {quit} quits."
+        )
     } else {
-        "? shows all keys, q quits; runs go on without this window."
+        format!("{help} shows all keys, {quit} quits; runs go on without this window.")
     };
-    texts.push((last.to_owned(), theme.dim()));
+    texts.push((last, theme.dim()));
     paragraphs(canvas, pane, &texts);
 }
 

@@ -13,6 +13,22 @@ pub(super) static ROWS: &[ActionInfo] = &[
         "show or hide this help",
     ),
     row(
+        Action::Palette,
+        &[char(':'), alt('x')],
+        BROWSE,
+        Group::General,
+        "commands",
+        "find a command by its name",
+    ),
+    row(
+        Action::ComposePalette,
+        &[alt('x')],
+        COMPOSE,
+        Group::Compose,
+        "commands",
+        "find a command by its name",
+    ),
+    row(
         Action::FocusNext,
         &[plain(KeyCode::Tab)],
         PANES,

@@ -110,6 +110,70 @@ pub enum Action {
     Fold,
     /// Back to the list.
     Back,
+    /// The next key is one of the panes'.
+    PanePrefix,
+    /// No key of the panes, after all.
+    LeavePrefix,
+    /// One pane.
+    Layout1,
+    /// Two panes side by side.
+    Layout2,
+    /// Three panes side by side.
+    Layout3,
+    /// Four panes, two by two.
+    Layout4,
+    /// Six panes, three by two.
+    Layout6,
+    /// Nine panes, three by three.
+    Layout9,
+    /// A new pane below the one in focus.
+    SplitBelow,
+    /// A new pane to the right of the one in focus.
+    SplitRight,
+    /// Close the pane in focus; its channel stays watched.
+    ClosePane,
+    /// The pane to the left, else the list.
+    PaneLeft,
+    /// The pane below.
+    PaneDown,
+    /// The pane above.
+    PaneUp,
+    /// The pane to the right.
+    PaneRight,
+    /// The next pane, in reading order.
+    NextPane,
+    /// All panes of the same size.
+    EvenPanes,
+    /// More columns for the pane in focus.
+    WiderPane,
+    /// Fewer columns for the pane in focus.
+    NarrowerPane,
+    /// More rows for the pane in focus.
+    HigherPane,
+    /// Fewer rows for the pane in focus.
+    LowerPane,
+    /// Scrolling one pane scrolls all, or each by itself again.
+    ScrollTogether,
+    /// The pane in focus has the whole body, or its own place again.
+    Zoom,
+    /// Go to the first pane; with one pane to the first channel.
+    GoToPane1,
+    /// The second one.
+    GoToPane2,
+    /// The third one.
+    GoToPane3,
+    /// The fourth one.
+    GoToPane4,
+    /// The fifth one.
+    GoToPane5,
+    /// The sixth one.
+    GoToPane6,
+    /// The seventh one.
+    GoToPane7,
+    /// The eighth one.
+    GoToPane8,
+    /// The ninth one.
+    GoToPane9,
     /// Send what the compose box holds.
     Send,
     /// A new line in the text that is typed.
@@ -132,10 +196,39 @@ pub enum Action {
     No,
     /// Clear what is typed; twice: quit.
     Interrupt,
+    /// Pick from all that can be done.
+    Palette,
+    /// The same from the compose box, where printable keys type.
+    ComposePalette,
     /// Draw the whole screen again.
     Redraw,
     /// Stop until the shell continues the program.
     Suspend,
+}
+
+impl Action {
+    /// What the configuration calls it: its name here in snake case, `StopWatching` is `stop_watching`.
+    #[must_use]
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for c in format!("{self:?}").chars() {
+            match c {
+                'A'..='Z' if name.is_empty() || name.ends_with('_') => name.push(c.to_ascii_lowercase()),
+                'A'..='Z' => name.extend(['_', c.to_ascii_lowercase()]),
+                // An action with a number is one action for each of them.
+                '(' => name.push('_'),
+                'a'..='z' | '0'..='9' => name.push(c),
+                _ => {}
+            }
+        }
+        name
+    }
+
+    /// The action of a name; the reverse of [`Self::name`].
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        actions().map(|info| info.action).find(|action| action.name() == name)
+    }
 }
 
 /// Where a key is pressed: which row of the table holds.
@@ -155,10 +248,37 @@ pub enum Place {
     Confirm,
     /// A list to pick from lies over the screen: printable keys narrow it.
     Picker,
+    /// After the prefix of the panes, in the list or the transcript.
+    PanePrefix,
     /// The inbox of waiting calls lies over the screen.
     Inbox,
     /// A field of an answer there is typed into: printable keys type.
     Field,
+}
+
+impl Place {
+    /// Where that is, in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::List => "in the channel list",
+            Self::Transcript => "in the transcript",
+            Self::Compose => "in the compose box",
+            Self::Help => "in the help",
+            Self::Dialogue => "in dialogues",
+            Self::Confirm => "in questions",
+            Self::Picker => "in lists to pick from",
+            Self::Inbox => "in the inbox of waiting calls",
+            Self::Field => "in a field of an answer",
+            Self::PanePrefix => "after the key of the panes",
+        }
+    }
+
+    /// Whether printable keys type there.
+    #[must_use]
+    pub fn is_typed_in(self) -> bool {
+        matches!(self, Self::Compose | Self::Dialogue | Self::Picker | Self::Field)
+    }
 }
 
 /// The headings of the help.
@@ -168,6 +288,8 @@ pub enum Group {
     General,
     /// In the channel list.
     List,
+    /// Several transcripts side by side.
+    Panes,
     /// In the transcript.
     Transcript,
     /// In the compose box.
@@ -180,9 +302,10 @@ pub enum Group {
 
 impl Group {
     /// All headings in the help's order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::General,
         Self::List,
+        Self::Panes,
         Self::Transcript,
         Self::Compose,
         Self::Calls,
@@ -195,6 +318,7 @@ impl Group {
         match self {
             Self::General => "General",
             Self::List => "Channel list",
+            Self::Panes => "Panes",
             Self::Transcript => "Transcript",
             Self::Compose => "Compose box",
             Self::Calls => "Waiting calls",
@@ -260,11 +384,35 @@ mod tests {
     fn printable_keys_type_where_text_is_typed() {
         for info in actions() {
             for key in info.keys {
-                let types = matches!((key.modifier, key.code), (Modifier::None, KeyCode::Char(_)));
-                let typing = [Place::Compose, Place::Dialogue, Place::Field]
-                    .iter()
-                    .any(|place| info.places.contains(place));
-                assert!(!(types && typing), "{:?}", info.action);
+                let typing = info.places.iter().any(|place| place.is_typed_in());
+                assert!(!(key.is_printable() && typing), "{:?}", info.action);
+            }
+        }
+    }
+
+    #[test]
+    fn every_action_has_a_name_of_its_own_that_finds_it() {
+        let mut names = HashSet::new();
+        for info in actions() {
+            let name = info.action.name();
+            assert!(
+                name.bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+                "{name}"
+            );
+            assert_eq!(Action::by_name(&name), Some(info.action), "{name}");
+            assert!(names.insert(name.clone()), "{name}");
+        }
+        assert_eq!(Action::StopWatching.name(), "stop_watching");
+        assert_eq!(Action::by_name("stop"), None);
+    }
+
+    #[test]
+    fn no_default_key_is_one_that_the_terminal_or_tmux_takes() {
+        for info in actions() {
+            for key in info.keys {
+                let taken = key.never_arrives().or(key.may_not_arrive());
+                assert_eq!(taken, None, "{key} of {:?}", info.action);
             }
         }
     }

@@ -21,6 +21,31 @@ pub struct ActionInfo {
     pub group: Group,
 }
 
+impl ActionInfo {
+    /// Whether the help has a line for it: of keys that differ by a number only the first one has.
+    #[must_use]
+    pub fn is_listed(&self) -> bool {
+        !matches!(
+            self.action,
+            Action::LeavePrefix
+                | Action::GoToPane2
+                | Action::GoToPane3
+                | Action::GoToPane4
+                | Action::GoToPane5
+                | Action::GoToPane6
+                | Action::GoToPane7
+                | Action::GoToPane8
+                | Action::GoToPane9
+        )
+    }
+
+    /// Whether its keys hold after the prefix of the panes only; what it does can be done from everywhere.
+    #[must_use]
+    pub fn is_prefixed(&self) -> bool {
+        self.places == [Place::PanePrefix] && self.action != Action::LeavePrefix
+    }
+}
+
 pub(super) const fn plain(code: KeyCode) -> Key {
     Key {
         modifier: Modifier::None,
@@ -35,6 +60,13 @@ pub(super) const fn char(c: char) -> Key {
 pub(super) const fn ctrl(c: char) -> Key {
     Key {
         modifier: Modifier::Ctrl,
+        code: KeyCode::Char(c),
+    }
+}
+
+pub(super) const fn alt(c: char) -> Key {
+    Key {
+        modifier: Modifier::Alt,
         code: KeyCode::Char(c),
     }
 }
@@ -78,6 +110,9 @@ pub(super) const EVERYWHERE: &[Place] = &[
     Place::Picker,
     Place::Inbox,
     Place::Field,
+    Place::PanePrefix,
 ];
 pub(super) const INBOX: &[Place] = &[Place::Inbox];
 pub(super) const FORM: &[Place] = &[Place::Inbox, Place::Field];
+pub(super) const PREFIXED: &[Place] = &[Place::PanePrefix];
+pub(super) const PANE_NUMBERS: &[Place] = &[Place::List, Place::Transcript, Place::Compose, Place::PanePrefix];

@@ -91,7 +91,7 @@ impl Field {
             FieldKind::Bool(on) => Ok(Some(Value::Bool(*on))),
             FieldKind::Choice { options, at } => match at.and_then(|at| options.get(at)) {
                 Some(value) => Ok(Some(value.clone())),
-                None if self.required => wrong("choose one with Space"),
+                None if self.required => wrong("choose one of the values"),
                 None => Ok(None),
             },
             // An empty text is a text where one is asked for.
@@ -364,7 +364,7 @@ mod tests {
         assert!(!form.fields[1].help.contains('\u{1b}'));
         assert_eq!(form.focus, Some(0));
         assert!(form.toggle(true));
-        assert_eq!(form.value(), Err("ring: choose one with Space".to_owned()));
+        assert_eq!(form.value(), Err("ring: choose one of the values".to_owned()));
         form.step(true);
         assert!(form.toggle(true));
         form.step(true);

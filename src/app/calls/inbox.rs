@@ -204,10 +204,13 @@ fn open_for_selected(app: &mut App) {
             };
             open(app, Some(call));
         }
-        None => say(
-            app,
-            "Nothing waits for an answer here; n goes to the next that needs you".to_owned(),
-        ),
+        None => {
+            let next = key(app, Action::NextNeedsYou);
+            say(
+                app,
+                format!("Nothing waits for an answer here; {next} goes to the next that needs you"),
+            );
+        }
     }
 }
 
@@ -227,6 +230,11 @@ fn step(app: &mut App, by: isize) {
     }
 }
 
+/// The key of an action, as hints name it.
+fn key(app: &App, action: Action) -> String {
+    app.settings.keymap.first(action)
+}
+
 fn with_form(app: &mut App, change: impl FnOnce(&mut Form)) {
     if let Some(Overlay::Inbox(inbox)) = &mut app.overlay {
         change(&mut inbox.form);
@@ -239,9 +247,10 @@ fn toggle(app: &mut App, forward: bool) {
     };
     inbox.error = None;
     if !inbox.form.toggle(forward) {
+        let [field, change] = [Action::NextField, Action::ToggleField].map(|action| key(app, action));
         say(
             app,
-            "Tab goes to a field; Space changes one with values to choose from".to_owned(),
+            format!("{field} goes to a field; {change} changes one with values to choose from"),
         );
     }
 }
@@ -306,9 +315,12 @@ fn allow_once(app: &mut App, effects: &mut Vec<Effect>) {
                 publish_form(app, effects);
             } else {
                 let function = sanitise_line(&function).into_owned();
+                let [field, as_json] = [Action::NextField, Action::AnswerJson].map(|action| key(app, action));
                 refuse(
                     app,
-                    format!("No command is configured for {function}: Tab fills in the answer, e writes it as JSON"),
+                    format!(
+                        "No command is configured for {function}: {field} fills in the answer, {as_json} writes it as JSON"
+                    ),
                 );
             }
         }
@@ -352,9 +364,10 @@ fn allow_always(app: &mut App, effects: &mut Vec<Effect>) {
         .get(&call.run)
         .is_some_and(|run| run.calls.is_ours(&channel));
     if !is_ours {
+        let once = key(app, Action::AllowOnce);
         refuse(
             app,
-            "This run was dispatched elsewhere: always is for runs from here, y runs the command once".to_owned(),
+            format!("This run was dispatched elsewhere: always is for runs from here, {once} runs the command once"),
         );
         return;
     }
@@ -376,7 +389,8 @@ fn allow_always(app: &mut App, effects: &mut Vec<Effect>) {
 fn ask_deny(app: &mut App, effects: &mut Vec<Effect>) {
     let Some((call, ..)) = marked(app) else { return };
     if stop(app, &call, effects) {
-        say(app, "Stopping the command; d again denies the call".to_owned());
+        let deny = key(app, Action::DenyCall);
+        say(app, format!("Stopping the command; {deny} again denies the call"));
         return;
     }
     stash(app);
@@ -448,7 +462,8 @@ fn publish(
     effects: &mut Vec<Effect>,
 ) {
     if app.calls.job(&call.run, call.block).is_some() {
-        refuse(app, "Its command runs: d stops it".to_owned());
+        let stop = key(app, Action::DenyCall);
+        refuse(app, format!("Its command runs: {stop} stops it"));
         return;
     }
     take_up(app, &call, function, arguments, channel.as_str());
@@ -603,7 +618,10 @@ pub(in crate::app) fn forget(app: &mut App, id: &ChannelId) {
 pub fn standing(app: &App, waiting: &Waiting) -> Option<String> {
     let (run, call) = (waiting.channel, &waiting.call);
     if run.calls.was_begun(call.channel, call.function, call.arguments) {
-        return Some("it was taken up before, and its answer did not arrive: y runs the command again".to_owned());
+        let once = key(app, Action::AllowOnce);
+        return Some(format!(
+            "it was taken up before, and its answer did not arrive: {once} runs the command again"
+        ));
     }
     let config = configured(app, call.function)?;
     if config.command.is_empty() {

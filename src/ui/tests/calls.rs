@@ -111,7 +111,7 @@ fn a_form_is_filled_in_by_keys_and_published_signed() {
     play.keys("j");
     play.key(KeyCode::Enter);
     assert!(
-        play.screen().contains("severity: choose one with Space"),
+        play.screen().contains("severity: choose one of the values"),
         "{}",
         play.screen()
     );
