@@ -11,6 +11,7 @@ pub mod service;
 pub mod session;
 #[cfg(test)]
 mod tests;
+pub mod wall;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -70,6 +71,8 @@ pub struct TuiOptions {
     pub settings: Settings,
     /// Something about it that the person should know, in a sentence.
     pub warning: Option<String>,
+    /// The configuration's file, to be read again when it changes; `None`: there is none.
+    pub config: Option<wall::ConfigFile>,
 }
 
 /// Runs the terminal program until the person or a signal ends it. The terminal is given back on every way out.
@@ -97,6 +100,11 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     let clipboard = is_local_session(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
         .then(SystemClipboard::default);
     let (mut executor, mut replies) = Executor::new(options.state_file, loaded.state, clipboard);
+    let mut warning = loaded.warning.or(options.warning);
+    let watched = options.config.map(|file| wall::watch(file, executor.replies()));
+    if let Some(Err(reason)) = &watched {
+        warning.get_or_insert(format!("Changes of the configuration will not be noticed: {reason}"));
+    }
     let (arrivals_sender, mut arrivals) = mpsc::channel(ARRIVALS);
     let session = Session {
         app: &mut app,
@@ -110,7 +118,8 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
         alarm: Alarm::system(),
     };
     let connect = with_feeds(options.connect, arrivals_sender);
-    let ending = session::run_loop(session, connect, loaded.warning.or(options.warning)).await;
+    let ending = session::run_loop(session, connect, warning).await;
+    drop(watched);
     // The person gets the shell back first; what is still to be sent and written follows.
     drop(screen);
     drop(arrivals);

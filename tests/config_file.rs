@@ -49,6 +49,8 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
         "[server.limits]",
         "[server.retention]",
         "[ui]",
+        "[kiosk]",
+        "[lobby]",
         "[functions.x]",
     ] {
         let message = problem(&format!("{section}\nqqqqqqqqqqqqqqq = 1"));
@@ -82,7 +84,7 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "colour = 1",
-            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, `keys`, `device`, `functions`",
+            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, `keys`, `kiosk`, `lobby`, `device`, `functions`",
         ),
         (
             "[ui]\ncolor = \"alwyas\"",
@@ -191,6 +193,26 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         (
             "device = \" \"",
             ":1:10: expected a name for this machine of 1 to 64 characters, such as \"laptop-2\"",
+        ),
+        (
+            "[kiosk]\ntiles = \"many\"",
+            ":2:9: `many` is no number of tiles, expected \"auto\", or columns and rows up to 12, such as \"3x2\"",
+        ),
+        (
+            "[kiosk]\ntiles = \"0x2\"",
+            ":2:9: `0x2` is no number of tiles, expected \"auto\", or columns and rows up to 12, such as \"3x2\"",
+        ),
+        (
+            "[kiosk]\nmost = 2000",
+            ":2:8: 2000 is too large, expected 1000 or fewer",
+        ),
+        (
+            "[lobby]\nchannel = \"geheim\"",
+            ":2:11: a channel id has at least 16 characters, this one has 6, expected the id of a channel that all who share the lobby know, such as 24 random letters",
+        ),
+        (
+            "[lobby]\nchannel = \"0123456789abcdef\"\nchannel_env = \"TEAM_LOBBY\"",
+            ":3:1: `channel` and `channel_env` exclude each other, expected one of them",
         ),
         (
             "[server]\nsecrets = \"geheim\"",

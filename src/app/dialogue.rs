@@ -10,6 +10,7 @@ use crate::wire::ChannelId;
 use super::effect::Effect;
 use super::msg::RequestId;
 use super::palette;
+use super::panes::race;
 use super::picker::{Picker, Purpose};
 use super::server::ask_runs;
 use super::state::{Answer, App, Ask, AskFor, Focus, JsonCheck, Overlay};
@@ -32,7 +33,7 @@ pub(super) fn changed(app: &mut App, text: String) {
             call_changed(app, &run);
         }
         Some(Overlay::Inbox(_)) => super::calls::inbox::typed(app, text),
-        Some(Overlay::Help | Overlay::Confirm(_)) | None => {}
+        Some(Overlay::Help | Overlay::Confirm(_) | Overlay::Tail) | None => {}
     }
 }
 
@@ -42,6 +43,8 @@ pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
         Some(Overlay::Ask(ask)) => match ask.purpose {
             AskFor::Watch => submit_watch(app, text, effects),
             AskFor::Deny(call) => super::calls::inbox::deny(app, call, text, effects),
+            AskFor::Race => race::submit_contestants(app, text, effects),
+            AskFor::RacePrompt(names) => race::submit_prompt(app, names, text, effects),
         },
         Some(Overlay::Pick(picker)) => picked(app, picker, effects),
         Some(Overlay::Answer(answer)) => submit_answer(app, answer, text, effects),
@@ -51,6 +54,12 @@ pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
 
 fn submit_watch(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
     match ChannelId::parse(text) {
+        Ok(id) if super::wall::lobby::is_lobby(app, &id) => {
+            say(
+                app,
+                "This channel is the lobby: runs that are announced there are watched by themselves".to_owned(),
+            );
+        }
         Ok(id) => {
             if let Some(channel) = app.channels.get(&id) {
                 let failed =

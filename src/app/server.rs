@@ -25,6 +25,7 @@ const SOUGHT: &str = "the server is gone; it is being found or started again";
 pub(super) fn found(app: &mut App, info: Option<ServerInfo>, effects: &mut Vec<Effect>) {
     app.server.state = ServerState::Ready;
     app.server.info = info;
+    super::wall::server_found(app, app.server.gone.is_some(), effects);
     if let Some(watched_before) = app.server.gone.take().map(|gone| gone.generation) {
         for index in 0..app.channels.len() {
             watch_again(app, index, watched_before, effects);
@@ -176,6 +177,7 @@ pub(super) fn runs(app: &mut App, request: RequestId, runs: Option<Vec<RunSummar
         return;
     };
     take_titles(app, &runs);
+    super::wall::runs(app, &runs, effects);
     let now = app.now;
     let selected = app.selected.clone().filter(|_| app.terminal_focused);
     let mut lost = 0_usize;

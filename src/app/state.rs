@@ -95,7 +95,9 @@ impl App {
             }
             channel.added_at = saved.added_at;
             channel.calls = super::calls::OfChannel::new(saved.calls);
+            channel.panes = saved.panes.into();
             channel.kept = Kept::Yes;
+            channel.wall = super::wall::OfChannel::restored(saved.wall);
             channels.insert(saved.id, channel);
         }
         let selected = saved
@@ -140,7 +142,7 @@ impl App {
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
         };
-        super::panes::settle(&mut app);
+        super::panes::begin(&mut app);
         app
     }
 
@@ -281,12 +283,12 @@ impl App {
                     },
                     added_at: channel.added_at,
                     list: super::list::SavedOfChannel::default(),
-                    panes: super::panes::SavedOfChannel::default(),
+                    panes: channel.panes.saved(),
                     reading: super::reading::SavedOfChannel::default(),
                     copying: super::copying::SavedOfChannel::default(),
                     compose: super::compose::SavedOfChannel::default(),
                     calls: channel.calls.saved(),
-                    wall: super::wall::SavedOfChannel::default(),
+                    wall: channel.wall.saved(),
                     recordings: super::recordings::SavedOfChannel::default(),
                     notifications: super::notifications::SavedOfChannel::default(),
                 })
@@ -386,6 +388,8 @@ pub enum Overlay {
     Inbox(Inbox),
     /// A question with yes and no.
     Confirm(Question),
+    /// The lines of all live channels.
+    Tail,
 }
 
 /// One line that is asked for.
@@ -418,6 +422,10 @@ pub enum AskFor {
     Watch,
     /// Why a waiting call is denied.
     Deny(CallRef),
+    /// Who runs in a race.
+    Race,
+    /// The prompt of a race, for these contestants.
+    RacePrompt(Vec<String>),
 }
 
 /// A waiting call that is being answered.

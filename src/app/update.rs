@@ -30,6 +30,9 @@ const ERROR_HOLD_MS: u64 = 1_000;
 pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
     let before = std::mem::replace(&mut app.now, now);
     let mut effects = Vec::new();
+    if super::wall::refuses(app, &msg) {
+        return effects;
+    }
     forget_old_news(app, &msg);
     // What a feed brings changes no selection, and comes often.
     let is_feed = matches!(msg, Msg::Feed { .. });
@@ -52,6 +55,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
             for prompt in std::mem::take(&mut app.unsent) {
                 dispatch(app, prompt, &mut effects);
             }
+            super::panes::race::proceed(app, &mut effects);
         }
         Msg::Start => start(app, &mut effects),
         Msg::Action(action) => commands::perform(app, action, &mut effects),
@@ -96,7 +100,9 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
             result,
         } => dispatched(app, request, &channel, result, &mut effects),
         Msg::Published { request, result } => {
-            if !super::calls::published(app, request, &result, &mut effects) {
+            if !super::wall::published(app, request, &result)
+                && !super::calls::published(app, request, &result, &mut effects)
+            {
                 dialogue::published(app, request, result);
             }
         }
@@ -206,6 +212,15 @@ pub(super) fn select(app: &mut App, id: &ChannelId) {
 
 /// Watches a channel at the top of the list, and selects it.
 pub(super) fn watch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
+    insert_watched(app, id, effects);
+    super::panes::make_room(app);
+    select(app, id);
+    super::panes::settle(app);
+    save_now(app, effects);
+}
+
+/// Watches a channel at the top of the list; the mark stays where it is.
+pub(super) fn insert_watched(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
     app.last_generation += 1;
     let channel = Channel::new(id.clone(), app.last_generation, app.now);
     app.channels.shift_insert(0, id.clone(), channel);
@@ -214,10 +229,6 @@ pub(super) fn watch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
         generation: app.last_generation,
         after: None,
     });
-    super::panes::make_room(app);
-    select(app, id);
-    super::panes::settle(app);
-    save_now(app, effects);
 }
 
 /// Watches a channel of the list again, from where it was read to.
@@ -311,6 +322,7 @@ fn start(app: &mut App, effects: &mut Vec<Effect>) {
             after: None,
         });
     }
+    super::wall::start(app, effects);
     with_selected(app, |channel| channel.unread = false);
 }
 
@@ -349,6 +361,9 @@ fn tick(app: &mut App, before: Now, effects: &mut Vec<Effect>) {
 fn feed(app: &mut App, id: &ChannelId, generation: u64, batch: FeedBatch, effects: &mut Vec<Effect>) -> bool {
     let now = app.now;
     let looked_at = app.terminal_focused && app.is_in_view(id);
+    if super::wall::lobby::owns(app, id, generation) {
+        return super::wall::lobby::feed(app, batch, effects);
+    }
     if app
         .channels
         .get(id)
@@ -462,6 +477,17 @@ fn submit(app: &mut App, text: String, effects: &mut Vec<Effect>) {
 }
 
 fn dispatch(app: &mut App, prompt: String, effects: &mut Vec<Effect>) {
+    dispatch_to(app, prompt, None, effects);
+}
+
+/// Starts a run with a prompt, by a model of this name where one is named. Gives its channel, or `None` if the prompt
+/// waits for a fresh id.
+pub(super) fn dispatch_to(
+    app: &mut App,
+    prompt: String,
+    model: Option<String>,
+    effects: &mut Vec<Effect>,
+) -> Option<ChannelId> {
     // One for the run, and one for the results of each function.
     let needed = 1 + super::calls::ids_needed(app);
     let fresh = (app.fresh_ids.len() >= needed).then(|| app.fresh_ids.pop()).flatten();
@@ -469,7 +495,7 @@ fn dispatch(app: &mut App, prompt: String, effects: &mut Vec<Effect>) {
         // The loop brings ids at once; until then the prompt waits here.
         app.unsent.push(prompt);
         effects.push(Effect::NeedIds(ID_STOCK.max(needed)));
-        return;
+        return None;
     };
     let request = next_request(app);
     // Watched before it is dispatched: nothing of the run is missed.
@@ -479,7 +505,10 @@ fn dispatch(app: &mut App, prompt: String, effects: &mut Vec<Effect>) {
         channel.prompt = Some(prompt.clone());
         channel.dispatching = true;
     }
-    let mut complete = CompleteRequest::prompt(prompt.clone());
+    let mut complete = CompleteRequest {
+        model,
+        ..CompleteRequest::prompt(prompt.clone())
+    };
     super::calls::carry(app, &id, &mut complete);
     effects.push(Effect::Dispatch {
         request,
@@ -489,11 +518,12 @@ fn dispatch(app: &mut App, prompt: String, effects: &mut Vec<Effect>) {
             complete,
         }),
     });
-    app.dispatches.push((request, id, prompt));
+    app.dispatches.push((request, id.clone(), prompt));
     save_now(app, effects);
     if app.fresh_ids.len() < ID_STOCK / 2 {
         effects.push(Effect::NeedIds(ID_STOCK.max(needed)));
     }
+    Some(id)
 }
 
 fn dispatched(
@@ -515,6 +545,7 @@ fn dispatched(
             if let Some(channel) = app.channels.get_mut(&answered) {
                 channel.dispatching = false;
             }
+            super::wall::dispatched(app, &answered);
         }
         Err(reason) => {
             // The request arrived and only its answer was lost: what came of it says more than the failure.
@@ -574,7 +605,7 @@ fn close_overlay_of(app: &mut App, id: &ChannelId) {
             purpose: AskFor::Deny(call),
             ..
         })) => Some(&call.run),
-        Some(Overlay::Help | Overlay::Ask(_) | Overlay::Pick(_) | Overlay::Inbox(_)) | None => None,
+        Some(Overlay::Help | Overlay::Ask(_) | Overlay::Pick(_) | Overlay::Inbox(_) | Overlay::Tail) | None => None,
     };
     if of == Some(id) {
         app.overlay = None;

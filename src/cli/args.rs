@@ -22,6 +22,12 @@ pub struct Cli {
     /// When to use colours [default: auto]
     #[arg(long, value_name = "WHEN", value_parser = color)]
     pub color: Option<ColorChoice>,
+    /// Show a read-only dashboard of all runs, for a screen on the wall; Ctrl-C twice leaves it
+    #[arg(long)]
+    pub kiosk: bool,
+    /// Announce runs on this channel, and watch those that others announce there
+    #[arg(long, value_name = "ID", env = "SWITCHBOARD_LOBBY", hide_env_values = true)]
+    pub lobby: Option<String>,
     /// What to do; without it the terminal program.
     #[command(subcommand)]
     pub command: Option<Command>,

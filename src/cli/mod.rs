@@ -17,6 +17,7 @@ mod request;
 mod serve;
 mod settings;
 mod terminal;
+mod wall;
 mod watch;
 
 use std::ffi::OsString;
@@ -57,10 +58,12 @@ fn execute(cli: Cli) -> Result<Exit, Failure> {
         common,
         ascii,
         color,
+        kiosk,
+        lobby,
         command,
     } = cli;
     let Some(command) = command else {
-        return terminal::run(Context::load(common)?, ascii, color);
+        return terminal::run(Context::load(common)?, ascii, color, wall::WallFlags { kiosk, lobby });
     };
     match command {
         Command::Serve(args) => serve::serve(&Context::load(common)?, &args),

@@ -31,7 +31,6 @@ fn calls(config: &Config) -> calls::Settings {
             .map(|(name, function)| (name.get_ref().clone(), Arc::new(function.get_ref().clone())))
             .collect(),
         device: config.device.clone().unwrap_or_else(host_name),
-        read_only: false,
     }
 }
 

@@ -30,6 +30,10 @@ pub struct Config {
     pub ui: UiConfig,
     /// Its keys, where they are not the default ones.
     pub keys: super::KeysConfig,
+    /// The read-only dashboard.
+    pub kiosk: super::KioskConfig,
+    /// The channel on which terminals tell each other of their runs.
+    pub lobby: super::LobbyConfig,
     /// What answers of this machine are signed with; its host name when absent.
     #[serde(deserialize_with = "functions::device")]
     pub device: Option<String>,
@@ -213,6 +217,12 @@ impl Config {
             return refuse(
                 find_line(text, "demo"),
                 "`demo = true` and `url` exclude each other, expected one of them".to_owned(),
+            );
+        }
+        if config.lobby.channel.is_some() && config.lobby.channel_env.is_some() {
+            return refuse(
+                find_line(text, "channel_env"),
+                "`channel` and `channel_env` exclude each other, expected one of them".to_owned(),
             );
         }
         if let Some(profile) = &config.profile

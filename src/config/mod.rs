@@ -12,6 +12,7 @@ pub mod places;
 pub mod secret;
 pub mod select;
 mod value;
+pub mod wall;
 
 pub(crate) use error::nearest;
 pub use error::{ConfigError, Problem};
@@ -23,6 +24,7 @@ pub use keys::{KeyList, KeysConfig};
 pub use places::Places;
 pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};
+pub use wall::{KioskConfig, LobbyConfig};
 
 use std::fmt;
 use std::ops::Range;

@@ -7,6 +7,7 @@ pub mod json;
 pub mod layout;
 pub mod lines;
 mod markdown;
+pub mod mask;
 pub mod preview;
 pub mod sanitise;
 mod table;

@@ -73,6 +73,8 @@ pub enum Reply {
     Gone(Gone),
     /// The program that the terminal was lent to has ended.
     Returned(Msg),
+    /// The screen looks otherwise from now on.
+    Ui(crate::ui::UiOptions),
 }
 
 /// A call that found the server gone.
@@ -154,6 +156,12 @@ impl Executor {
             sent: TaskTracker::new(),
         };
         (executor, receiver)
+    }
+
+    /// Where what is done beside it may answer to.
+    #[must_use]
+    pub fn replies(&self) -> mpsc::Sender<Reply> {
+        self.replies.clone()
     }
 
     /// Begins to look for the server, again and again until it was found.
@@ -479,7 +487,7 @@ impl Executor {
                             Err(_) => refused.extend(prompt),
                         }
                     }
-                    Reply::Msg(_) | Reply::Returned(_) => {}
+                    Reply::Msg(_) | Reply::Returned(_) | Reply::Ui(_) => {}
                 },
                 () = &mut deadline => break,
             }

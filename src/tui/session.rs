@@ -18,7 +18,7 @@ use crate::app::{self, App, Effect, Msg, Now, copying};
 use crate::client::{self, supervisor::Arrival};
 use crate::term::modes::Suspended;
 use crate::term::{Alarm, FrameLimiter, Input, InputStream, Screen, Urgency, panic};
-use crate::ui::Ui;
+use crate::ui::{Ui, UiOptions};
 
 /// How long arrivals or keys are taken in before a frame may be painted.
 const DRAIN_BUDGET: Duration = Duration::from_millis(4);
@@ -33,6 +33,8 @@ pub trait View {
     fn handle(&mut self, app: &App, event: Event) -> Vec<Msg>;
     /// Draws the state.
     fn draw(&mut self, app: &App, frame: &mut Frame<'_>);
+    /// How the screen looks from now on.
+    fn set_options(&mut self, _: UiOptions) {}
 }
 
 impl View for Ui {
@@ -42,6 +44,10 @@ impl View for Ui {
 
     fn draw(&mut self, app: &App, frame: &mut Frame<'_>) {
         Ui::draw(self, app, frame);
+    }
+
+    fn set_options(&mut self, options: UiOptions) {
+        Ui::set_options(self, options);
     }
 }
 
@@ -311,6 +317,7 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
                     self.dispatch(Msg::Warning(notice));
                 }
             }
+            Reply::Ui(options) => self.session.view.set_options(options),
             Reply::Returned(message) => {
                 self.take_back();
                 self.dispatch(message);

@@ -47,13 +47,17 @@ impl Count {
 
 /// The counts that are not zero, from the left. A cancelled run is no done one: it is counted by its own word.
 fn counts(app: &App, theme: &Theme) -> Vec<Count> {
+    counted(app.counts(), theme)
+}
+
+fn counted(counts: Counts, theme: &Theme) -> Vec<Count> {
     let Counts {
         live,
         waiting,
         done,
         cancelled,
         failed,
-    } = app.counts();
+    } = counts;
     let all = [
         (live, "live", ChannelState::Live),
         (waiting, "waiting", ChannelState::Waiting),
@@ -73,6 +77,12 @@ fn counts(app: &App, theme: &Theme) -> Vec<Count> {
             }
         })
         .collect()
+}
+
+/// The same counts as texts with their styles, as words or as glyphs.
+pub(super) fn count_texts(counts: Counts, theme: &Theme, words: bool) -> Vec<(String, Style)> {
+    let counts = counted(counts, theme);
+    counts.iter().map(|count| (count.text(words), count.style)).collect()
 }
 
 /// Draws the first line.
@@ -292,9 +302,11 @@ fn enter(keymap: &Keymap, word: &'static str) -> Hint {
 
 /// What Enter does with a line that is asked for.
 fn asked(ask: &Ask) -> &'static str {
-    match ask.purpose {
+    match &ask.purpose {
         AskFor::Watch => "watch",
         AskFor::Deny(_) => "deny",
+        AskFor::Race => "take them",
+        AskFor::RacePrompt(_) => "start the race",
     }
 }
 
@@ -316,6 +328,14 @@ fn hints_of(app: &App) -> Vec<Hint> {
             kept(Action::PickNext),
             may_go(Action::PickPrevious),
             kept(Action::Close),
+        ],
+        (Some(Overlay::Tail), _) => vec![
+            kept(Action::TailOpen),
+            may_go(Action::TailDown),
+            may_go(Action::TailUp),
+            kept(Action::TailEnd),
+            may_go(Action::TailTop),
+            kept(Action::TailClose),
         ],
         (Some(Overlay::Answer(_)), _) => vec![enter("publish"), may_go(Action::Newline), kept(Action::Close)],
         (Some(Overlay::Inbox(inbox)), _) => inbox_hints(app, inbox, &kept, &may_go),
@@ -389,7 +409,7 @@ fn prefix_hints(keymap: &Keymap) -> Vec<Hint> {
     };
     use Action::{
         ClosePane, EvenPanes, Layout1, Layout2, Layout3, Layout4, Layout6, Layout9, LeavePrefix, NextPane, PaneDown,
-        PaneLeft, PanePrefix, PaneRight, PaneUp, ScrollTogether, SplitBelow, SplitRight, Zoom,
+        PaneLeft, PanePrefix, PaneRight, PaneTail, PaneUp, ScrollTogether, SplitBelow, SplitRight, Zoom,
     };
     vec![
         several(&[PanePrefix], "then", true),
@@ -399,6 +419,7 @@ fn prefix_hints(keymap: &Keymap) -> Vec<Hint> {
         several(&[ClosePane], "close", true),
         several(&[NextPane], "next", false),
         several(&[Zoom], "zoom", false),
+        several(&[PaneTail], "all live lines", false),
         several(&[EvenPanes], "even", false),
         several(&[ScrollTogether], "together", false),
         several(&[LeavePrefix], "leave", true),

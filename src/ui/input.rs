@@ -9,7 +9,7 @@ use crate::app::{App, Msg, Scroll, Spot, palette};
 
 use super::transcript::text_width;
 use super::viewport::{Place as Row, Viewport};
-use super::{Ui, keys};
+use super::{Ui, keys, kiosk};
 
 impl Ui {
     /// What a terminal event means in the present state: keys by focus through the action table, pastes
@@ -18,6 +18,8 @@ impl Ui {
         self.sync(app);
         match event {
             Event::Resize(columns, rows) => vec![Msg::Resize(columns, rows)],
+            Event::Key(key) if app.is_kiosk() => kiosk::key(app, key),
+            Event::Paste(_) if app.is_kiosk() => Vec::new(),
             Event::FocusGained => vec![Msg::TerminalFocus(true)],
             Event::FocusLost => vec![Msg::TerminalFocus(false)],
             Event::Key(key) if key.kind != KeyEventKind::Release => self.key(app, key),
@@ -67,7 +69,7 @@ impl Ui {
                 self.compose.paste(text);
                 vec![Msg::Action(Action::Compose), Msg::DraftChanged(self.compose.text())]
             }
-            Place::Help | Place::Confirm | Place::Inbox => Vec::new(),
+            Place::Help | Place::Confirm | Place::Tail | Place::Inbox => Vec::new(),
         }
     }
 
@@ -106,6 +108,7 @@ impl Ui {
                 // Nothing of the state changes; the message makes the loop draw.
                 vec![Msg::Action(action)]
             }
+            Action::TailPageDown | Action::TailPageUp => self.tail_page(app, action),
             Action::ScrollDown => self.scroll(app, |_| 1),
             Action::ScrollUp => self.scroll(app, |_| -1),
             Action::HalfPageDown => self.scroll(app, |page| page / 2),

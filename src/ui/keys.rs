@@ -15,6 +15,7 @@ pub(super) fn place(app: &App) -> Place {
         (Some(Overlay::Inbox(inbox)), _) if inbox.form.typing().is_some() => Place::Field,
         (Some(Overlay::Inbox(_)), _) => Place::Inbox,
         (Some(Overlay::Confirm(_)), _) => Place::Confirm,
+        (Some(Overlay::Tail), _) => Place::Tail,
         (None, Focus::List | Focus::Transcript) if app.panes.prefix => Place::PanePrefix,
         (None, Focus::List) => Place::List,
         (None, Focus::Transcript) => Place::Transcript,

@@ -12,11 +12,13 @@ mod header;
 mod inbox;
 mod input;
 mod keys;
+mod kiosk;
 mod layout;
 mod list;
 mod overlay;
 mod panes;
 mod picker;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod theme;
@@ -74,6 +76,8 @@ pub struct Ui {
     help_scroll: usize,
     help_most: usize,
     first_channel: usize,
+    /// The name of the line at the top of the merged tail.
+    tail_top: u64,
     /// Rows by channel and generation, the one used last at the end.
     caches: Vec<((ChannelId, u64), RowCache)>,
     /// How many of them are kept.
@@ -92,9 +96,16 @@ impl Ui {
             help_scroll: 0,
             help_most: 0,
             first_channel: 0,
+            tail_top: 0,
             caches: Vec::new(),
             cached_channels: CACHED_CHANNELS,
         }
+    }
+
+    /// How the screen looks from now on.
+    pub fn set_options(&mut self, options: UiOptions) {
+        self.options = options;
+        self.caches.clear();
     }
 
     /// Draws the state. The work does not grow with the transcripts.
@@ -112,6 +123,10 @@ impl Ui {
             buffer: frame.buffer_mut(),
             theme: Theme::new(self.options),
         };
+        if let Some(settings) = &app.settings.wall.kiosk {
+            kiosk::draw(&mut canvas, screen, app, settings, self.options);
+            return;
+        }
         if screen.width < SMALLEST.0 || screen.height < SMALLEST.1 {
             draw_too_small(&mut canvas, screen);
             return;
@@ -141,6 +156,13 @@ impl Ui {
             return;
         }
         header::draw_header(&mut canvas, areas.header, app, self.options);
+        if app.overlay == Some(Overlay::Tail) {
+            let area = Rect::new(screen.x, screen.y + 1, screen.width, screen.height.saturating_sub(2));
+            tail::draw(&mut canvas, area, app, &mut self.tail_top, self.options);
+            let hint = Rect::new(screen.x, screen.bottom() - 1, screen.width, 1);
+            header::draw_hint(&mut canvas, hint, app, self.options);
+            return;
+        }
         if let Some((bar, pane)) = areas.list {
             let wide = areas.beside;
             list::draw(&mut canvas, bar, pane, app, &mut self.first_channel, wide, self.options);
@@ -249,7 +271,7 @@ impl Ui {
                 Some(typed) => typed,
                 None => return,
             },
-            Some(Overlay::Help | Overlay::Confirm(_)) | None => return,
+            Some(Overlay::Help | Overlay::Confirm(_) | Overlay::Tail) | None => return,
         };
         if !self.dialogue.holds(typed) {
             self.dialogue = Editor::new(typed);
@@ -263,7 +285,7 @@ fn dialogue(canvas: &Canvas, app: &App, width: u16) -> Option<Dialogue> {
         Some(Overlay::Ask(ask)) => Some(overlay::ask(canvas, ask, width)),
         Some(Overlay::Answer(answer)) => Some(overlay::answer(canvas, app, answer, width)),
         Some(Overlay::Confirm(question)) => Some(overlay::confirm(canvas, app, question, width)),
-        Some(Overlay::Help | Overlay::Pick(_) | Overlay::Inbox(_)) | None => None,
+        Some(Overlay::Help | Overlay::Pick(_) | Overlay::Inbox(_) | Overlay::Tail) | None => None,
     }
 }
 

@@ -198,10 +198,46 @@ fn that_fits<'a>(ways: &[&'a str], width: u16) -> &'a str {
 
 /// The dialogue that asks for a line.
 pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
-    match ask.purpose {
-        AskFor::Watch => watch(canvas, ask.error.as_deref(), width),
+    let error = ask.error.as_deref();
+    match &ask.purpose {
+        AskFor::Watch => watch(canvas, error, width),
         AskFor::Deny(_) => deny(canvas, width),
+        AskFor::Race => race(
+            canvas,
+            "race: one prompt to several",
+            &[
+                "Who runs? The names of models, with commas between them.",
+                "Models, with commas between them.",
+            ],
+            error,
+            "one, another",
+            width,
+        ),
+        AskFor::RacePrompt(names) => {
+            let text = format!("The prompt for {}.", sanitise_line(&names.join(", ")));
+            let texts = [text.as_str(), "The prompt for all of them."];
+            race(canvas, "race: the prompt", &texts, error, "prompt", width)
+        }
     }
+}
+
+/// The dialogues that ask for what a race needs.
+fn race(
+    canvas: &Canvas,
+    title: &str,
+    asked: &[&str],
+    error: Option<&str>,
+    placeholder: &'static str,
+    width: u16,
+) -> Dialogue {
+    let theme = canvas.theme;
+    let mut dialogue = Dialogue::new(title);
+    dialogue.above = vec![(that_fits(asked, width).to_owned(), theme.plain())];
+    if let Some(error) = error.filter(|error| !error.is_empty()) {
+        dialogue.below = wrapped(&format!("x {error}"), theme.error(), width);
+    }
+    dialogue.placeholder = placeholder;
+    dialogue
 }
 
 /// The dialogue that asks for a channel id.

@@ -4,14 +4,17 @@
 
 use ratatui::layout::Rect;
 
+use crate::app::panes::race::{Standing, ordinal};
 use crate::app::panes::tree::Area;
 use crate::app::state::Focus;
 use crate::app::{App, Channel, ChannelState, Msg, Now, Scroll};
 use crate::app::{ChannelState as State, panes};
+use crate::text::sanitise_line;
+use crate::text::width::width as columns;
 use crate::wire::ChannelId;
 
 use super::canvas::Canvas;
-use super::format::duration;
+use super::format::{duration, short_duration};
 use super::layout::Areas;
 use super::transcript::{self, text_width};
 use super::viewport::{RowCache, Viewport};
@@ -24,6 +27,8 @@ const NARROWEST_LIST: u16 = 28;
 const NARROW_LIST: u16 = 40;
 /// Columns of a title bar that the title keeps.
 const LEAST_TITLE: usize = 24;
+/// Columns of a title bar beside the title and what stands to its right.
+const AROUND_TITLE: usize = 9;
 
 /// One pane on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,11 +114,16 @@ pub(super) fn draw(ui: &mut Ui, canvas: &mut Canvas, areas: &Areas, app: &App) {
             .channel(pane.number)
             .and_then(|id| app.channels.get(id));
         let mut right = channel.map_or_else(String::new, |channel| {
-            summary(
-                channel,
-                app.now,
-                usize::from(pane.bar.width).saturating_sub(LEAST_TITLE),
-            )
+            let room = usize::from(pane.bar.width).saturating_sub(LEAST_TITLE);
+            match app.standing(channel, app.now) {
+                Some(standing) => {
+                    // Who runs has a short name mostly, and how it runs is the matter.
+                    let name = channel.panes.race.as_ref().map_or(0, |lane| columns(&lane.name));
+                    let room = usize::from(pane.bar.width).saturating_sub(name.min(LEAST_TITLE) + AROUND_TITLE);
+                    race_summary(channel, standing, app.now, room)
+                }
+                None => summary(channel, app.now, room),
+            }
         });
         if is_current && areas.panes.len() < in_all && !app.is_zoomed() {
             let fit = format!("{} of {in_all} panes fit", areas.panes.len());
@@ -125,7 +135,11 @@ pub(super) fn draw(ui: &mut Ui, canvas: &mut Canvas, areas: &Areas, app: &App) {
             };
         }
         let mark = if is_current { canvas.theme.mark } else { "" };
-        let title = channel.map_or("empty", |channel| channel.title.as_str());
+        let title = channel.map_or("empty", |channel| match &channel.panes.race {
+            Some(lane) => lane.name.as_str(),
+            None => channel.title.as_str(),
+        });
+        let title = sanitise_line(title);
         canvas.bar(pane.bar, &format!("{mark}{} {title}", pane.number + 1), &right, focused);
         if is_current && !focused {
             let style = canvas.theme.bold();
@@ -163,6 +177,29 @@ fn summary(channel: &Channel, now: Now, room: usize) -> String {
         }
         _ => vec![state.word().to_owned(), elapsed()],
     };
+    join(&parts, room)
+}
+
+/// How a contestant of a race stands: its place once it is done, its rate, the time to its first token.
+fn race_summary(channel: &Channel, standing: Standing, now: Now, room: usize) -> String {
+    let word = match standing.place {
+        Some(place) => ordinal(place),
+        None => channel.state(now).word().to_owned(),
+    };
+    let parts = [
+        word,
+        standing.rate.map(|rate| format!("{rate:>3.0}/s")).unwrap_or_default(),
+        standing
+            .first_token_ms
+            .map(|ms| format!("first {}", short_duration(ms)))
+            .unwrap_or_default(),
+        channel.elapsed(now).map(duration).unwrap_or_default(),
+    ];
+    join(&parts, room)
+}
+
+/// The parts with blanks between them, as many as there is room for; the first always.
+fn join(parts: &[String], room: usize) -> String {
     let mut text = String::new();
     for part in parts.iter().filter(|part| !part.is_empty()) {
         if text.is_empty() {

@@ -1,5 +1,6 @@
 //! What a person sees, as snapshots; what keys do, through the action table; what stays where it is.
 
+mod kiosk;
 mod manners;
 mod panes;
 mod rules;
@@ -687,6 +688,12 @@ fn ready(place: Place) -> Play {
             let mut picker = Picker::new(Purpose::Action, "commands", "type to narrow", entries.to_vec());
             picker.step(1);
             play.app.overlay = Some(Overlay::Pick(picker));
+        }
+        Place::Tail => {
+            play.send(Msg::Action(Action::MergedTail));
+            let lines: String = (0..60).map(|n| format!("line {n}\n")).collect();
+            play.feed(&other, &[token(&lines)], None);
+            play.send(Msg::Panes(app::panes::Msg::TailStep(-30)));
         }
         Place::PanePrefix => {
             play.send(Msg::Action(Action::Layout4));

@@ -110,6 +110,12 @@ impl Theme {
         self.colored(Color::Green)
     }
 
+    /// A channel of the merged tail, told apart from its neighbours by colour beside its number.
+    pub fn lane(&self, number: u32) -> Style {
+        let colors = [Color::Cyan, Color::Green, Color::Yellow, Color::Magenta, Color::Blue];
+        self.colored(colors[number as usize % colors.len()])
+    }
+
     /// The cell that the next character is typed into.
     pub fn cursor(&self) -> Style {
         Style::new().add_modifier(Modifier::REVERSED)

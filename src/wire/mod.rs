@@ -9,6 +9,7 @@ pub mod event;
 pub mod id;
 pub mod jsonl;
 pub mod line;
+pub mod lobby;
 pub mod request;
 pub mod secret;
 pub mod surrogate;

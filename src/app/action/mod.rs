@@ -156,6 +156,28 @@ pub enum Action {
     ScrollTogether,
     /// The pane in focus has the whole body, or its own place again.
     Zoom,
+    /// The lines of all live channels in one view, and back.
+    MergedTail,
+    /// The same after the prefix.
+    PaneTail,
+    /// The next line of the merged tail.
+    TailDown,
+    /// The line before.
+    TailUp,
+    /// A page of lines further.
+    TailPageDown,
+    /// A page of lines back.
+    TailPageUp,
+    /// The oldest line.
+    TailTop,
+    /// The last line, following what comes.
+    TailEnd,
+    /// Go to the channel of the marked line.
+    TailOpen,
+    /// Leave the merged tail.
+    TailClose,
+    /// One prompt to several presets or models, side by side.
+    Race,
     /// Go to the first pane; with one pane to the first channel.
     GoToPane1,
     /// The second one.
@@ -254,6 +276,8 @@ pub enum Place {
     Inbox,
     /// A field of an answer there is typed into: printable keys type.
     Field,
+    /// The merged tail lies over the screen.
+    Tail,
 }
 
 impl Place {
@@ -271,6 +295,7 @@ impl Place {
             Self::Inbox => "in the inbox of waiting calls",
             Self::Field => "in a field of an answer",
             Self::PanePrefix => "after the key of the panes",
+            Self::Tail => "in the merged tail",
         }
     }
 

@@ -5,6 +5,9 @@ use super::table::*;
 /// In the list, in the transcript, and after the prefix.
 const BROWSE_AND_PREFIX: &[Place] = &[Place::List, Place::Transcript, Place::PanePrefix];
 
+/// In the list, in the transcript, and in the merged tail itself.
+const BROWSE_AND_TAIL: &[Place] = &[Place::List, Place::Transcript, Place::Tail];
+
 /// The rows.
 pub(super) static ROWS: &[ActionInfo] = &[
     row(
@@ -190,6 +193,94 @@ pub(super) static ROWS: &[ActionInfo] = &[
         Group::Panes,
         "zoom",
         "zoom the pane, and back",
+    ),
+    row(
+        Action::MergedTail,
+        &[char('M')],
+        BROWSE_AND_TAIL,
+        Group::Panes,
+        "all live lines",
+        "lines of all live channels",
+    ),
+    row(
+        Action::PaneTail,
+        &[char('m')],
+        PREFIXED,
+        Group::Panes,
+        "all live lines",
+        "lines of all live channels",
+    ),
+    row(
+        Action::Race,
+        &[char('R')],
+        BROWSE,
+        Group::Panes,
+        "race",
+        "one prompt to several models",
+    ),
+    row(
+        Action::TailDown,
+        &[char('j'), plain(KeyCode::Down)],
+        TAIL,
+        Group::Panes,
+        "down",
+        "next line",
+    ),
+    row(
+        Action::TailUp,
+        &[char('k'), plain(KeyCode::Up)],
+        TAIL,
+        Group::Panes,
+        "up",
+        "line before",
+    ),
+    row(
+        Action::TailPageDown,
+        &[plain(KeyCode::PageDown), ctrl('d')],
+        TAIL,
+        Group::Panes,
+        "page down",
+        "a page of lines down",
+    ),
+    row(
+        Action::TailPageUp,
+        &[plain(KeyCode::PageUp), ctrl('u')],
+        TAIL,
+        Group::Panes,
+        "page up",
+        "a page of lines up",
+    ),
+    row(
+        Action::TailTop,
+        &[char('g'), plain(KeyCode::Home)],
+        TAIL,
+        Group::Panes,
+        "oldest",
+        "oldest line",
+    ),
+    row(
+        Action::TailEnd,
+        &[char('G'), plain(KeyCode::End)],
+        TAIL,
+        Group::Panes,
+        "follow",
+        "last line, and follow",
+    ),
+    row(
+        Action::TailOpen,
+        &[plain(KeyCode::Enter)],
+        TAIL,
+        Group::Panes,
+        "open the channel",
+        "open the line's channel",
+    ),
+    row(
+        Action::TailClose,
+        &[plain(KeyCode::Esc), char('q')],
+        TAIL,
+        Group::Panes,
+        "leave",
+        "leave the merged tail",
     ),
     row(
         Action::GoToPane1,

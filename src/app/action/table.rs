@@ -22,12 +22,22 @@ pub struct ActionInfo {
 }
 
 impl ActionInfo {
-    /// Whether the help has a line for it: of keys that differ by a number only the first one has.
+    /// Whether the help has a line for it: of keys that differ by a number only the first one has, and what the last
+    /// line of a view tells is not told again.
     #[must_use]
     pub fn is_listed(&self) -> bool {
         !matches!(
             self.action,
             Action::LeavePrefix
+                | Action::PaneTail
+                | Action::TailDown
+                | Action::TailUp
+                | Action::TailPageDown
+                | Action::TailPageUp
+                | Action::TailTop
+                | Action::TailEnd
+                | Action::TailOpen
+                | Action::TailClose
                 | Action::GoToPane2
                 | Action::GoToPane3
                 | Action::GoToPane4
@@ -42,7 +52,7 @@ impl ActionInfo {
     /// Whether its keys hold after the prefix of the panes only; what it does can be done from everywhere.
     #[must_use]
     pub fn is_prefixed(&self) -> bool {
-        self.places == [Place::PanePrefix] && self.action != Action::LeavePrefix
+        self.places == [Place::PanePrefix] && !matches!(self.action, Action::LeavePrefix | Action::PaneTail)
     }
 }
 
@@ -111,8 +121,10 @@ pub(super) const EVERYWHERE: &[Place] = &[
     Place::Inbox,
     Place::Field,
     Place::PanePrefix,
+    Place::Tail,
 ];
 pub(super) const INBOX: &[Place] = &[Place::Inbox];
 pub(super) const FORM: &[Place] = &[Place::Inbox, Place::Field];
+pub(super) const TAIL: &[Place] = &[Place::Tail];
 pub(super) const PREFIXED: &[Place] = &[Place::PanePrefix];
 pub(super) const PANE_NUMBERS: &[Place] = &[Place::List, Place::Transcript, Place::Compose, Place::PanePrefix];

@@ -273,7 +273,7 @@ fn marked(app: &mut App) -> Option<(CallRef, String, Value, ChannelId)> {
         say(app, "The answer is on its way".to_owned());
         return None;
     }
-    if app.settings.calls.read_only {
+    if app.is_kiosk() {
         complain(app, "This terminal only shows: it answers nothing".to_owned());
         return None;
     }

@@ -123,7 +123,7 @@ pub(super) fn device(app: &App) -> &str {
 /// Decides about the new calls of a run that was dispatched from here.
 pub(super) fn consider(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
     let now = app.now.monotonic_ms;
-    let read_only = app.settings.calls.read_only;
+    let read_only = app.is_kiosk();
     let Some(channel) = app.channels.get_mut(id) else {
         return;
     };

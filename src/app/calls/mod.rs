@@ -43,8 +43,6 @@ pub struct Settings {
     pub functions: IndexMap<String, Arc<FunctionConfig>>,
     /// What answers are signed with: a name for this machine.
     pub device: String,
-    /// Nothing is run or answered here: a kiosk.
-    pub read_only: bool,
 }
 
 /// Its part of the state.

@@ -316,7 +316,7 @@ fn a_run_from_elsewhere_runs_nothing_here_unless_a_person_says_so() {
     };
     // A kiosk does not even then.
     let mut world = World::new("command = [\"./deploy\"]\npolicy = \"allow\"", true);
-    world.app.settings.calls.read_only = true;
+    world.app.settings.wall.kiosk = Some(crate::app::wall::kiosk::Settings::default());
     world.asks(&json!({}));
     world.feed(9, 0);
     world.pass(10_000);

@@ -4,6 +4,8 @@
 //! The channel of the pane in focus is always [`App::selected`]: [`settle`] sees to it after every message. A channel
 //! is in one pane at most: going to one that is shown goes to its pane.
 
+pub mod race;
+pub mod tail;
 #[cfg(test)]
 mod tests;
 pub mod tree;
@@ -38,11 +40,37 @@ pub struct Panes {
     pub together: bool,
     /// The prefix was pressed: the next key is one of the panes'.
     pub prefix: bool,
+    /// The merged tail, once it was opened.
+    pub tail: Option<tail::Tail>,
+    /// Who ran in the last race, as it was typed.
+    pub(super) contestants: String,
+    /// A race that waits for channel ids.
+    pending_race: Option<race::Pending>,
+    /// The channels of races, by race.
+    lanes: Vec<(u64, ChannelId)>,
 }
 
 /// Its part of a channel.
 #[derive(Debug, Clone, Default)]
-pub struct OfChannel {}
+pub struct OfChannel {
+    /// Its part in a race.
+    pub race: Option<race::Lane>,
+}
+
+impl OfChannel {
+    /// What is to be written down.
+    pub(super) fn saved(&self) -> SavedOfChannel {
+        SavedOfChannel {
+            race: self.race.clone(),
+        }
+    }
+}
+
+impl From<SavedOfChannel> for OfChannel {
+    fn from(saved: SavedOfChannel) -> Self {
+        Self { race: saved.race }
+    }
+}
 
 /// What of it the next start shows again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,12 +85,19 @@ pub struct Saved {
     pub zoomed: bool,
     /// See [`Panes::together`].
     pub together: bool,
+    /// Who ran in the last race.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub contestants: String,
 }
 
 /// What of a channel the next start shows again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct SavedOfChannel {}
+pub struct SavedOfChannel {
+    /// Its part in a race.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub race: Option<race::Lane>,
+}
 
 /// What can happen to it.
 #[derive(Debug)]
@@ -76,6 +111,8 @@ pub enum Msg {
         /// From where.
         to: Scroll,
     },
+    /// The mark of the merged tail moves by so many lines.
+    TailStep(isize),
 }
 
 /// What it wants done.
@@ -91,7 +128,8 @@ impl Panes {
             layout,
             zoomed: saved.zoomed,
             together: saved.together,
-            prefix: false,
+            contestants: saved.contestants,
+            ..Self::default()
         }
     }
 
@@ -103,7 +141,14 @@ impl Panes {
             focus: if several { self.focus } else { 0 },
             zoomed: self.zoomed,
             together: several && self.together,
+            contestants: self.contestants.clone(),
         }
+    }
+
+    /// The channels that run in a race.
+    pub(super) fn lanes(&self, race: u64) -> impl Iterator<Item = &ChannelId> {
+        let of_race = self.lanes.iter().filter(move |(of, _)| *of == race);
+        of_race.map(|(_, id)| id)
     }
 
     /// Whether there are several panes.
@@ -203,9 +248,26 @@ pub(super) fn perform(app: &mut App, action: Action, _effects: &mut Vec<Effect>)
             // The pane in focus goes there like any other transcript.
             return false;
         }
-        _ => return false,
+        Action::PaneTail => tail::toggle(app),
+        Action::Race => race::ask(app),
+        action => return tail::perform(app, action),
     }
     true
+}
+
+/// What was written down is there: who runs in which race, and what the panes show.
+pub(super) fn begin(app: &mut App) {
+    let lanes = app.channels.values().filter_map(|channel| {
+        let lane = channel.panes.race.as_ref()?;
+        Some((lane.race, channel.id.clone()))
+    });
+    app.panes.lanes = lanes.collect();
+    settle(app);
+}
+
+/// Starts a run of a contestant.
+fn dispatch(app: &mut App, prompt: &str, name: &str, effects: &mut Vec<Effect>) -> Option<ChannelId> {
+    super::update::dispatch_to(app, prompt.to_owned(), Some(name.to_owned()), effects)
 }
 
 /// Says that there is only one pane; `true`: there are several.
@@ -449,6 +511,9 @@ pub(super) fn make_room(app: &mut App) {
 
 /// A channel goes on under another id.
 pub(super) fn renamed(app: &mut App, from: &ChannelId, to: &ChannelId) {
+    for (_, id) in app.panes.lanes.iter_mut().filter(|(_, id)| id == from) {
+        *id = to.clone();
+    }
     if let Some(at) = app.panes.layout.find(from) {
         let taken = app.panes.layout.find(to).is_some();
         app.panes.layout.put(at, (!taken).then(|| to.clone()));
@@ -510,6 +575,7 @@ pub(super) fn settle(app: &mut App) {
 pub(super) fn take(app: &mut App, msg: Msg, _effects: &mut Vec<Effect>) {
     match msg {
         Msg::LeavePrefix => app.panes.prefix = false,
+        Msg::TailStep(by) => tail::step(app, by),
         Msg::Scroll { channel, to } => {
             if let Some(channel) = app.channels.get_mut(&channel) {
                 if channel.scroll == Scroll::Tail || to == Scroll::Tail {
@@ -522,17 +588,19 @@ pub(super) fn take(app: &mut App, msg: Msg, _effects: &mut Vec<Effect>) {
 }
 
 /// A batch is about to be taken in.
-pub(super) fn before_feed(_app: &mut App, _id: &ChannelId, _batch: &FeedBatch, _effects: &mut Vec<Effect>) {}
+pub(super) fn before_feed(app: &mut App, id: &ChannelId, batch: &FeedBatch, _effects: &mut Vec<Effect>) {
+    tail::take_in(app, id, batch);
+}
 
 /// A batch was taken in.
 pub(super) fn after_feed(_app: &mut App, _id: &ChannelId, _effects: &mut Vec<Effect>) {}
 
 /// Time passed. `true`: something visible changed.
-pub(super) fn tick(_app: &mut App, _effects: &mut Vec<Effect>) -> bool {
-    false
+pub(super) fn tick(app: &mut App, _effects: &mut Vec<Effect>) -> bool {
+    tail::tick(app)
 }
 
 /// When it needs the next tick, monotonic milliseconds.
-pub(super) fn next_due(_app: &App) -> Option<u64> {
-    None
+pub(super) fn next_due(app: &App) -> Option<u64> {
+    tail::next_due(app)
 }
