@@ -316,7 +316,15 @@ fn a_run_from_elsewhere_runs_nothing_here_unless_a_person_says_so() {
     };
     // A kiosk does not even then.
     let mut world = World::new("command = [\"./deploy\"]\npolicy = \"allow\"", true);
-    world.app.settings.wall.kiosk = Some(crate::app::wall::kiosk::Settings::default());
+    world.app.settings.wall.kiosk = Some(crate::app::wall::kiosk::Settings {
+        tiles: None,
+        rotate_ms: 1_000,
+        only: Vec::new(),
+        linger_ms: 1_000,
+        linger_failed_ms: 1_000,
+        most: 20,
+        refresh_ms: 1_000,
+    });
     world.asks(&json!({}));
     world.feed(9, 0);
     world.pass(10_000);
