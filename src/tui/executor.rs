@@ -379,8 +379,8 @@ impl Executor {
             Effect::Calls(_) => {}
             Effect::Wall(effect) => match effect {},
             Effect::Recordings(effect) => match effect {},
-            Effect::Notifications(effect) => match effect {},
-            Effect::NeedIds(_)
+            Effect::Notifications(_)
+            | Effect::NeedIds(_)
             | Effect::Save(_)
             | Effect::Reconnect
             | Effect::Copy(_)
