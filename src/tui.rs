@@ -5,6 +5,7 @@
 
 mod calls;
 mod child;
+pub mod compose;
 pub mod executor;
 pub mod linear;
 mod notifications;

@@ -46,7 +46,7 @@ pub struct App {
     /// Fresh channel ids for the next dispatches.
     pub(super) fresh_ids: Vec<ChannelId>,
     /// Prompts that wait for a fresh id.
-    pub(super) unsent: Vec<String>,
+    pub(super) unsent: Vec<super::compose::Outgoing>,
     /// Dispatches that were not answered yet, with their prompts.
     pub(super) dispatches: Vec<(RequestId, ChannelId, String)>,
     /// What is being copied, in words.
@@ -98,6 +98,8 @@ impl App {
             channel.added_at = saved.added_at;
             channel.calls = super::calls::OfChannel::new(saved.calls);
             channel.panes = saved.panes.into();
+            channel.compose = super::compose::OfChannel::load(saved.compose);
+            channel.compose.begin(&mut channel.transcript);
             channel.kept = Kept::Yes;
             channel.wall = super::wall::OfChannel::restored(saved.wall);
             channels.insert(saved.id, channel);
@@ -138,7 +140,7 @@ impl App {
             panes: super::panes::Panes::restore(saved.panes),
             reading: super::reading::Reading::default(),
             copying,
-            compose: super::compose::Compose::default(),
+            compose: super::compose::Compose::load(saved.compose),
             calls: super::calls::Calls::new(saved.calls),
             wall: super::wall::restored(&saved.wall),
             recordings: super::recordings::Recordings::default(),
@@ -289,7 +291,7 @@ impl App {
                     panes: channel.panes.saved(),
                     reading: super::reading::SavedOfChannel::default(),
                     copying: super::copying::SavedOfChannel::default(),
-                    compose: super::compose::SavedOfChannel::default(),
+                    compose: super::compose::saved_of(self, channel),
                     calls: channel.calls.saved(),
                     wall: channel.wall.saved(),
                     recordings: super::recordings::SavedOfChannel::default(),
@@ -297,12 +299,12 @@ impl App {
                 })
                 .collect(),
             selected: self.selected.clone(),
-            draft: self.draft.clone(),
+            draft: super::compose::drafts::of_new_run(self).to_owned(),
             list: super::list::Saved::default(),
             panes: self.panes.saved(),
             reading: super::reading::Saved::default(),
             copying: super::copying::Saved::default(),
-            compose: super::compose::Saved::default(),
+            compose: super::compose::saved(self),
             calls: self.calls.saved(),
             wall: super::wall::saved(self),
             recordings: super::recordings::Saved::default(),
@@ -567,6 +569,16 @@ pub struct SavedChannel {
 }
 
 impl SavedChannel {
+    /// No server took the last run of its thread: what is written down is the run before, with this draft. Gives that
+    /// run's channel; `None`: there is no such run.
+    pub fn take_back(&mut self, prompt: &str) -> Option<ChannelId> {
+        let (id, mut compose) = self.compose.clone().before()?;
+        compose.draft = super::compose::drafts::joined(prompt, &compose.draft);
+        self.compose = compose;
+        self.id = id.clone();
+        Some(id)
+    }
+
     /// A channel of this id and title, added at this Unix time in milliseconds.
     #[must_use]
     pub fn new(id: ChannelId, title: impl Into<String>, added_at: u64) -> Self {

@@ -9,9 +9,11 @@ use super::exit::Failure;
 use crate::app::action::{self, Action, Key};
 use crate::app::look::{self, Background};
 use crate::app::notifications::{self, Way};
-use crate::app::{Keymap, Settings, calls};
+use crate::app::{Keymap, Settings, calls, compose};
 use crate::config::theme::Theme;
-use crate::config::{BackgroundChoice, Config, Loaded, NotificationsConfig, NotifyChoice, Problem, nearest};
+use crate::config::{
+    BackgroundChoice, Config, Loaded, NotificationsConfig, NotifyChoice, PresetConfig, Problem, nearest,
+};
 use crate::term::background;
 use crate::text::sanitise_line;
 
@@ -24,6 +26,7 @@ pub(super) fn settings(loaded: &Loaded) -> Result<(Settings, Vec<Problem>), Fail
     let settings = Settings {
         keymap: keymap(loaded, &mut warnings)?,
         calls: calls(&loaded.config),
+        compose: compose(&loaded.config),
         look: look(loaded)?,
         notifications: notifications(&loaded.config.notifications),
         ..Settings::default()
@@ -53,6 +56,26 @@ fn host_name() -> String {
         "this machine".to_owned()
     } else {
         name
+    }
+}
+
+/// The presets.
+fn compose(config: &Config) -> compose::Settings {
+    let preset = |(name, preset): (&toml::Spanned<String>, &PresetConfig)| compose::Preset {
+        name: name.get_ref().clone(),
+        description: preset.description.clone(),
+        model: preset.model.clone(),
+        backstory: preset.backstory.clone(),
+        functions: preset
+            .functions
+            .as_ref()
+            .map(|names| names.iter().map(|name| name.get_ref().clone()).collect()),
+        iterations: preset.limits.iterations,
+        calls: preset.limits.calls,
+    };
+    compose::Settings {
+        presets: config.presets.iter().map(preset).collect(),
+        default_preset: config.default_preset.as_ref().map(|name| name.get_ref().clone()),
     }
 }
 

@@ -13,6 +13,7 @@ use toml::Spanned;
 
 use super::error::nearest;
 use super::functions::{self, FunctionConfig};
+use super::presets::{self, PresetConfig};
 use super::secret::{self, Secret};
 use super::{ConfigError, Problem, value};
 
@@ -28,6 +29,10 @@ pub struct Config {
     pub server: ServerConfig,
     /// How the terminal program looks.
     pub ui: UiConfig,
+    /// The preset that prompts are sent with unless another one is chosen.
+    pub default_preset: Option<Spanned<String>>,
+    /// What prompts can be sent with, by name.
+    pub presets: IndexMap<Spanned<String>, PresetConfig>,
     /// Its keys, where they are not the default ones.
     pub keys: super::KeysConfig,
     /// What it tells beside the screen.
@@ -239,6 +244,10 @@ impl Config {
                 find_line(text, "demo"),
                 "`demo = true` and `url` exclude each other, expected one of them".to_owned(),
             );
+        }
+        let names: Vec<&str> = config.functions.keys().map(|name| name.get_ref().as_str()).collect();
+        if let Err((span, message)) = presets::check(&config.presets, config.default_preset.as_ref(), &names) {
+            return refuse(Some(span), message);
         }
         if config.lobby.channel.is_some() && config.lobby.channel_env.is_some() {
             return refuse(

@@ -1,5 +1,6 @@
 //! What a person sees, as snapshots; what keys do, through the action table; what stays where it is.
 
+mod compose;
 mod kiosk;
 mod manners;
 mod panes;
@@ -748,6 +749,9 @@ fn every_key_of_the_table_does_something() {
                     play.send(Msg::Action(Action::PreviousCall));
                 } else if info.action == Action::AllowAlways {
                     own_waiting(&mut play);
+                }
+                if info.action == Action::HistoryForward {
+                    play.send(Msg::Action(Action::HistoryBack));
                 }
                 let before = format!("{:?}", play.app.saved_state()) + &play.screen();
                 play.event(Event::Key(keys::event_of(*key)));

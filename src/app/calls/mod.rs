@@ -27,7 +27,7 @@ use super::effect::Effect;
 use super::msg::RequestId;
 use super::state::App;
 
-pub(super) use carried::{carry, ids_needed};
+pub(super) use carried::{carry, carry_only, ids_needed};
 pub(super) use jobs::{published, sign};
 
 use carried::Carried;
