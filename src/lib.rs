@@ -20,6 +20,7 @@ pub mod functions;
 pub mod hub;
 pub mod llm;
 pub mod local;
+pub mod record;
 pub mod server;
 pub mod store;
 pub mod term;

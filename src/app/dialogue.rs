@@ -99,7 +99,8 @@ fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
         Purpose::Action => palette::picked(app, &entry.value, effects),
         Purpose::Preset => super::compose::presets::picked(app, &entry.value),
         Purpose::History => super::compose::history::picked(app, &entry.value),
-        Purpose::Run | Purpose::Copy | Purpose::Export | Purpose::Recording => {}
+        Purpose::Recording => super::recordings::picked(&entry.value, effects),
+        Purpose::Run | Purpose::Copy | Purpose::Export => {}
     }
 }
 

@@ -189,6 +189,7 @@ impl Ui {
     fn with_viewport<T>(&mut self, app: &App, work: impl FnOnce(&mut Viewport, usize) -> T) -> Option<T> {
         let channel = app.selected_channel()?;
         let (_, pane) = self.areas_of(app).transcript?;
+        let pane = super::playback::text_area(pane, channel);
         let options = self.options;
         let cache = self.cache(channel);
         let mut viewport = Viewport::new(channel, cache, text_width(pane), options);

@@ -16,6 +16,7 @@ use super::super::channel::Channel;
 use super::super::dialogue::check;
 use super::super::effect::Effect;
 use super::super::msg::{RequestId, Scroll};
+use super::super::recordings::is_replay;
 use super::super::state::{Answer, App, Ask, AskFor, Focus, Overlay};
 use super::super::update::{complain, next_request, save_later, say, select, with_selected};
 use super::form::Form;
@@ -64,6 +65,8 @@ pub fn waiting(app: &App) -> Vec<Waiting<'_>> {
     let mut all: Vec<Waiting> = app
         .channels
         .values()
+        // The calls of a recording were answered then.
+        .filter(|channel| !is_replay(channel))
         .flat_map(|channel| {
             let calls = channel.transcript.waiting_calls();
             calls.map(move |call| Waiting { channel, call })
@@ -186,6 +189,10 @@ fn open_for_selected(app: &mut App) {
         say(app, "No channel is selected".to_owned());
         return;
     };
+    if is_replay(channel) {
+        say(app, "This is a recording: its calls were answered then".to_owned());
+        return;
+    }
     let transcript = &channel.transcript;
     let call = transcript
         .waiting_calls()

@@ -15,6 +15,7 @@ use crate::wire::ChannelId;
 use super::super::dialogue::envelope;
 use super::super::effect::Effect;
 use super::super::msg::RequestId;
+use super::super::recordings::is_replay;
 use super::super::state::App;
 use super::super::update::{complain, next_request, save_now, say};
 use super::carried::{Open, claim, digest};
@@ -127,6 +128,9 @@ pub(super) fn consider(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>)
     let Some(channel) = app.channels.get_mut(id) else {
         return;
     };
+    if is_replay(channel) {
+        return;
+    }
     let (transcript, of) = (&channel.transcript, &mut channel.calls);
     if of.open.iter().all(|open| open.decided) || read_only {
         return;
