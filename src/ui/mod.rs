@@ -3,6 +3,7 @@
 //! It changes nothing of [`App`]; the text areas and the caches of rows live here. It does no I/O beyond
 //! the frame that it is handed.
 
+mod bidi;
 mod block;
 mod canvas;
 mod compose;
@@ -119,6 +120,7 @@ impl Ui {
         if self.options.ascii {
             theme::to_ascii(frame.buffer_mut());
         }
+        bidi::reorder(frame.buffer_mut());
     }
 
     fn draw_parts(&mut self, app: &App, frame: &mut Frame) {

@@ -35,7 +35,13 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, keymap: &Keymap, scroll
     let columns: &[&[Group]] = if area.width >= TWO_COLUMNS {
         &[
             &[Group::General, Group::List, Group::Panes],
-            &[Group::Transcript, Group::Compose, Group::Calls, Group::Dialogue],
+            &[
+                Group::Transcript,
+                Group::Compose,
+                Group::Calls,
+                Group::Recordings,
+                Group::Dialogue,
+            ],
         ]
     } else {
         &[&Group::ALL]
@@ -206,8 +212,8 @@ pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
             canvas,
             "race: one prompt to several",
             &[
-                "Who runs? The names of models, with commas between them.",
-                "Models, with commas between them.",
+                "Who runs? Presets or models, with commas between them.",
+                "Presets or models, with commas.",
             ],
             error,
             "one, another",
