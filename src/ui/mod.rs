@@ -19,6 +19,7 @@ mod layout;
 mod list;
 mod overlay;
 mod panes;
+mod peek;
 mod picker;
 mod playback;
 mod tail;
@@ -82,6 +83,8 @@ pub struct Ui {
     help_scroll: usize,
     help_most: usize,
     first_channel: usize,
+    /// The row of the screen that the list's mark is on.
+    marked_row: Option<u16>,
     /// The name of the line at the top of the merged tail.
     tail_top: u64,
     /// Rows by channel and generation, the one used last at the end.
@@ -102,6 +105,7 @@ impl Ui {
             help_scroll: 0,
             help_most: 0,
             first_channel: 0,
+            marked_row: None,
             tail_top: 0,
             caches: Vec::new(),
             cached_channels: CACHED_CHANNELS,
@@ -175,7 +179,7 @@ impl Ui {
         }
         if let Some((bar, pane)) = areas.list {
             let wide = areas.beside;
-            list::draw(&mut canvas, bar, pane, app, &mut self.first_channel, wide, self.options);
+            self.marked_row = list::draw(&mut canvas, bar, pane, app, &mut self.first_channel, wide, self.options);
         }
         self.cached_channels = areas.panes.len() + CACHED_CHANNELS;
         if app.panes.is_several() {
@@ -192,6 +196,7 @@ impl Ui {
                 None => transcript::draw_welcome(&mut canvas, pane, app, options),
             }
         }
+        self.draw_peek(&mut canvas, &areas, app);
         self.draw_bottom(&mut canvas, &areas, app, dialogue.as_ref());
         panes::draw_dividers(&mut canvas, &areas);
         header::draw_hint(&mut canvas, areas.hint, app, self.options);
@@ -229,6 +234,19 @@ impl Ui {
             bottom_rows,
             header::hint_rows(app, screen.width, self.options),
         )
+    }
+
+    /// The end of the channel that is peeked at, over the transcript, else over a part of the list.
+    fn draw_peek(&mut self, canvas: &mut Canvas, areas: &Areas, app: &App) {
+        let Some(channel) = app.list.peek.as_ref().and_then(|id| app.channels.get(id)) else {
+            return;
+        };
+        let Some(area) = peek::area(areas, self.marked_row) else {
+            return;
+        };
+        let options = self.options;
+        let cache = self.cache(channel);
+        peek::draw(canvas, area, app, channel, cache, options);
     }
 
     /// The rows of a channel.

@@ -119,6 +119,9 @@ pub(super) fn draw_body(
         };
         canvas.put(pane.x + MARGIN, bottom, text_width(pane), &sanitise_line(&text), style);
     }
+    if window.at_end && bottom == pane.bottom() {
+        super::list::draw_footing(canvas, pane, app, channel);
+    }
     if !window.at_end && bottom > pane.top() {
         let below = viewport.moved(window.top, isize::try_from(window.rows).unwrap_or(0));
         let rows = viewport.rows_from(below, COUNTED_ROWS + 1);
@@ -147,7 +150,7 @@ pub(super) fn draw_body(
 }
 
 /// State, time, tokens and rate for the title bar, as much as there is room for.
-fn summary(channel: &Channel, now: Now, room: usize) -> String {
+pub(super) fn summary(channel: &Channel, now: Now, room: usize) -> String {
     let state = channel.state(now);
     let mut text = state.word().to_owned();
     if let ChannelState::Reconnecting { seconds: seconds @ 1.. } = state {
@@ -185,7 +188,15 @@ fn tone(theme: &Theme, tone: Tone) -> Style {
     }
 }
 
-fn draw_row(canvas: &mut Canvas, area: Rect, block: &Block, view: &BlockView, row: usize, is_target: bool, now: Now) {
+pub(super) fn draw_row(
+    canvas: &mut Canvas,
+    area: Rect,
+    block: &Block,
+    view: &BlockView,
+    row: usize,
+    is_target: bool,
+    now: Now,
+) {
     let left = area.x + MARGIN;
     let right = area.right().saturating_sub(1);
     let body = view.body();
@@ -331,7 +342,7 @@ fn seeking(app: &App) -> String {
 }
 
 /// A channel that nothing has come of.
-fn draw_empty(canvas: &mut Canvas, pane: Rect, app: &App, channel: &Channel) {
+pub(super) fn draw_empty(canvas: &mut Canvas, pane: Rect, app: &App, channel: &Channel) {
     let theme = canvas.theme;
     let mut texts = Vec::new();
     if let Some(prompt) = &channel.prompt {

@@ -94,7 +94,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
     ),
     row(
         Action::Back,
-        &[plain(KeyCode::Esc)],
+        &[plain(KeyCode::Esc), char('h'), plain(KeyCode::Left)],
         TRANSCRIPT,
         Group::Transcript,
         "list",
