@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::calls::Commands;
 use super::child;
 use super::recordings::Recordings;
 use super::saved::Saver;
@@ -117,6 +118,7 @@ pub struct Executor {
     /// Prompts on their way, by their requests.
     unanswered: HashMap<RequestId, (ChannelId, String)>,
     saver: Saver,
+    commands: Commands,
     /// The file of what was sent.
     history: PathBuf,
     clipboard: Option<Arc<Mutex<SystemClipboard>>>,
@@ -152,6 +154,7 @@ impl Executor {
             refused: None,
             shown: Vec::new(),
             unanswered: HashMap::new(),
+            commands: Commands::new(&state_file),
             history: super::compose::history_file(&state_file),
             saver: Saver::start(state_file, loaded, replies.clone()),
             clipboard: clipboard.map(|clipboard| Arc::new(Mutex::new(clipboard))),
@@ -318,6 +321,10 @@ impl Executor {
             self.reconnect();
             return;
         }
+        if let Effect::Calls(effect) = effect {
+            self.commands.execute(effect, self.replies.clone());
+            return;
+        }
         let effect = match effect {
             Effect::Recordings(what) => match self.recordings.execute(what) {
                 // This one needs the server.
@@ -398,7 +405,8 @@ impl Executor {
             Effect::Panes(effect) => match effect {},
             Effect::Reading(effect) => match effect {},
             Effect::Copying(_) => {}
-            Effect::Calls(effect) => match effect {},
+            // Carried out above: commands need no server.
+            Effect::Calls(_) => {}
             Effect::Wall(effect) => match effect {},
             Effect::Recordings(what) => {
                 if let recordings::Do::Spool { channel, title, file } = what {
@@ -506,6 +514,8 @@ impl Executor {
     pub async fn finish(mut self, mut replies: mpsc::Receiver<Reply>, patience: Duration) -> usize {
         let mut refused = Vec::new();
         let mut moved = Vec::new();
+        // Commands end with the program: nobody would publish what they give.
+        self.commands.finish().await;
         self.sent.close();
         let deadline = tokio::time::sleep(patience);
         tokio::pin!(deadline);

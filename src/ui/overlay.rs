@@ -35,7 +35,13 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, keymap: &Keymap, scroll
     let columns: &[&[Group]] = if area.width >= TWO_COLUMNS {
         &[
             &[Group::General, Group::List, Group::Panes],
-            &[Group::Transcript, Group::Compose, Group::Dialogue],
+            &[
+                Group::Transcript,
+                Group::Compose,
+                Group::Calls,
+                Group::Recordings,
+                Group::Dialogue,
+            ],
         ]
     } else {
         &[&Group::ALL]
@@ -203,6 +209,7 @@ pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
         AskFor::Watch => watch(canvas, error, width),
         AskFor::Export { form, .. } => export(canvas, form.name(), error, width),
         AskFor::Search => super::search::dialogue(),
+        AskFor::Deny(_) => deny(canvas, width),
         AskFor::Race => race(
             canvas,
             "race: one prompt to several",
@@ -289,6 +296,19 @@ fn overwrite(canvas: &Canvas, path: &str, width: u16) -> Dialogue {
         theme.bold(),
         width,
     );
+    dialogue
+}
+
+/// The dialogue that asks why a call is denied.
+fn deny(canvas: &Canvas, width: u16) -> Dialogue {
+    let theme = canvas.theme;
+    let asked = [
+        "Why? The model is told; nothing typed denies without a reason.",
+        "Why? The model is told.",
+    ];
+    let mut dialogue = Dialogue::new("deny the call");
+    dialogue.above = vec![(that_fits(&asked, width).to_owned(), theme.plain())];
+    dialogue.placeholder = "a reason, if there is one";
     dialogue
 }
 

@@ -15,6 +15,7 @@ use super::block::{BlockView, Line, Right, Tone};
 use super::canvas::Canvas;
 use super::format::{ago, count, duration, number, time};
 use super::header::{is_refused, outage_sentence};
+use super::inbox;
 use super::theme::Theme;
 use super::viewport::{Place, RowCache, Viewport};
 use super::{UiOptions, wrap};
@@ -96,6 +97,14 @@ pub(super) fn draw_body(
             drawn.row(canvas, area, row, is_target);
             if let Some(found) = &found {
                 found.mark(canvas, area, &drawn, row);
+            }
+            if row + view.foot.len() >= rows
+                && block.is_some()
+                && let Some((text, style)) = inbox::doing(&canvas.theme, app, &channel.id, id)
+            {
+                // Instead of what a person might do about the call.
+                canvas.fill(area, " ", canvas.theme.plain());
+                canvas.put(area.x + MARGIN + 2, y, text_width(pane).saturating_sub(2), &text, style);
             }
             if is_marked && row >= view.gap {
                 let style = canvas.theme.accent();
