@@ -3,8 +3,10 @@
 //! The loop is in [`session`], what it carries out in [`executor`], what it remembers in [`saved`]. No rule of the
 //! program is here (they are in `app`), and no drawing (it is in `ui`).
 
+mod calls;
 mod child;
 pub mod compose;
+mod copying;
 pub mod executor;
 pub mod linear;
 mod notifications;

@@ -200,6 +200,7 @@ impl Channel {
         self.read_tokens = 0;
         self.marked = None;
         self.toggled.clear();
+        super::reading::begin_anew(&mut self.reading);
     }
 
     /// Takes over how its connection is; `now_ms` is Unix time in milliseconds.
@@ -308,6 +309,14 @@ impl Channel {
     pub fn tokens(&self) -> u64 {
         let counters = self.transcript.counters();
         counters.tokens.saturating_add(counters.reasoning_tokens)
+    }
+
+    /// Folds an open block, or opens a folded one.
+    pub(super) fn toggle(&mut self, block: BlockId) {
+        match self.toggled.iter().position(|toggled| *toggled == block) {
+            Some(at) => drop(self.toggled.swap_remove(at)),
+            None => self.toggled.push(block),
+        }
     }
 
     /// Whether a block is shown as one line.

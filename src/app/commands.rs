@@ -43,7 +43,6 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         Action::Watch => {
             app.overlay = Some(Overlay::Ask(Ask::new(AskFor::Watch, "")));
         }
-        Action::Answer => dialogue::open_answer(app),
         Action::CopyId => match app.selected.clone() {
             Some(id) => copy(app, id.to_string(), format!("channel id {id}"), effects),
             None => no_channel(app),
@@ -87,6 +86,24 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
                 format!("Nothing to fold in view; {back} and {next} mark a part, {fold} folds it"),
             );
         }
+        // These belong to the areas that took them above.
+        Action::Answer
+        | Action::Inbox
+        | Action::CallBelow
+        | Action::CallAbove
+        | Action::NextField
+        | Action::PreviousField
+        | Action::ToggleField
+        | Action::ToggleFieldBack
+        | Action::LeaveField
+        | Action::AllowOnce
+        | Action::AllowAlways
+        | Action::RunCommand
+        | Action::DenyCall
+        | Action::AnswerJson
+        | Action::PublishAnswer
+        | Action::ShowCall
+        | Action::LeaveInbox => {}
         Action::ScrollDown
         | Action::ScrollUp
         | Action::HalfPageDown
@@ -95,6 +112,18 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         | Action::PageUp
         | Action::NextPart
         | Action::PreviousPart
+        | Action::NextTurn
+        | Action::PreviousTurn
+        | Action::NextCall
+        | Action::PreviousCall
+        | Action::NextError
+        | Action::FirstUnread
+        | Action::Detail
+        | Action::DetailOfAll
+        | Action::Times
+        | Action::RawEvents
+        | Action::Search
+        | Action::PreviousMatch
         | Action::Newline
         // The areas did these.
         | Action::SwitchThread
@@ -106,6 +135,25 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         | Action::Unfold
         | Action::TakeBackQueued
         | Action::DropQueued
+        | Action::CopyPart
+        | Action::SelectText
+        | Action::OpenPager
+        | Action::OpenEditor
+        | Action::Export
+        | Action::Mouse
+        | Action::SelectionDown
+        | Action::SelectionUp
+        | Action::SelectionPageDown
+        | Action::SelectionPageUp
+        | Action::SelectionTop
+        | Action::SelectionBottom
+        | Action::SelectionLeft
+        | Action::SelectionRight
+        | Action::SelectionWord
+        | Action::SelectionWordBack
+        | Action::SelectionKind
+        | Action::SelectionCopy
+        | Action::SelectionLeave
         | Action::NextNeedsYou
         | Action::SelectNext
         | Action::SelectPrevious
@@ -151,6 +199,7 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         Action::Close | Action::CloseHelp | Action::No => app.overlay = None,
         Action::Yes => match app.overlay.take() {
             Some(Overlay::Confirm(Question::CancelRun(id))) => effects.push(Effect::CancelRun { channel: id }),
+            Some(Overlay::Confirm(Question::Overwrite(export))) => super::copying::write(app, export, true, effects),
             Some(Overlay::Confirm(Question::StopWatchingEnded { .. })) => {
                 super::list::stop_watching(app, effects);
             }
@@ -181,7 +230,7 @@ fn next_focus(focus: Focus) -> Focus {
     }
 }
 
-fn focus(app: &mut App, to: Focus) {
+pub(super) fn focus(app: &mut App, to: Focus) {
     if to == Focus::Compose && app.focus != Focus::Compose {
         app.focus_before_compose = app.focus;
     }
@@ -269,6 +318,10 @@ fn interrupt(app: &mut App, effects: &mut Vec<Effect>) {
             true
         }
         Some(Overlay::Answer(answer)) if !answer.input.is_empty() => {
+            dialogue::changed(app, String::new());
+            true
+        }
+        Some(Overlay::Inbox(inbox)) if inbox.form.typing().is_some_and(|typed| !typed.is_empty()) => {
             dialogue::changed(app, String::new());
             true
         }

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use crate::transcript::{BlockKind, CallState, Connection};
 use crate::wire::ChannelId;
 
-use super::action::Action;
 use super::effect::Effect;
 use super::msg::RequestId;
 use super::palette;
@@ -23,9 +22,11 @@ pub(super) fn changed(app: &mut App, text: String) {
         Some(Overlay::Ask(ask)) => {
             ask.input = text;
             ask.error = None;
-            if ask.purpose == AskFor::Filter {
-                let text = ask.input.clone();
-                super::list::filter_changed(app, &text);
+            let text = ask.input.clone();
+            match ask.purpose {
+                AskFor::Search => super::reading::typed(app, &text),
+                AskFor::Filter => super::list::filter_changed(app, &text),
+                _ => {}
             }
         }
         Some(Overlay::Pick(picker)) => picker.narrow(text),
@@ -37,6 +38,7 @@ pub(super) fn changed(app: &mut App, text: String) {
             let run = answer.run.clone();
             call_changed(app, &run);
         }
+        Some(Overlay::Inbox(_)) => super::calls::inbox::typed(app, text),
         Some(Overlay::Help | Overlay::Confirm(_) | Overlay::Tail) | None => {}
     }
 }
@@ -46,6 +48,9 @@ pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
     match app.overlay.take() {
         Some(Overlay::Ask(ask)) => match ask.purpose {
             AskFor::Watch => submit_watch(app, text, effects),
+            AskFor::Export { channel, form } => super::copying::submit_path(app, channel, form, text, effects),
+            AskFor::Search => super::reading::keep(app, text),
+            AskFor::Deny(call) => super::calls::inbox::deny(app, call, text, effects),
             AskFor::Filter => super::list::submit_filter(app, text),
             AskFor::Rename(id) => super::list::renamed(app, &id, text),
             AskFor::Group(id) => super::list::grouped(app, &id, text),
@@ -103,56 +108,13 @@ fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
     };
     match picker.purpose {
         Purpose::Action => palette::picked(app, &entry.value, effects),
+        Purpose::Copy => super::copying::picked_copy(app, &entry.value, effects),
+        Purpose::Export => super::copying::picked_form(app, &entry.value),
         Purpose::Preset => super::compose::presets::picked(app, &entry.value),
         Purpose::History => super::compose::history::picked(app, &entry.value),
         Purpose::Recording => super::recordings::picked(&entry.value, effects),
         Purpose::Run => super::list::picked_run(app, entry, effects),
-        Purpose::Copy | Purpose::Export => {}
     }
-}
-
-/// Opens the dialogue for the marked waiting call of the selected channel, else for its oldest one
-/// that can be answered.
-pub(super) fn open_answer(app: &mut App) {
-    let Some(channel) = app.selected_channel() else {
-        say(app, "No channel is selected".to_owned());
-        return;
-    };
-    if super::recordings::is_replay(channel) {
-        say(app, "This is a recording: its calls were answered then".to_owned());
-        return;
-    }
-    let transcript = &channel.transcript;
-    let call = transcript
-        .waiting_calls()
-        .find(|call| Some(call.block) == channel.marked)
-        .or_else(|| {
-            transcript
-                .waiting_calls()
-                .find(|call| ChannelId::parse(call.channel).is_ok())
-        })
-        .or_else(|| transcript.waiting_calls().next());
-    let Some(call) = call else {
-        let key = app.settings.keymap.first(Action::NextNeedsYou);
-        say(
-            app,
-            format!("Nothing waits for an answer here; {key} goes to the next that needs you"),
-        );
-        return;
-    };
-    if let Err(error) = ChannelId::parse(call.channel) {
-        let text = format!("{} cannot be answered: {error}", call.function);
-        complain(app, crate::text::sanitise_line(&text).into_owned());
-        return;
-    }
-    app.overlay = Some(Overlay::Answer(Answer {
-        run: channel.id.clone(),
-        block: call.block,
-        input: String::new(),
-        error: None,
-        check: JsonCheck::Empty,
-        sending: None,
-    }));
 }
 
 fn submit_answer(app: &mut App, mut answer: Answer, text: &str, effects: &mut Vec<Effect>) {
@@ -184,10 +146,11 @@ fn submit_answer(app: &mut App, mut answer: Answer, text: &str, effects: &mut Ve
             let request = next_request(app);
             answer.sending = Some(request);
             answer.error = None;
+            super::calls::inbox::take_up_block(app, &answer.run, answer.block);
             effects.push(Effect::Publish {
                 request,
                 channel,
-                message: envelope(value),
+                message: super::calls::sign(app, value),
             });
         }
         (Err(_), _) => {

@@ -7,6 +7,7 @@ use crate::transcript::{BlockId, Connection};
 use crate::wire::ChannelId;
 use crate::wire::request::ServerInfo;
 
+use super::calls::{CallRef, Inbox};
 use super::channel::{Channel, Counts, Kept};
 use super::msg::{Now, RequestId};
 use super::picker::Picker;
@@ -95,6 +96,8 @@ impl App {
                 channel.set_title(&saved.title);
             }
             channel.added_at = saved.added_at;
+            channel.reading = super::reading::restored_of(&saved.reading);
+            channel.calls = super::calls::OfChannel::new(saved.calls);
             channel.panes = saved.panes.into();
             channel.compose = super::compose::OfChannel::load(saved.compose);
             channel.compose.begin(&mut channel.transcript);
@@ -138,10 +141,10 @@ impl App {
             settings,
             list: super::list::Listing::of_saved(&saved.list),
             panes: super::panes::Panes::restore(saved.panes),
-            reading: super::reading::Reading::default(),
+            reading: super::reading::restored(&saved.reading),
             copying,
             compose: super::compose::Compose::load(saved.compose),
-            calls: super::calls::Calls::default(),
+            calls: super::calls::Calls::new(saved.calls),
             wall: super::wall::restored(&saved.wall),
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
@@ -182,7 +185,7 @@ impl App {
 
     /// Whether anything on the screen changes by the second.
     #[must_use]
-    pub(super) fn shows_seconds(&self) -> bool {
+    pub fn shows_seconds(&self) -> bool {
         matches!(self.server.state, ServerState::Unreachable { .. }) || self.list.shows_seconds()
     }
 
@@ -268,10 +271,10 @@ impl App {
                     added_at: channel.added_at,
                     list: channel.list.saved(),
                     panes: channel.panes.saved(),
-                    reading: super::reading::SavedOfChannel::default(),
+                    reading: super::reading::saved_of(channel),
                     copying: super::copying::SavedOfChannel::default(),
                     compose: super::compose::saved_of(self, channel),
-                    calls: super::calls::SavedOfChannel::default(),
+                    calls: channel.calls.saved(),
                     wall: channel.wall.saved(),
                     recordings: channel.recordings.saved(),
                     notifications: super::notifications::SavedOfChannel::default(),
@@ -281,10 +284,10 @@ impl App {
             draft: super::compose::drafts::of_new_run(self).to_owned(),
             list: self.list.saved(),
             panes: self.panes.saved(),
-            reading: super::reading::Saved::default(),
+            reading: super::reading::saved(self),
             copying: super::copying::Saved::default(),
             compose: super::compose::saved(self),
-            calls: super::calls::Saved::default(),
+            calls: self.calls.saved(),
             wall: super::wall::saved(self),
             recordings: super::recordings::Saved::default(),
             notifications: super::notifications::Saved::default(),
@@ -366,8 +369,10 @@ pub enum Overlay {
     Ask(Ask),
     /// A list to pick from.
     Pick(Picker),
-    /// A waiting call is being answered.
+    /// A waiting call is being answered, as JSON.
     Answer(Answer),
+    /// The calls that wait, with a form for the marked one.
+    Inbox(Inbox),
     /// A question with yes and no.
     Confirm(Question),
     /// The lines of all live channels.
@@ -402,6 +407,17 @@ impl Ask {
 pub enum AskFor {
     /// A channel id to watch.
     Watch,
+    /// The path of an export.
+    Export {
+        /// The channel.
+        channel: ChannelId,
+        /// Its form.
+        form: crate::transcript::export::Form,
+    },
+    /// A text to find in the transcript.
+    Search,
+    /// Why a waiting call is denied.
+    Deny(CallRef),
     /// What the list is narrowed to.
     Filter,
     /// A title for this channel.
@@ -429,6 +445,8 @@ pub struct Answer {
     pub check: JsonCheck,
     /// Its publication that was not answered yet.
     pub sending: Option<RequestId>,
+    /// It was opened from the inbox, and leads back there.
+    pub from_inbox: bool,
 }
 
 /// Whether a text is JSON.
@@ -455,6 +473,8 @@ pub enum JsonCheck {
 pub enum Question {
     /// Cancel this channel's run on the server?
     CancelRun(ChannelId),
+    /// Replace the file that an export would be written to?
+    Overwrite(super::copying::Export),
     /// Stop watching the channels that are over and were read?
     StopWatchingEnded {
         /// How many there were when it was asked.

@@ -78,12 +78,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
                 select(app, &id);
             }
         }
-        Msg::ToggleFold(block) => with_selected(app, |channel| {
-            match channel.toggled.iter().position(|toggled| *toggled == block) {
-                Some(at) => drop(channel.toggled.swap_remove(at)),
-                None => channel.toggled.push(block),
-            }
-        }),
+        Msg::ToggleFold(block) => with_selected(app, |channel| channel.toggle(block)),
         Msg::MarkPart(block) => with_selected(app, |channel| channel.marked = Some(block)),
         Msg::Resize(columns, rows) => app.size = (columns, rows),
         Msg::TerminalFocus(focused) => {
@@ -100,7 +95,9 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
             result,
         } => compose::dispatched(app, request, &channel, result, &mut effects),
         Msg::Published { request, result } => {
-            if !super::wall::published(app, request, &result) {
+            if !super::wall::published(app, request, &result)
+                && !super::calls::published(app, request, &result, &mut effects)
+            {
                 dialogue::published(app, request, result);
             }
         }
@@ -168,6 +165,9 @@ fn forget_old_news(app: &mut App, msg: &Msg) {
             | Msg::SelectIndex(_)
             | Msg::ToggleFold(_)
             | Msg::MarkPart(_)
+            | Msg::Copying(
+                super::copying::Msg::AskCopy(_) | super::copying::Msg::Select(_) | super::copying::Msg::Focus(_)
+            )
     );
     if does_something {
         // "Again" is what comes next: after anything else a first Ctrl-C is a first one.
@@ -501,9 +501,19 @@ fn first_event(batch: &FeedBatch) -> Option<&Event> {
 
 /// A dialogue about a channel that is not in the list any more has nothing left to ask.
 pub(super) fn close_overlay_of(app: &mut App, id: &ChannelId) {
+    super::calls::inbox::forget(app, id);
     let of = match &app.overlay {
         Some(Overlay::Answer(answer)) => Some(&answer.run),
         Some(Overlay::Confirm(Question::CancelRun(run))) => Some(run),
+        Some(Overlay::Confirm(Question::Overwrite(export))) => Some(&export.channel),
+        Some(Overlay::Ask(Ask {
+            purpose: AskFor::Export { channel, .. },
+            ..
+        })) => Some(channel),
+        Some(Overlay::Ask(Ask {
+            purpose: AskFor::Deny(call),
+            ..
+        })) => Some(&call.run),
         Some(Overlay::Ask(Ask {
             purpose: AskFor::Rename(of) | AskFor::Group(of),
             ..
@@ -512,6 +522,7 @@ pub(super) fn close_overlay_of(app: &mut App, id: &ChannelId) {
             Overlay::Help
             | Overlay::Ask(_)
             | Overlay::Pick(_)
+            | Overlay::Inbox(_)
             | Overlay::Tail
             | Overlay::Confirm(Question::StopWatchingEnded { .. }),
         )
@@ -523,10 +534,19 @@ pub(super) fn close_overlay_of(app: &mut App, id: &ChannelId) {
 }
 
 fn scroll_to(app: &mut App, scroll: Scroll) {
-    with_selected(app, |channel| {
-        if channel.scroll == Scroll::Tail || scroll == Scroll::Tail {
-            channel.read_tokens = channel.tokens();
-        }
-        channel.scroll = scroll;
-    });
+    with_selected(app, |channel| scroll_channel(channel, scroll));
+}
+
+/// Scrolls what is shown of a channel.
+pub(super) fn scroll_channel(channel: &mut Channel, scroll: Scroll) {
+    if super::reading::scroll_raw(channel, scroll) {
+        return;
+    }
+    if channel.scroll == Scroll::Tail && scroll != Scroll::Tail {
+        super::reading::left_the_end(channel);
+    }
+    if channel.scroll == Scroll::Tail || scroll == Scroll::Tail {
+        channel.read_tokens = channel.tokens();
+    }
+    channel.scroll = scroll;
 }

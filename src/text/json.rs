@@ -3,11 +3,12 @@
 //! It reads no further than what is shown: a large value costs no more than a small one.
 
 use std::fmt::Write as _;
+use std::ops::Range;
 
 use serde_json::Value;
 
-use super::sanitise_line;
 use super::width::{boundary, truncate};
+use super::{Role, sanitise_line};
 
 /// A call on one line, as `approve_deploy(env: "prod", version: "1.8.2")`, at most `max` columns.
 #[must_use]
@@ -179,6 +180,61 @@ fn pretty(value: &Value, name: &str, level: usize, comma: &str, max_lines: usize
     }
 }
 
+/// The parts of a line of JSON with what they are: names, texts, numbers, words. A line that is cut off within a text
+/// is read as far as it goes.
+#[must_use]
+pub fn roles(line: &str) -> Vec<(Range<usize>, Role)> {
+    let bytes = line.as_bytes();
+    let mut parts: Vec<(Range<usize>, Role)> = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let start = at;
+        let role = match bytes[at] {
+            b'"' => {
+                at += 1;
+                while at < bytes.len() && bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                at = boundary(line, at + 1);
+                let names = line[at..].trim_start().starts_with(':');
+                if names { Role::Type } else { Role::Str }
+            }
+            b'-' | b'0'..=b'9' => {
+                at = end_of(bytes, at, |byte| {
+                    byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E')
+                });
+                Role::Number
+            }
+            byte if byte.is_ascii_alphabetic() => {
+                at = end_of(bytes, at, |byte| byte.is_ascii_alphanumeric());
+                match &line[start..at] {
+                    "true" | "false" | "null" => Role::Keyword,
+                    _ => Role::CodeText,
+                }
+            }
+            _ => {
+                at += 1;
+                while !line.is_char_boundary(at) {
+                    at += 1;
+                }
+                Role::CodeText
+            }
+        };
+        match parts.last_mut() {
+            Some((range, last)) if *last == role => range.end = at,
+            _ => parts.push((start..at, role)),
+        }
+    }
+    parts
+}
+
+fn end_of(bytes: &[u8], from: usize, is_part: impl Fn(u8) -> bool) -> usize {
+    bytes[from..]
+        .iter()
+        .position(|byte| !is_part(*byte))
+        .map_or(bytes.len(), |length| from + length)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,6 +262,30 @@ mod tests {
             assert_eq!(call("f", &arguments, max), line);
         }
         assert!(call("f", &json!({"x": "y".repeat(1 << 20)}), 20).len() < 30);
+    }
+
+    #[test]
+    fn the_parts_of_json_are_told_apart() {
+        let line = r#"  "a\"b": [1, -2.5e3, true, "é: 1"], x"#;
+        let parts: Vec<(&str, Role)> = roles(line)
+            .into_iter()
+            .map(|(range, role)| (&line[range], role))
+            .filter(|(_, role)| *role != Role::CodeText)
+            .collect();
+        assert_eq!(
+            parts,
+            [
+                (r#""a\"b""#, Role::Type),
+                ("1", Role::Number),
+                ("-2.5e3", Role::Number),
+                ("true", Role::Keyword),
+                (r#""é: 1""#, Role::Str),
+            ]
+        );
+        for cut in ["\"open", "\"open\\", "\"é\\", "-", "\""] {
+            let whole: usize = roles(cut).iter().map(|(range, _)| range.len()).sum();
+            assert_eq!(whole, cut.len(), "{cut}");
+        }
     }
 
     #[test]

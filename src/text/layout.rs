@@ -11,7 +11,7 @@ use super::lines::{Line, Piece, Shape};
 use super::markdown::{self, UnitKind};
 use super::width::boundary;
 use super::wrap::wrap;
-use super::{Role, Row, sanitise_line};
+use super::{Role, Row, json, sanitise_line};
 
 /// How much of a text is cut into units at once, in bytes.
 const WINDOW: usize = 256 * 1024;
@@ -33,6 +33,8 @@ pub enum Format {
     Plain,
     /// As code: line by line, broken anywhere.
     Code,
+    /// As JSON: the same, and its parts have roles.
+    Json,
 }
 
 /// The rows of one block at one width.
@@ -92,7 +94,7 @@ impl BlockRows {
         self.rows.truncate(self.stable_rows);
         match self.format {
             Format::Markdown => self.markdown(&with_plain_breaks(source, self.stable)),
-            Format::Plain | Format::Code => self.lines(source),
+            Format::Plain | Format::Code | Format::Json => self.lines(source),
         }
         self.remember(source);
     }
@@ -367,8 +369,16 @@ impl BlockRows {
     }
 
     fn text_line(&mut self, line: &str, offset: usize) {
-        if self.format == Format::Code {
-            return self.code_line(line, offset);
+        match self.format {
+            Format::Code => return self.code_line(line, offset),
+            Format::Json => {
+                let pieces = json::roles(line)
+                    .into_iter()
+                    .map(|(range, role)| piece(&line[range.clone()], role, offset + range.start))
+                    .collect();
+                return self.push(&plain_line(Shape::Code(pieces), offset), offset + line.len());
+            }
+            Format::Markdown | Format::Plain => {}
         }
         let pieces = if line.is_empty() {
             Vec::new()

@@ -39,6 +39,24 @@ pub enum Role {
     Code,
     /// A line of a code block.
     CodeBlock,
+    /// Code whose parts have roles of their own, and this one has none.
+    CodeText,
+    /// A word of the language.
+    Keyword,
+    /// A text within code.
+    Str,
+    /// A comment within code.
+    Comment,
+    /// A number or a constant within code.
+    Number,
+    /// The name of a function.
+    Function,
+    /// The name of a type, of a field, of an attribute.
+    Type,
+    /// A line that a patch adds.
+    Inserted,
+    /// A line that a patch takes away.
+    Deleted,
     /// The language of a code block.
     CodeInfo,
     /// The bar in front of a quotation.
@@ -89,6 +107,22 @@ pub struct Row {
     pub source_offset: usize,
     /// How many columns it takes.
     pub width: u16,
+    /// How it follows on the row above.
+    pub joint: Joint,
+    /// How many of its pieces stand in front of every row of its line: an indent, the bar of a quotation.
+    pub front: usize,
+}
+
+/// How a row follows on the one above, for whoever takes the text out again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Joint {
+    /// It begins a line.
+    #[default]
+    Break,
+    /// Its line was broken at white space.
+    Space,
+    /// Its line was broken where nothing stood.
+    Nothing,
 }
 
 impl Row {

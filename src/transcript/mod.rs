@@ -6,10 +6,12 @@ pub mod block;
 mod bound;
 mod calls;
 pub mod earlier;
+pub mod export;
 mod fold;
 pub mod input;
 mod operations;
 pub mod rate;
+pub mod raw;
 mod read;
 pub mod state;
 #[cfg(test)]

@@ -23,6 +23,12 @@ impl Transcript {
         self.blocks.binary_search_by_key(&id, |block| block.id).ok()
     }
 
+    /// The place from the top of the first block that is not older than a name, in O(log n).
+    #[must_use]
+    pub fn first_from(&self, id: BlockId) -> usize {
+        self.blocks.partition_point(|block| block.id < id)
+    }
+
     /// The block of this name, in O(log n).
     #[must_use]
     pub fn block(&self, id: BlockId) -> Option<&Block> {

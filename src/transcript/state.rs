@@ -1,7 +1,7 @@
 //! The transcript itself: takes [`Item`]s in order and keeps the blocks that they add up to.
 //!
 //! It lays nothing out and makes nothing safe for a terminal; `text` does. Function calls are in
-//! `calls`, operations in `operations`, the bound on memory is in `bound`, what a reader asks for is in `read`.
+//! `calls`, operations in `operations`, the bound on memory is in `bound`, lines as they came in `raw`, what a reader asks for is in `read`.
 
 use std::collections::VecDeque;
 
@@ -12,6 +12,7 @@ use crate::wire::{Event, EventKind, Message, MessageKind};
 
 use super::calls::Calls;
 use super::rate::RateWindow;
+use super::raw::RawLines;
 use super::{Block, BlockId, BlockKind, Counters, EndReason, Honesty, Item, Status};
 
 /// The memory that a transcript takes by default, in bytes of text.
@@ -34,6 +35,10 @@ pub struct Transcript {
     /// The memory that the blocks take, about, in bytes.
     pub(super) bytes: usize,
     pub(super) limit: usize,
+    /// The lines as they came.
+    pub(super) raw: RawLines,
+    /// The block that was made or changed last.
+    pub(super) touched: BlockId,
     pub(super) rate: RateWindow,
     /// How far this machine's clock is ahead of the one that stamps the tokens, in milliseconds.
     pub(super) rate_offset: i64,
@@ -111,6 +116,8 @@ impl Transcript {
             revision: 0,
             bytes: 0,
             limit: bytes.max(4096),
+            raw: RawLines::default(),
+            touched: BlockId(0),
             rate: RateWindow::default(),
             rate_offset: 0,
             run: Run::default(),
@@ -122,10 +129,15 @@ impl Transcript {
     /// An event whose id was seen before changes nothing, nor does an event after the one that ended the run.
     pub fn apply(&mut self, item: Item, now_ms: u64) {
         match item {
-            Item::Event { id, at, event, .. } => self.event(id, at, event, now_ms),
-            Item::Published { message, .. } => {
+            Item::Event { id, at, event, raw } => {
+                if self.event(id, at, event, now_ms) {
+                    self.keep_raw(raw);
+                }
+            }
+            Item::Published { message, raw } => {
                 let json = String::from_utf8_lossy(&message).into_owned();
                 self.push(None, BlockKind::Published { json });
+                self.keep_raw(raw);
             }
             Item::Gap { missing } => self.gap(missing),
             Item::Reset => self.reset(),
@@ -199,9 +211,10 @@ impl Transcript {
         }
     }
 
-    fn event(&mut self, id: Option<u64>, at: Option<u64>, event: Event, now_ms: u64) {
+    /// Takes an event in; `false`: it changed nothing.
+    fn event(&mut self, id: Option<u64>, at: Option<u64>, event: Event, now_ms: u64) -> bool {
         if self.run.status.is_over() || !self.position_is_new(id) {
-            return;
+            return false;
         }
         let time = at.unwrap_or(now_ms);
         let counters = &mut self.run.counters;
@@ -278,6 +291,7 @@ impl Transcript {
         if !self.run.status.is_over() {
             self.run.status = self.live_status();
         }
+        true
     }
 
     fn failed(&mut self, at: Option<u64>, time: u64, message: String, code: Option<String>) {
@@ -356,6 +370,7 @@ impl Transcript {
         self.forget_own();
         self.run = Run::default();
         self.rate = RateWindow::default();
+        self.forget_raw();
         self.revision += 1;
         if had_any {
             self.note(
@@ -412,6 +427,7 @@ impl Transcript {
     /// Appends to a text block; false if it is not there any more.
     fn grow(&mut self, id: BlockId, token: &str) -> bool {
         self.revision += 1;
+        self.touched = id;
         let revision = self.revision;
         let Some(block) = self.block_mut(id) else { return false };
         match &mut block.kind {
@@ -679,6 +695,7 @@ impl Transcript {
         let id = BlockId(self.next_id);
         self.next_id += 1;
         self.revision += 1;
+        self.touched = id;
         let block = Block {
             id,
             revision: self.revision,
@@ -703,6 +720,7 @@ impl Transcript {
     /// Changes a block and counts the change; false if it is not there any more.
     pub(super) fn edit(&mut self, id: BlockId, change: impl FnOnce(&mut Block)) -> bool {
         self.revision += 1;
+        self.touched = id;
         let revision = self.revision;
         let Some(block) = self.block_mut(id) else { return false };
         let before = super::bound::size(block);

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::calls::Commands;
 use super::child;
 use super::recordings::Recordings;
 use super::saved::Saver;
@@ -118,6 +119,7 @@ pub struct Executor {
     /// Prompts on their way, by their requests.
     unanswered: HashMap<RequestId, (ChannelId, String)>,
     saver: Saver,
+    commands: Commands,
     /// The file of what was sent.
     history: PathBuf,
     clipboard: Option<Arc<Mutex<SystemClipboard>>>,
@@ -154,6 +156,7 @@ impl Executor {
             shown: Vec::new(),
             listed: None,
             unanswered: HashMap::new(),
+            commands: Commands::new(&state_file),
             history: super::compose::history_file(&state_file),
             saver: Saver::start(state_file, loaded, replies.clone()),
             clipboard: clipboard.map(|clipboard| Arc::new(Mutex::new(clipboard))),
@@ -307,6 +310,10 @@ impl Executor {
             self.saver.save(*state);
             return;
         }
+        if let Effect::Copying(effect) = effect {
+            self.write_export(effect);
+            return;
+        }
         if let Effect::Compose(effect) = effect {
             let history = self.history.clone();
             self.send(async move {
@@ -321,6 +328,10 @@ impl Executor {
         }
         if effect == Effect::Reconnect {
             self.reconnect();
+            return;
+        }
+        if let Effect::Calls(effect) = effect {
+            self.commands.execute(effect, self.replies.clone());
             return;
         }
         let effect = match effect {
@@ -402,9 +413,9 @@ impl Executor {
             Effect::List(effect) => match effect {},
             Effect::Panes(effect) => match effect {},
             Effect::Reading(effect) => match effect {},
-            // Programs on the terminal are the loop's own.
-            Effect::Copying(copying::Do::Open(_)) => {}
-            Effect::Calls(effect) => match effect {},
+            Effect::Copying(_) => {}
+            // Carried out above: commands need no server.
+            Effect::Calls(_) => {}
             Effect::Wall(effect) => match effect {},
             Effect::Recordings(what) => {
                 if let recordings::Do::Spool { channel, title, file } = what {
@@ -462,6 +473,25 @@ impl Executor {
         messages
     }
 
+    /// Writes an export; programs on the terminal are the loop's own. The end of the program waits for it.
+    fn write_export(&self, effect: copying::Do) {
+        let copying::Do::Write {
+            export,
+            text,
+            overwrite,
+        } = effect
+        else {
+            return;
+        };
+        self.send(async move {
+            let work = move || super::copying::write(export, &text, overwrite);
+            match tokio::task::spawn_blocking(work).await {
+                Ok(written) => vec![Reply::Msg(Msg::Copying(copying::Msg::Written(written)))],
+                Err(_) => vec![Reply::Msg(Msg::Warning("The export was not written".to_owned()))],
+            }
+        });
+    }
+
     /// Runs a program on the terminal, which is not ours until [`Reply::Returned`] comes.
     pub fn run_on_terminal(&self, open: copying::Open) {
         let replies = self.replies.clone();
@@ -493,6 +523,8 @@ impl Executor {
     pub async fn finish(mut self, mut replies: mpsc::Receiver<Reply>, patience: Duration) -> usize {
         let mut refused = Vec::new();
         let mut moved = Vec::new();
+        // Commands end with the program: nobody would publish what they give.
+        self.commands.finish().await;
         self.sent.close();
         let deadline = tokio::time::sleep(patience);
         tokio::pin!(deadline);

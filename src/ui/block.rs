@@ -5,19 +5,19 @@
 use serde_json::Value;
 
 use crate::app::channel::is_foldable;
+use crate::app::reading::{Detail, shown};
 use crate::text::width::width as columns;
 use crate::text::{BlockRows, Format, json, sanitise_line};
 use crate::transcript::{Block, BlockKind, CallState};
 
-use super::UiOptions;
-use super::format::{count, number, short_duration, time};
+use super::format::{count, number, short_duration};
 
-/// The most lines of one JSON value of an opened call.
-const OPEN_JSON_LINES: usize = 200;
 /// The most lines of a call's result while it is folded.
 const FOLDED_JSON_LINES: usize = 3;
 /// The most characters of a function's name that are looked at.
 const LONGEST_LINE: usize = 400;
+/// The most bytes of a raw event that are shown.
+const LONGEST_RAW: usize = 64 * 1024;
 
 /// How a line of the program's own looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(super) enum Tone {
 pub(super) enum Right {
     Nothing,
     Text(String),
+    /// When a prompt was written, Unix time in milliseconds.
+    At(u64),
     /// A call waits; its time runs.
     Waiting {
         asked_at: Option<u64>,
@@ -72,10 +74,11 @@ struct Key {
     width: u16,
     folded: bool,
     gap: bool,
+    detail: Detail,
 }
 
-/// The rows of one block. The key is the block's revision, the width, whether it is folded and whether a
-/// blank row stands above it.
+/// The rows of one block. The key is the block's revision, the width, whether it is folded, whether a
+/// blank row stands above it, and how much is shown.
 #[derive(Debug)]
 pub(super) struct BlockView {
     key: Option<Key>,
@@ -114,6 +117,33 @@ impl Default for BlockView {
 }
 
 impl BlockView {
+    /// Lays out an event as it came.
+    pub fn update_raw(&mut self, line: &[u8], width: u16) {
+        let key = Key {
+            revision: 1,
+            width,
+            folded: false,
+            gap: false,
+            detail: Detail::Full,
+        };
+        if self.key == Some(key) {
+            return;
+        }
+        self.key = Some(key);
+        let shown = &line[..line.len().min(LONGEST_RAW)];
+        let mut text = String::from_utf8_lossy(shown).into_owned();
+        if shown.len() < line.len() {
+            text.push_str(&format!("… ({} more bytes)", line.len() - shown.len()));
+        }
+        self.set_body(&text, Format::Json, 0, Tone::Plain);
+    }
+
+    /// One line of the program's own.
+    pub fn update_note(&mut self, text: String) {
+        self.key = None;
+        self.head = vec![Line::new(text, Tone::Dim)];
+    }
+
     /// The rows of its text that are shown.
     pub fn body(&self) -> &[crate::text::Row] {
         if self.shows_body { self.body.rows() } else { &[] }
@@ -131,12 +161,13 @@ impl BlockView {
 
     /// Brings the rows up to date. Cheap when nothing changed; when the text only grew, the work is that of
     /// the new part.
-    pub fn update(&mut self, block: &Block, width: u16, folded: bool, gap: bool, options: UiOptions) {
+    pub fn update(&mut self, block: &Block, width: u16, folded: bool, gap: bool, detail: Detail) {
         let key = Key {
             revision: block.revision,
             width,
             folded,
             gap,
+            detail,
         };
         if self.key == Some(key) {
             return;
@@ -150,6 +181,10 @@ impl BlockView {
         self.shows_body = false;
         self.foldable = is_foldable(block.superseded, &block.kind);
         self.folded = folded && self.foldable;
+        self.gap = 0;
+        if !detail.shows(block) {
+            return;
+        }
         self.gap = usize::from(gap);
         if gap {
             self.head.push(Line::blank());
@@ -162,13 +197,13 @@ impl BlockView {
             self.head.push(Line::new(text, Tone::Dim));
             return;
         }
-        self.fill(block, folded, options);
+        self.fill(block, folded, detail);
         if block.superseded {
             self.body_tone = Tone::Dim;
         }
     }
 
-    fn fill(&mut self, block: &Block, folded: bool, options: UiOptions) {
+    fn fill(&mut self, block: &Block, folded: bool, detail: Detail) {
         let Some(Key { revision, width, .. }) = self.key else {
             return;
         };
@@ -188,7 +223,7 @@ impl BlockView {
                     Tone::Bold,
                 );
                 if let Some(at) = block.at {
-                    line.right = Right::Text(time(at, options));
+                    line.right = Right::At(at);
                 }
                 self.head.push(line);
                 if !folded {
@@ -227,19 +262,16 @@ impl BlockView {
                 answered_at,
             } => {
                 self.call_head(function, arguments, state, *asked_at, *answered_at, folded);
-                let mut text = String::new();
-                if !folded && !is_nothing(arguments) {
-                    section(&mut text, "arguments", arguments, OPEN_JSON_LINES);
-                }
-                if let CallState::Answered { result, .. } = state {
-                    if folded {
-                        text = json::lines(result, FOLDED_JSON_LINES).join("\n");
-                    } else {
-                        section(&mut text, "result", result, OPEN_JSON_LINES);
-                    }
-                }
+                let text = match state {
+                    _ if !folded => shown::body(block).unwrap_or_default().into_owned(),
+                    CallState::Answered { result, .. } if !detail.is_brief() => in_short(result, width),
+                    _ => String::new(),
+                };
+                // The text is another one where it is folded: nothing of the rows is kept.
+                self.body = BlockRows::new(Format::Json);
+                self.format = Format::Json;
                 if !text.is_empty() {
-                    self.set_body(&text, Format::Code, 2, Tone::Dim);
+                    self.set_body(&text, Format::Json, 2, Tone::Dim);
                 }
             }
             BlockKind::Usage { model, input, output } => {
@@ -252,9 +284,7 @@ impl BlockView {
                 self.head
                     .push(Line::new(format!("{glyph} {}", sanitise_line(label)), Tone::Dim));
             }
-            BlockKind::Abort { reason } => {
-                self.set_body(&format!("given up: {reason}"), Format::Plain, 0, Tone::Warning);
-            }
+            BlockKind::Abort { .. } => self.set_shown(block, Format::Plain, 0, Tone::Warning),
             BlockKind::End { reason, tokens, used } => {
                 let (text, tone) = end_words(reason);
                 let mut line = Line::new(text, tone);
@@ -262,10 +292,7 @@ impl BlockView {
                 line.right = Right::Text(in_all(*tokens, *used, room));
                 self.head.push(line);
             }
-            BlockKind::Failure { message, code } => {
-                let code = code.as_deref().map(|code| format!(" ({code})")).unwrap_or_default();
-                self.set_body(&format!("x failed: {message}{code}"), Format::Plain, 0, Tone::Error);
-            }
+            BlockKind::Failure { .. } => self.set_shown(block, Format::Plain, 0, Tone::Error),
             BlockKind::Gap { missing } => {
                 let text = match missing {
                     Some(missing) => format!(
@@ -281,7 +308,7 @@ impl BlockView {
                     self.head.push(Line::new(fold_line("published", json), Tone::Dim));
                 } else {
                     self.head.push(Line::new("published", Tone::Dim));
-                    self.set_body(json, Format::Code, 2, Tone::Plain);
+                    self.set_shown(block, Format::Json, 2, Tone::Plain);
                 }
             }
             BlockKind::Trimmed { blocks } => {
@@ -294,6 +321,10 @@ impl BlockView {
             BlockKind::Note { text } => self.set_body(text, Format::Plain, 0, Tone::Dim),
         }
         debug_assert!(revision == block.revision && width > 0);
+    }
+
+    fn set_shown(&mut self, block: &Block, format: Format, indent: u16, tone: Tone) {
+        self.set_body(&shown::body(block).unwrap_or_default(), format, indent, tone);
     }
 
     fn set_body(&mut self, text: &str, format: Format, indent: u16, tone: Tone) {
@@ -336,7 +367,7 @@ impl BlockView {
         };
         let taken = match &right {
             Right::Text(text) => columns(text) + 2,
-            Right::Nothing | Right::Waiting { .. } => "waiting 00:00".len() + 2,
+            Right::Nothing | Right::At(_) | Right::Waiting { .. } => "waiting 00:00".len() + 2,
         };
         let text = if folded {
             json::call(function, arguments, room.saturating_sub(taken).max(8))
@@ -417,6 +448,14 @@ fn end_words(reason: &str) -> (String, Tone) {
     (text.to_owned(), tone)
 }
 
+/// A result in short: the first lines of a text, else as much of the value as one row holds.
+fn in_short(result: &Value, width: u16) -> String {
+    match result {
+        Value::String(_) => json::lines(result, FOLDED_JSON_LINES).join("\n"),
+        other => json::one_line(other, usize::from(width.saturating_sub(2)).max(8)),
+    }
+}
+
 fn fold_line(who: &str, text: &str) -> String {
     let first = text
         .lines()
@@ -425,19 +464,4 @@ fn fold_line(who: &str, text: &str) -> String {
         .unwrap_or_default();
     let first: String = first.chars().take(LONGEST_LINE).collect();
     format!("> {who}: {}", sanitise_line(&first))
-}
-
-fn section(text: &mut String, title: &str, value: &Value, max_lines: usize) {
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    text.push_str(title);
-    for line in json::lines(value, max_lines) {
-        text.push_str("\n  ");
-        text.push_str(&line);
-    }
-}
-
-fn is_nothing(value: &Value) -> bool {
-    value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty)
 }

@@ -56,6 +56,18 @@ pub(super) fn time(unix_ms: u64, options: UiOptions) -> String {
     format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
 }
 
+/// How long ago something was, in one unit: `12s`, `3m`, `2h`, `5d`. Seconds only where they are counted anyway.
+pub(super) fn ago(at: u64, now: Now, seconds: bool) -> String {
+    let passed = now.unix_ms.saturating_sub(at) / 1_000;
+    match passed {
+        0..60 if seconds => format!("{passed}s ago"),
+        0..60 => "just now".to_owned(),
+        60..3_600 => format!("{}m ago", passed / 60),
+        3_600..86_400 => format!("{}h ago", passed / 3_600),
+        _ => format!("{}d ago", passed / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,6 +83,15 @@ mod tests {
             ["00:00", "00:42", "59:59", "1:00", "26:03"],
             [0, 42_900, 3_599_000, 3_600_000, 93_780_000].map(duration)
         );
+        let now = Now {
+            unix_ms: 100_000_000,
+            monotonic_ms: 0,
+        };
+        assert_eq!(
+            ["12s ago", "3m ago", "2h ago", "1d ago"],
+            [99_988_000, 99_810_000, 92_000_000, 10_000_000].map(|at| ago(at, now, true))
+        );
+        assert_eq!(ago(99_988_000, now, false), "just now");
         assert_eq!(["0.4s", "00:10"], [432, 10_000].map(short_duration));
         let options = UiOptions {
             utc_offset_seconds: -3_600,

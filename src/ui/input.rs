@@ -6,8 +6,9 @@ use tui_textarea::Input;
 use crate::app::action::{Action, Place};
 use crate::app::compose::pastes::{self, Fold};
 use crate::app::compose::{self, attach};
-use crate::app::state::Overlay;
-use crate::app::{App, Msg, Scroll, Spot, palette};
+use crate::app::state::{AskFor, Overlay};
+use crate::app::{App, Msg, Scroll, Spot, copying, palette};
+use crate::transcript::{BlockId, BlockKind};
 
 use super::editor::clean;
 use super::transcript::text_width;
@@ -16,7 +17,7 @@ use super::{Ui, keys, kiosk};
 
 impl Ui {
     /// What a terminal event means in the present state: keys by focus through the action table, pastes
-    /// whole; the mouse is ignored.
+    /// whole; the mouse where the program has it.
     pub fn handle(&mut self, app: &App, event: Event) -> Vec<Msg> {
         self.sync(app);
         match event {
@@ -27,7 +28,8 @@ impl Ui {
             Event::FocusLost => vec![Msg::TerminalFocus(false)],
             Event::Key(key) if key.kind != KeyEventKind::Release => self.key(app, key),
             Event::Paste(text) => self.paste(app, &text),
-            Event::Key(_) | Event::Mouse(_) => Vec::new(),
+            Event::Mouse(event) => self.mouse(app, event),
+            Event::Key(_) => Vec::new(),
         }
     }
 
@@ -55,7 +57,7 @@ impl Ui {
             Place::Compose if self.compose.input(Input::from(event)) => vec![Msg::DraftChanged(self.compose.text())],
             // There is nowhere to go to by Tab, and nobody means to type one.
             Place::Dialogue | Place::Picker if matches!(event.code, KeyCode::Tab | KeyCode::BackTab) => Vec::new(),
-            Place::Dialogue | Place::Picker if self.dialogue.input(Input::from(event)) => {
+            Place::Dialogue | Place::Picker | Place::Field if self.dialogue.input(Input::from(event)) => {
                 vec![Msg::DialogueChanged(self.dialogue.text())]
             }
             Place::PanePrefix => vec![Msg::Panes(crate::app::panes::Msg::LeavePrefix)],
@@ -65,7 +67,7 @@ impl Ui {
 
     fn paste(&mut self, app: &App, text: &str) -> Vec<Msg> {
         match keys::place(app) {
-            Place::Dialogue | Place::Picker => {
+            Place::Dialogue | Place::Picker | Place::Field => {
                 // An id that was copied with its line end is still one line.
                 let one_line = matches!(app.overlay, Some(Overlay::Ask(_) | Overlay::Pick(_)));
                 self.dialogue.paste(if one_line { text.trim() } else { text });
@@ -73,12 +75,12 @@ impl Ui {
             }
             Place::Compose => self.paste_into_draft(app, text),
             // What is pasted outside the compose box is a prompt: nothing of it is taken for keys.
-            Place::List | Place::Transcript | Place::PanePrefix => {
+            Place::List | Place::Transcript | Place::PanePrefix | Place::Selection => {
                 let mut messages = vec![Msg::Action(Action::Compose)];
                 messages.extend(self.paste_into_draft(app, text));
                 messages
             }
-            Place::Help | Place::Confirm | Place::Tail => Vec::new(),
+            Place::Help | Place::Confirm | Place::Tail | Place::Inbox => Vec::new(),
         }
     }
 
@@ -129,6 +131,9 @@ impl Ui {
     }
 
     fn act(&mut self, app: &App, place: Place, action: Action) -> Vec<Msg> {
+        if let Some(messages) = self.select_by_key(app, action) {
+            return messages;
+        }
         match action {
             Action::Send => vec![Msg::Submit(self.compose.text())],
             Action::Newline if place == Place::Compose => {
@@ -138,6 +143,14 @@ impl Ui {
             Action::Newline => {
                 self.dialogue.newline();
                 vec![Msg::DialogueChanged(self.dialogue.text())]
+            }
+            Action::Accept if is_search(app) => {
+                let mut messages = vec![Msg::DialogueSubmit(self.dialogue.text())];
+                // Where nothing was found the search is over, and says so.
+                if finds(app) {
+                    messages.extend(self.step_match(app, true, Action::NextNeedsYou));
+                }
+                messages
             }
             // Rows of the screen matter to some commands, so they are carried out as if their key was pressed.
             Action::Accept if let Some(action) = palette::chosen(app) => {
@@ -182,26 +195,34 @@ impl Ui {
             Action::HalfPageUp => self.scroll(app, |page| -(page / 2)),
             Action::PageDown => self.scroll(app, |page| page),
             Action::PageUp => self.scroll(app, |page| -page),
-            Action::NextPart => self.mark(app, true),
-            Action::PreviousPart => self.mark(app, false),
+            Action::NextTurn
+            | Action::PreviousTurn
+            | Action::NextPart
+            | Action::PreviousPart
+            | Action::CallBelow
+            | Action::CallAbove
+            | Action::NextError => self.jump(app, action),
+            Action::NextNeedsYou if place == Place::Transcript && searches(app) => self.step_match(app, true, action),
+            Action::PreviousMatch => self.step_match(app, false, action),
+            Action::RawEvents => self.toggle_raw(app),
             Action::Fold => self.fold(app),
+            Action::CopyPart => vec![Msg::Copying(copying::Msg::AskCopy(self.looked_at(app)))],
             _ => vec![Msg::Action(action)],
         }
     }
 
     /// The transcript of the selected channel at the size of the screen, and the rows that it has.
-    fn with_viewport<T>(&mut self, app: &App, work: impl FnOnce(&mut Viewport, usize) -> T) -> Option<T> {
+    pub(super) fn with_viewport<T>(&mut self, app: &App, work: impl FnOnce(&mut Viewport, usize) -> T) -> Option<T> {
         let channel = app.selected_channel()?;
         let (_, pane) = self.areas_of(app).transcript?;
         let pane = super::playback::text_area(pane, channel);
-        let options = self.options;
         let cache = self.cache(channel);
-        let mut viewport = Viewport::new(channel, cache, text_width(pane), options);
+        let mut viewport = Viewport::new(app, channel, cache, text_width(pane));
         Some(work(&mut viewport, usize::from(pane.height)))
     }
 
     /// Moves the view by so many rows of a page.
-    fn scroll(&mut self, app: &App, rows: impl FnOnce(isize) -> isize) -> Vec<Msg> {
+    pub(super) fn scroll(&mut self, app: &App, rows: impl FnOnce(isize) -> isize) -> Vec<Msg> {
         let mut moved = 0;
         let own = self.with_viewport(app, |viewport, height| {
             let window = viewport.window(height);
@@ -229,28 +250,30 @@ impl Ui {
         vec![Msg::List(crate::app::list::Msg::Step(pages * (page - 1).max(1)))]
     }
 
-    /// Marks the next part and brings it into view.
-    fn mark(&mut self, app: &App, forward: bool) -> Vec<Msg> {
+    /// The part that is looked at: the marked one if it is in view, else the last text in view at the end, and the
+    /// first one in view elsewhere.
+    fn looked_at(&mut self, app: &App) -> Option<BlockId> {
         self.with_viewport(app, |viewport, height| {
             let window = viewport.window(height);
-            let Some(index) = viewport.next_part(window, forward) else {
-                return Vec::new();
-            };
-            let Some(id) = viewport.channel.transcript.get(index).map(|block| block.id) else {
-                return Vec::new();
-            };
-            let mut messages = vec![Msg::MarkPart(id)];
-            let start = Row {
-                index,
-                row: viewport.view(index).map_or(0, |view| view.gap),
-            };
-            let last = viewport.moved(window.top, isize::try_from(window.rows.saturating_sub(1)).unwrap_or(0));
-            if start < window.top || start > last {
-                messages.push(Msg::ScrollTo(scroll_at(viewport, start, height)));
+            if viewport.is_raw() {
+                return viewport.channel.marked;
             }
-            messages
+            let last = viewport.last_index(window);
+            let blocks = (window.top.index..=last).filter_map(|index| viewport.channel.transcript.get(index));
+            let mut blocks: Vec<_> = blocks.collect();
+            if let Some(marked) = blocks.iter().find(|block| Some(block.id) == viewport.channel.marked) {
+                return Some(marked.id);
+            }
+            blocks.retain(|block| {
+                matches!(
+                    block.kind,
+                    BlockKind::Prompt { .. } | BlockKind::Answer { .. } | BlockKind::Published { .. }
+                )
+            });
+            let found = if window.at_end { blocks.last() } else { blocks.first() };
+            found.map(|block| block.id)
         })
-        .unwrap_or_default()
+        .flatten()
     }
 
     /// Folds or unfolds; the rows above the part stay where they are.
@@ -270,7 +293,7 @@ impl Ui {
             let mut messages = vec![Msg::ToggleFold(id)];
             if folded {
                 // Its beginning stays where it is, rather than the end of what follows.
-                let at_tail = viewport.channel.scroll == Scroll::Tail;
+                let at_tail = viewport.channel.shown_scroll() == Scroll::Tail;
                 if !at_tail || viewport.rows_from(Row { index: 0, row: 0 }, height) >= height {
                     messages.push(Msg::ScrollTo(viewport.anchor(window.top)));
                 }
@@ -284,6 +307,25 @@ impl Ui {
         })
         .unwrap_or_default()
     }
+}
+
+/// Whether a search is on in the channel that is looked at.
+fn searches(app: &App) -> bool {
+    app.selected_channel()
+        .is_some_and(|channel| channel.reading.search.is_some())
+}
+
+/// Whether something was found.
+fn finds(app: &App) -> bool {
+    let search = app
+        .selected_channel()
+        .and_then(|channel| channel.reading.search.as_ref());
+    search.is_some_and(|search| !search.hits().is_empty())
+}
+
+/// Whether a text to search for is being typed.
+fn is_search(app: &App) -> bool {
+    matches!(&app.overlay, Some(Overlay::Ask(ask)) if ask.purpose == AskFor::Search)
 }
 
 /// The scroll position with this row at the top; at the end it follows.

@@ -4,6 +4,7 @@ use crossterm::event::{KeyCode as TerminalCode, KeyEvent, KeyModifiers};
 
 use crate::app::App;
 use crate::app::action::{Key, KeyCode, Modifier, Place};
+use crate::app::copying;
 use crate::app::state::{Focus, Overlay};
 
 /// Where a key is pressed in the present state.
@@ -12,10 +13,13 @@ pub(super) fn place(app: &App) -> Place {
         (Some(Overlay::Help), _) => Place::Help,
         (Some(Overlay::Ask(_) | Overlay::Answer(_)), _) => Place::Dialogue,
         (Some(Overlay::Pick(_)), _) => Place::Picker,
+        (Some(Overlay::Inbox(inbox)), _) if inbox.form.typing().is_some() => Place::Field,
+        (Some(Overlay::Inbox(_)), _) => Place::Inbox,
         (Some(Overlay::Confirm(_)), _) => Place::Confirm,
         (Some(Overlay::Tail), _) => Place::Tail,
         (None, Focus::List | Focus::Transcript) if app.panes.prefix => Place::PanePrefix,
         (None, Focus::List) => Place::List,
+        (None, Focus::Transcript) if copying::selection(app).is_some() => Place::Selection,
         (None, Focus::Transcript) => Place::Transcript,
         (None, Focus::Compose) => Place::Compose,
     }

@@ -8,18 +8,23 @@ mod block;
 mod canvas;
 mod compose;
 mod editor;
+mod form;
 mod format;
 mod header;
+mod inbox;
 mod input;
 mod keys;
 mod kiosk;
 mod layout;
 mod list;
+mod mouse;
 mod overlay;
 mod panes;
 mod peek;
 mod picker;
 mod playback;
+mod search;
+mod selection;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -83,6 +88,8 @@ pub struct Ui {
     first_channel: usize,
     /// The channels of which a line is in view in a list; `None`: all of them.
     listed: Option<Vec<ChannelId>>,
+    /// Where the mouse was pressed in the transcript.
+    press: Option<mouse::Press>,
     /// The row of the screen that the list's mark is on.
     marked_row: Option<u16>,
     /// The name of the line at the top of the merged tail.
@@ -106,6 +113,7 @@ impl Ui {
             help_most: 0,
             first_channel: 0,
             listed: None,
+            press: None,
             marked_row: None,
             tail_top: 0,
             caches: Vec::new(),
@@ -166,6 +174,14 @@ impl Ui {
             let area = Rect::new(screen.x, screen.y, screen.width, screen.height.saturating_sub(1));
             picker::draw(&mut canvas, area, picker, &self.dialogue);
             let hint = Rect::new(screen.x, screen.bottom() - 1, screen.width, 1);
+            header::draw_hint(&mut canvas, hint, app, self.options);
+            return;
+        }
+        if let Some(Overlay::Inbox(inbox)) = &app.overlay {
+            let rows = header::hint_rows(app, screen.width, self.options).min(screen.height / 2);
+            let area = Rect::new(screen.x, screen.y, screen.width, screen.height.saturating_sub(rows));
+            inbox::draw(&mut canvas, area, app, inbox, &self.dialogue, self.options);
+            let hint = Rect::new(screen.x, area.bottom(), screen.width, rows);
             header::draw_hint(&mut canvas, hint, app, self.options);
             return;
         }
@@ -255,9 +271,8 @@ impl Ui {
         let Some(area) = peek::area(areas, self.marked_row) else {
             return;
         };
-        let options = self.options;
         let cache = self.cache(channel);
-        peek::draw(canvas, area, app, channel, cache, options);
+        peek::draw(canvas, area, app, channel, cache);
     }
 
     /// The rows of a channel.
@@ -299,6 +314,10 @@ impl Ui {
             Some(Overlay::Ask(ask)) => &ask.input,
             Some(Overlay::Pick(picker)) => &picker.input,
             Some(Overlay::Answer(answer)) => &answer.input,
+            Some(Overlay::Inbox(inbox)) => match inbox.form.typing() {
+                Some(typed) => typed,
+                None => return,
+            },
             Some(Overlay::Help | Overlay::Confirm(_) | Overlay::Tail) | None => return,
         };
         if !self.dialogue.holds(typed) {
@@ -313,7 +332,7 @@ fn dialogue(canvas: &Canvas, app: &App, width: u16) -> Option<Dialogue> {
         Some(Overlay::Ask(ask)) => Some(overlay::ask(canvas, ask, width)),
         Some(Overlay::Answer(answer)) => Some(overlay::answer(canvas, app, answer, width)),
         Some(Overlay::Confirm(question)) => Some(overlay::confirm(canvas, app, question, width)),
-        Some(Overlay::Help | Overlay::Pick(_) | Overlay::Tail) | None => None,
+        Some(Overlay::Help | Overlay::Pick(_) | Overlay::Inbox(_) | Overlay::Tail) | None => None,
     }
 }
 

@@ -35,7 +35,13 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, keymap: &Keymap, scroll
     let columns: &[&[Group]] = if area.width >= TWO_COLUMNS {
         &[
             &[Group::General, Group::List, Group::Panes],
-            &[Group::Transcript, Group::Compose, Group::Dialogue],
+            &[
+                Group::Transcript,
+                Group::Compose,
+                Group::Calls,
+                Group::Recordings,
+                Group::Dialogue,
+            ],
         ]
     } else {
         &[&Group::ALL]
@@ -201,6 +207,9 @@ pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
     let error = ask.error.as_deref();
     match &ask.purpose {
         AskFor::Watch => watch(canvas, error, width),
+        AskFor::Export { form, .. } => export(canvas, form.name(), error, width),
+        AskFor::Search => super::search::dialogue(),
+        AskFor::Deny(_) => deny(canvas, width),
         AskFor::Race => race(
             canvas,
             "race: one prompt to several",
@@ -256,6 +265,50 @@ fn watch(canvas: &Canvas, error: Option<&str>, width: u16) -> Dialogue {
         None => wrapped("It is a secret: who knows it can follow the run.", theme.dim(), width),
     };
     dialogue.placeholder = "channel id";
+    dialogue
+}
+
+/// The dialogue that asks for the path of an export.
+fn export(canvas: &Canvas, form: &str, error: Option<&str>, width: u16) -> Dialogue {
+    let theme = canvas.theme;
+    let mut dialogue = Dialogue::new(format!("export as {form}"));
+    dialogue.above = vec![("Where to?".to_owned(), theme.plain())];
+    dialogue.below = match error {
+        Some(error) => wrapped(&format!("x {}", sanitise_line(error)), theme.error(), width),
+        None => wrapped(
+            "Only you can read the file; ~ is your home directory.",
+            theme.dim(),
+            width,
+        ),
+    };
+    dialogue.placeholder = "path of a file";
+    dialogue
+}
+
+/// A file would be written over.
+fn overwrite(canvas: &Canvas, path: &str, width: u16) -> Dialogue {
+    let theme = canvas.theme;
+    let mut dialogue = Dialogue::new("overwrite");
+    dialogue.has_editor = false;
+    let path = sanitise_line(path).into_owned();
+    dialogue.above = wrapped(
+        &format!("There is a file {path} already. Overwrite it?"),
+        theme.bold(),
+        width,
+    );
+    dialogue
+}
+
+/// The dialogue that asks why a call is denied.
+fn deny(canvas: &Canvas, width: u16) -> Dialogue {
+    let theme = canvas.theme;
+    let asked = [
+        "Why? The model is told; nothing typed denies without a reason.",
+        "Why? The model is told.",
+    ];
+    let mut dialogue = Dialogue::new("deny the call");
+    dialogue.above = vec![(that_fits(&asked, width).to_owned(), theme.plain())];
+    dialogue.placeholder = "a reason, if there is one";
     dialogue
 }
 
@@ -321,6 +374,7 @@ pub(super) fn answer(canvas: &Canvas, app: &App, answer: &Answer, width: u16) ->
 pub(super) fn confirm(canvas: &Canvas, app: &App, question: &Question, width: u16) -> Dialogue {
     let id = match question {
         Question::CancelRun(id) => id,
+        Question::Overwrite(export) => return overwrite(canvas, &export.path, width),
         Question::StopWatchingEnded { count } => return super::list::confirm_ended(canvas, *count, width),
     };
     let title = app

@@ -112,15 +112,19 @@ pub(super) fn draw(ui: &mut Ui, canvas: &mut Canvas, areas: &Areas, app: &App) {
             .and_then(|id| app.channels.get(id));
         let mut right = channel.map_or_else(String::new, |channel| {
             let room = usize::from(pane.bar.width).saturating_sub(LEAST_TITLE);
-            match app.standing(channel, app.now) {
+            let front = transcript::front(app, channel);
+            let room = room.saturating_sub(front.len());
+            let rest = match app.standing(channel, app.now) {
                 Some(standing) => {
                     // Who runs has a short name mostly, and how it runs is the matter.
                     let name = channel.panes.race.as_ref().map_or(0, |lane| columns(&lane.name));
-                    let room = usize::from(pane.bar.width).saturating_sub(name.min(LEAST_TITLE) + AROUND_TITLE);
+                    let room =
+                        usize::from(pane.bar.width).saturating_sub(name.min(LEAST_TITLE) + AROUND_TITLE + front.len());
                     race_summary(channel, standing, app.now, room)
                 }
                 None => summary(channel, app.now, room),
-            }
+            };
+            format!("{front}{rest}")
         });
         if is_current && areas.panes.len() < in_all && !app.is_zoomed() {
             let fit = format!("{} of {in_all} panes fit", areas.panes.len());
@@ -280,7 +284,6 @@ impl Ui {
             return Vec::new();
         }
         let areas = self.areas_of(app);
-        let options = self.options;
         let mut messages = Vec::new();
         for pane in areas.panes.iter().filter(|pane| pane.number != app.panes.focus) {
             let found = app.panes.layout.channel(pane.number);
@@ -289,7 +292,7 @@ impl Ui {
             };
             let height = usize::from(pane.body.height);
             let cache: &mut RowCache = self.cache(channel);
-            let mut viewport = Viewport::new(channel, cache, text_width(pane.body), options);
+            let mut viewport = Viewport::new(app, channel, cache, text_width(pane.body));
             let window = viewport.window(height);
             let to = if window.at_end && by > 0 {
                 Scroll::Tail

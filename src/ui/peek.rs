@@ -5,10 +5,9 @@ use ratatui::layout::Rect;
 
 use crate::app::{App, Channel};
 
-use super::UiOptions;
 use super::canvas::Canvas;
 use super::layout::Areas;
-use super::transcript::{draw_empty, draw_row, summary, text_width};
+use super::transcript::{draw_empty, draw_plain_row, summary, text_width};
 use super::viewport::{Place, RowCache, Viewport};
 
 /// The most rows, with the title bar.
@@ -38,19 +37,12 @@ pub(super) fn area(areas: &Areas, marked_row: Option<u16>) -> Option<Rect> {
 }
 
 /// Draws it.
-pub(super) fn draw(
-    canvas: &mut Canvas,
-    area: Rect,
-    app: &App,
-    channel: &Channel,
-    cache: &mut RowCache,
-    options: UiOptions,
-) {
+pub(super) fn draw(canvas: &mut Canvas, area: Rect, app: &App, channel: &Channel, cache: &mut RowCache) {
     canvas.clear(area);
     let bar = Rect { height: 1, ..area };
     let room = usize::from(bar.width.saturating_sub(LEAST_TITLE));
     let title = format!("peek: {}", channel.title);
-    canvas.bar(bar, &title, &summary(channel, app.now, room), false);
+    canvas.bar(bar, &title, &summary(app, channel, room), false);
     let pane = Rect {
         y: area.y + 1,
         height: area.height.saturating_sub(1),
@@ -60,17 +52,15 @@ pub(super) fn draw(
         draw_empty(canvas, pane, app, channel);
         return;
     }
-    let mut viewport = Viewport::new(channel, cache, text_width(pane), options);
+    let mut viewport = Viewport::new(app, channel, cache, text_width(pane));
     let Place { mut index, mut row } = viewport.tail_top(usize::from(pane.height));
     let mut y = pane.top();
     while y < pane.bottom() {
-        let Some(block) = channel.transcript.get(index) else {
-            break;
-        };
+        let block = channel.transcript.get(index).filter(|_| !viewport.is_raw());
         let Some(view) = viewport.view(index) else { break };
         while row < view.len() && y < pane.bottom() {
             let line = Rect { y, height: 1, ..pane };
-            draw_row(canvas, line, block, view, row, false, app.now);
+            draw_plain_row(canvas, line, block, view, row, app.now);
             row += 1;
             y += 1;
         }

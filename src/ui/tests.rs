@@ -273,11 +273,15 @@ macro_rules! screens {
     };
 }
 
+mod calls;
 mod compose;
+mod copying;
+mod every_key;
 mod kiosk;
 mod list;
 mod manners;
 mod panes;
+mod reading;
 mod rules;
 
 #[test]
@@ -400,12 +404,12 @@ fn a_waiting_call_is_answered() {
     screens!("waiting", waiting);
     screens!("answer", |size| {
         let mut play = waiting(size);
-        play.keys("a");
+        play.keys("ae");
         play.keys("{\"approved\": tru}");
         play
     });
     let mut play = waiting((120, 40));
-    play.keys("a");
+    play.keys("ae");
     play.event(Event::Paste("{\"approved\": true}".to_owned()));
     play.key(KeyCode::Enter);
     let [
@@ -630,109 +634,6 @@ fn the_focus_is_seen_by_the_title_bar() {
         let focused: Vec<bool> = bars.iter().map(|at| buffer[*at].symbol() == "━").collect();
         assert_eq!(focused.iter().filter(|focused| **focused).count(), 1, "{focused:?}");
         assert_eq!(focused.iter().position(|focused| *focused), Some(tabs), "{heavy:?}");
-    }
-}
-
-/// A state in which every action of a place can do something.
-fn ready(place: Place) -> Play {
-    let (mut play, id) = long((80, 24), 100);
-    let expires = play.now.unix_ms + 60_000;
-    play.feed(
-        &id,
-        &[reasoning("hm"), wait("wait-8f3c0123456789abcdef", expires)],
-        None,
-    );
-    let other = play.dispatch("other");
-    play.feed(
-        &other,
-        &[user("other"), begin(), wait("wait-8f3c0123456789abcdef", expires)],
-        None,
-    );
-    play.send(Msg::SelectIndex(1));
-    play.app.focus = match place {
-        Place::List => Focus::List,
-        Place::Transcript | Place::PanePrefix => Focus::Transcript,
-        _ => Focus::Compose,
-    };
-    play.send(Msg::DraftChanged("draft".to_owned()));
-    play.app.draft_revision += 1;
-    match place {
-        Place::Help => play.app.overlay = Some(Overlay::Help),
-        Place::Dialogue => {
-            play.app.overlay = Some(Overlay::Ask(Ask::new(AskFor::Watch, "x")));
-        }
-        Place::Confirm => play.app.overlay = Some(Overlay::Confirm(Question::CancelRun(id))),
-        Place::Picker => {
-            let entries = ["one", "two", "three"].map(|text| Entry {
-                text: text.to_owned(),
-                detail: String::new(),
-                right: String::new(),
-                value: text.to_owned(),
-            });
-            let mut picker = Picker::new(Purpose::Action, "commands", "type to narrow", entries.to_vec());
-            picker.step(1);
-            play.app.overlay = Some(Overlay::Pick(picker));
-        }
-        Place::Tail => {
-            play.send(Msg::Action(Action::MergedTail));
-            let lines: String = (0..60).map(|n| format!("line {n}\n")).collect();
-            play.feed(&other, &[token(&lines)], None);
-            play.send(Msg::Panes(app::panes::Msg::TailStep(-30)));
-        }
-        Place::PanePrefix => {
-            play.send(Msg::Action(Action::Layout4));
-            play.send(Msg::Action(Action::PanePrefix));
-        }
-        Place::List | Place::Transcript | Place::Compose => {}
-    }
-    if place == Place::Transcript || place == Place::Compose {
-        play.app.focus = Focus::Transcript;
-        play.key(KeyCode::PageUp);
-        play.key(KeyCode::PageUp);
-        if place == Place::Compose {
-            play.send(Msg::Action(Action::Compose));
-        }
-    }
-    play
-}
-
-#[test]
-fn every_key_of_the_table_does_something() {
-    for info in actions() {
-        for place in info.places {
-            // The help scrolls where it does not fit; here it does.
-            if *place == Place::Help && !matches!(info.action, Action::Help | Action::Close | Action::CloseHelp) {
-                continue;
-            }
-            for key in info.keys {
-                let mut play = ready(*place);
-                if matches!(
-                    info.action,
-                    Action::SelectPrevious | Action::SelectFirst | Action::PageOfListUp
-                ) {
-                    play.send(Msg::SelectIndex(1));
-                } else if matches!(
-                    info.action,
-                    Action::SelectNext | Action::SelectLast | Action::PageOfListDown | Action::GoToPane2
-                ) {
-                    play.send(Msg::SelectIndex(0));
-                } else if info.action == Action::ClearFilter {
-                    play.send(Msg::Action(Action::FilterList));
-                    play.send(Msg::DialogueSubmit("other".to_owned()));
-                }
-                if info.action == Action::HistoryForward {
-                    play.send(Msg::Action(Action::HistoryBack));
-                }
-                let before = format!("{:?}", play.app.saved_state()) + &play.screen();
-                play.event(Event::Key(keys::event_of(*key)));
-                let after = format!("{:?}", play.app.saved_state()) + &play.screen();
-                assert!(
-                    before != after || !play.effects.is_empty(),
-                    "{:?} by {key} at {place:?} does nothing",
-                    info.action
-                );
-            }
-        }
     }
 }
 

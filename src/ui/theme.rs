@@ -293,6 +293,17 @@ impl Theme {
         Style::new().add_modifier(Modifier::REVERSED)
     }
 
+    /// What was searched for: reversed, so that it is seen without colours too.
+    pub fn found(&self) -> Style {
+        Style::new().add_modifier(Modifier::REVERSED)
+    }
+
+    /// The match that the search went to.
+    pub fn found_here(&self) -> Style {
+        self.painted(self.palette.accent)
+            .add_modifier(Modifier::REVERSED | Modifier::BOLD | Modifier::UNDERLINED)
+    }
+
     /// A pane's title bar.
     pub fn bar_style(&self, focused: bool) -> Style {
         if focused { self.accent() } else { self.dim() }
@@ -325,7 +336,15 @@ impl Theme {
             Role::StrongEmphasis => Style::new().add_modifier(Modifier::BOLD | Modifier::ITALIC),
             Role::Strike => Style::new().add_modifier(Modifier::CROSSED_OUT),
             Role::Code | Role::CodeBlock => self.painted(self.palette.code),
-            Role::CodeInfo
+            Role::CodeText => self.plain(),
+            Role::Keyword => self.painted(self.palette.heading),
+            Role::Str | Role::Inserted => self.painted(self.palette.good),
+            Role::Number => self.painted(self.palette.code),
+            Role::Function => self.painted(self.palette.link),
+            Role::Type => self.painted(self.palette.accent),
+            Role::Deleted => self.painted(self.palette.error),
+            Role::Comment
+            | Role::CodeInfo
             | Role::QuoteBar
             | Role::Quote
             | Role::LinkTarget

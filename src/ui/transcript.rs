@@ -4,22 +4,24 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use crate::app::action::Action;
+use crate::app::reading::{Detail, Search, Times};
 use crate::app::state::{Focus, ServerState};
-use crate::app::{App, Channel, ChannelState, Now};
+use crate::app::{App, Channel, ChannelState, Now, Spot};
 use crate::text::sanitise_line;
 use crate::text::width::width as columns;
-use crate::transcript::{Block, BlockKind, CallState, Connection};
+use crate::transcript::{Block, BlockId, BlockKind, CallState, Connection, Honesty};
 
 use super::block::{BlockView, Line, Right, Tone};
 use super::canvas::Canvas;
-use super::format::{count, duration, number};
+use super::format::{ago, count, duration, number, time};
 use super::header::{is_refused, outage_sentence};
+use super::inbox;
 use super::theme::Theme;
-use super::viewport::{RowCache, Viewport};
+use super::viewport::{Place, RowCache, Viewport};
 use super::{UiOptions, wrap};
 
 /// Columns in front of the text: the mark and a blank.
-const MARGIN: u16 = 2;
+pub(super) const MARGIN: u16 = 2;
 /// The widest column of text: longer lines are hard to read.
 const WIDEST_TEXT: u16 = 120;
 /// Columns of a title bar that the title keeps.
@@ -47,7 +49,7 @@ pub(super) fn draw_bar(canvas: &mut Canvas, bar: Rect, app: &App, channel: Optio
         return;
     };
     let room = usize::from(bar.width.saturating_sub(LEAST_TITLE));
-    canvas.bar(bar, &channel.title, &summary(channel, app.now, room), focused);
+    canvas.bar(bar, &channel.title, &summary(app, channel, room), focused);
 }
 
 /// Draws the rows of a channel.
@@ -66,24 +68,44 @@ pub(super) fn draw_body(
         return;
     }
     let pane = column(pane);
-    let mut viewport = Viewport::new(channel, cache, text_width(pane), options);
+    let mut viewport = Viewport::new(app, channel, cache, text_width(pane));
     let window = viewport.window(usize::from(pane.height));
     let target = if focused { viewport.fold_target(window) } else { None };
+    let search = channel.reading.search.as_ref();
     let mut y = pane.top();
     let end = pane.top() + u16::try_from(window.rows).unwrap_or(pane.height).min(pane.height);
     let mut index = window.top.index;
     let mut row = window.top.row;
     while y < end {
-        let Some(block) = channel.transcript.get(index) else {
-            break;
-        };
-        let is_target = target == Some(block.id);
-        let is_marked = focused && channel.marked == Some(block.id);
+        let Some(id) = viewport.id(index) else { break };
+        let block = viewport.block(index);
+        let is_target = target == Some(id);
+        let is_marked = focused && block.is_some() && channel.marked == Some(id);
+        let stamp = block.and_then(|block| stamp(block, app, options));
         let Some(view) = viewport.view(index) else { break };
         let rows = view.len();
+        let in_view = row..rows.min(row + usize::from(end - y));
+        let found = search.map(|search| Found::new(search, id, view, in_view));
+        let drawn = Drawn {
+            view,
+            block,
+            stamp: stamp.as_deref(),
+            now: app.now,
+        };
         while row < rows && y < end {
             let area = Rect { y, height: 1, ..pane };
-            draw_row(canvas, area, block, view, row, is_target, app.now);
+            drawn.row(canvas, area, row, is_target);
+            if let Some(found) = &found {
+                found.mark(canvas, area, &drawn, row);
+            }
+            if row + view.foot.len() >= rows
+                && block.is_some()
+                && let Some((text, style)) = inbox::doing(&canvas.theme, app, &channel.id, id)
+            {
+                // Instead of what a person might do about the call.
+                canvas.fill(area, " ", canvas.theme.plain());
+                canvas.put(area.x + MARGIN + 2, y, text_width(pane).saturating_sub(2), &text, style);
+            }
             if is_marked && row >= view.gap {
                 let style = canvas.theme.accent();
                 let mark = canvas.theme.mark;
@@ -94,6 +116,9 @@ pub(super) fn draw_body(
         }
         row = 0;
         index += 1;
+    }
+    if focused {
+        super::selection::paint(canvas, pane, app, &mut viewport, window);
     }
     let mut bottom = pane.bottom();
     if viewport.status_rows() > 0 && pane.height > 0 {
@@ -122,12 +147,18 @@ pub(super) fn draw_body(
         } else {
             count(rows as u64, "line")
         };
-        let new = channel.tokens().saturating_sub(channel.read_tokens);
+        let new = new_rows(&mut viewport);
+        let new_rows = if new > COUNTED_ROWS {
+            "99+".to_owned()
+        } else {
+            number(new as u64)
+        };
+        let end = app.settings.keymap.first(Action::End);
         // In the compose box `G` would type one.
         let text = match (new > 0, focused) {
-            (true, true) => format!("{more} below, {} new: G follows", count(new, "token")),
-            (false, true) => format!("{more} below: G goes to the end"),
-            (true, false) => format!("{more} below, {} new", count(new, "token")),
+            (true, true) => format!("{more} below, {new_rows} new: {end} follows"),
+            (false, true) => format!("{more} below: {end} goes to the end"),
+            (true, false) => format!("{more} below, {new_rows} new"),
             (false, false) => format!("{more} below"),
         };
         let style = canvas.theme.accent();
@@ -138,15 +169,151 @@ pub(super) fn draw_body(
             &text,
             style,
         );
+    } else if window.at_end {
+        draw_honesty(canvas, pane, bottom, channel);
     }
 }
 
-/// State, time, tokens and rate for the title bar, as much as there is room for.
-pub(super) fn summary(channel: &Channel, now: Now, room: usize) -> String {
+/// How many rows came since the reader left the end, up to a little more than are counted.
+fn new_rows(viewport: &mut Viewport) -> usize {
+    let channel = viewport.channel;
+    let Some((block, length)) = channel.reading.left.filter(|_| !viewport.is_raw()) else {
+        return 0;
+    };
+    let spot = Spot::Body {
+        offset: length.saturating_sub(1),
+        skip: 0,
+    };
+    let Some(index) = viewport.position(block) else {
+        return COUNTED_ROWS + 1;
+    };
+    let place = if length > 0 {
+        viewport.resolve(block, spot)
+    } else {
+        Place {
+            index,
+            row: viewport.view(index).map_or(0, |view| view.len().saturating_sub(1)),
+        }
+    };
+    viewport.rows_from(place, COUNTED_ROWS + 2).saturating_sub(1)
+}
+
+/// What may be said of the transcript's wholeness, at the end of the last row where nothing else stands there.
+fn draw_honesty(canvas: &mut Canvas, pane: Rect, bottom: u16, channel: &Channel) {
+    let (text, style) = match channel.transcript.honesty() {
+        Honesty::Complete => ("complete", canvas.theme.dim()),
+        Honesty::HeadTrimmed => ("head trimmed", canvas.theme.warning()),
+        Honesty::Gap => ("gap", canvas.theme.warning()),
+        Honesty::Unknown => return,
+    };
+    let right = pane.right().saturating_sub(1);
+    let Some(y) = bottom.checked_sub(1).filter(|y| *y >= pane.top()) else {
+        return;
+    };
+    let left = right.saturating_sub(u16::try_from(text.len()).unwrap_or(0) + 2);
+    let is_free = left >= pane.x + MARGIN && (left..right).all(|x| canvas.buffer[(x, y)].symbol() == " ");
+    if is_free {
+        canvas.put_right(left, right, y, text, style);
+    }
+}
+
+/// The time that stands beside a block, as the reader wants it.
+fn stamp(block: &Block, app: &App, options: UiOptions) -> Option<String> {
+    let at = block.at?;
+    let is_prompt = matches!(block.kind, BlockKind::Prompt { .. });
+    match app.reading.times {
+        Times::Off => None,
+        Times::Prompts if !is_prompt => None,
+        Times::Prompts | Times::Absolute => Some(time(at, options)),
+        Times::Relative => Some(ago(at, app.now, app.shows_seconds())),
+    }
+}
+
+/// What is searched for in the rows of a block that are in view.
+struct Found<'a> {
+    search: &'a Search,
+    /// The first row of text that was looked at.
+    first: usize,
+    body: Vec<Vec<std::ops::Range<usize>>>,
+    /// The row of the match that the search went to, and which one of that row it is.
+    here: Option<(usize, usize)>,
+}
+
+impl<'a> Found<'a> {
+    fn new(search: &'a Search, id: BlockId, view: &BlockView, rows: std::ops::Range<usize>) -> Self {
+        let head = view.head.len();
+        let body = view.body();
+        let first = rows.start.saturating_sub(head).min(body.len());
+        let last = rows.end.saturating_sub(head).min(body.len());
+        Self {
+            search,
+            first,
+            body: super::search::matches(search, &body[first..last]),
+            here: super::search::here(search, id, view),
+        }
+    }
+
+    /// Marks the matches of a row that was drawn.
+    fn mark(&self, canvas: &mut Canvas, area: Rect, drawn: &Drawn<'_>, row: usize) {
+        let view = drawn.view;
+        let head = view.head.len();
+        let mut ranges = Vec::new();
+        let (text, indent) = if let Some(line) = view.head.get(row) {
+            if let Some(pattern) = self.search.pattern() {
+                ranges.extend(pattern.find_iter(&line.text).map(|found| found.range()));
+            }
+            (std::borrow::Cow::Borrowed(line.text.as_str()), line.indent)
+        } else if let Some(text) = view.body().get(row - head) {
+            let Some(found) = (row - head).checked_sub(self.first).and_then(|at| self.body.get(at)) else {
+                return;
+            };
+            ranges.clone_from(found);
+            (std::borrow::Cow::Owned(text.text()), view.body_indent)
+        } else {
+            return;
+        };
+        for (at, range) in ranges.into_iter().enumerate() {
+            let style = if self.here == Some((row, at)) {
+                canvas.theme.found_here()
+            } else {
+                canvas.theme.found()
+            };
+            let from = area.x + MARGIN + indent + small(columns(&text[..range.start]));
+            let to = from + small(columns(&text[range]));
+            let right = area.right().saturating_sub(1);
+            for x in from.min(right)..to.min(right) {
+                canvas.buffer[(x, area.y)].set_style(style);
+            }
+        }
+    }
+}
+
+fn small(n: usize) -> u16 {
+    u16::try_from(n).unwrap_or(u16::MAX)
+}
+
+/// What a title bar says first: what is searched for, and what is not shown as usual.
+pub(super) fn front(app: &App, channel: &Channel) -> String {
+    let mut front = String::new();
+    if let Some(search) = channel.reading.search.as_ref().and_then(super::search::summary) {
+        front = format!("{search}   ");
+    }
+    if channel.reading.raw.is_some() {
+        front.push_str("raw events   ");
+    } else if app.detail(channel) != Detail::Full {
+        front.push_str(&format!("{}   ", app.detail(channel).word()));
+    }
+    front
+}
+
+/// State, time, tokens and rate for the title bar, as much as there is room for; before them, what is not as usual.
+pub(super) fn summary(app: &App, channel: &Channel, room: usize) -> String {
+    let now = app.now;
     let state = channel.state(now);
-    let mut text = state.word().to_owned();
+    let front = front(app, channel);
+    let mut text = format!("{front}{}", state.word());
     if let ChannelState::Reconnecting { seconds: seconds @ 1.. } = state {
-        text = format!("reconnecting in {seconds} s");
+        text = format!("{front}reconnecting in {seconds} s");
     }
     let mut parts = Vec::with_capacity(3);
     if let Some(elapsed) = channel.elapsed(now) {
@@ -180,95 +347,134 @@ fn tone(theme: &Theme, tone: Tone) -> Style {
     }
 }
 
-pub(super) fn draw_row(
-    canvas: &mut Canvas,
-    area: Rect,
-    block: &Block,
-    view: &BlockView,
-    row: usize,
-    is_target: bool,
-    now: Now,
-) {
-    let left = area.x + MARGIN;
-    let right = area.right().saturating_sub(1);
-    let body = view.body();
-    let body_at = view.head.len();
-    if row < body_at {
-        let hint = is_target && row == view.gap;
-        draw_line(
-            canvas,
-            left,
-            right,
-            area.y,
-            &view.head[row],
-            hint.then_some(view.folded),
-            block,
-            now,
-        );
-    } else if let Some(text) = body.get(row - body_at) {
-        let base = tone(&canvas.theme, view.body_tone);
-        let mut x = left + view.body_indent;
-        for span in &text.spans {
-            let style = base.patch(canvas.theme.role(span.role));
-            x = canvas.put(x, area.y, right.saturating_sub(x), &span.text, style);
-        }
-        if view.streaming && row + 1 == body_at + body.len() {
-            let (mark, style) = (canvas.theme.mark, canvas.theme.accent());
-            canvas.put(x, area.y, right.saturating_sub(x), mark, style);
-        }
-    } else if let Some(line) = view.foot.get(row - body_at - body.len()) {
-        draw_line(canvas, left, right, area.y, line, None, block, now);
-    }
+/// Whether the time of a block stands on its own first line, and not on the blank row above it.
+fn has_room(view: &BlockView) -> bool {
+    let first = view.head.get(view.gap);
+    first.is_some_and(|line| matches!(line.right, Right::At(_) | Right::Nothing))
 }
 
-#[allow(clippy::too_many_arguments)]
-fn draw_line(
+/// A block that is being drawn.
+struct Drawn<'a> {
+    view: &'a BlockView,
+    /// `None`: a raw event.
+    block: Option<&'a Block>,
+    /// The time beside it.
+    stamp: Option<&'a str>,
+    now: Now,
+}
+
+/// Draws one row of a block as it is, without the time beside it and without what a key would do.
+pub(super) fn draw_plain_row(
     canvas: &mut Canvas,
-    left: u16,
-    right: u16,
-    y: u16,
-    line: &Line,
-    fold_hint: Option<bool>,
-    block: &Block,
+    area: Rect,
+    block: Option<&Block>,
+    view: &BlockView,
+    row: usize,
     now: Now,
 ) {
-    let style = tone(&canvas.theme, line.tone);
-    let dim = canvas.theme.dim();
-    let mut limit = right;
-    match &line.right {
-        Right::Text(text) => limit = canvas.put_right(left, right, y, text, dim).saturating_sub(1),
-        Right::Waiting { asked_at } => {
-            let waited = asked_at.map(|at| duration(now.unix_ms.saturating_sub(at)));
-            let text = format!("waiting {}", waited.unwrap_or_default());
-            limit = canvas
-                .put_right(left, right, y, text.trim_end(), style)
-                .saturating_sub(1);
-        }
-        Right::Nothing => {
-            let gives_up = match &block.kind {
-                BlockKind::Call {
-                    state: CallState::Waiting {
-                        expires_at: Some(at), ..
-                    },
-                    ..
-                } if line.indent > 0 => Some(format!("gives up in {}", duration(at.saturating_sub(now.unix_ms)))),
-                _ => None,
-            };
-            let hint = match fold_hint {
-                Some(true) => Some("(Space opens)"),
-                Some(false) => Some("(Space folds)"),
-                None => None,
-            };
-            // What a line says comes before what stands beside it.
-            let room = usize::from(right.saturating_sub(left));
-            let beside = |text: &&str| columns(&line.text) + usize::from(line.indent) + 2 + columns(text) <= room;
-            if let Some(text) = gives_up.as_deref().or(hint).filter(beside) {
-                limit = canvas.put_right(left, right, y, text, dim).saturating_sub(1);
+    let drawn = Drawn {
+        view,
+        block,
+        stamp: None,
+        now,
+    };
+    drawn.row(canvas, area, row, false);
+}
+
+impl Drawn<'_> {
+    fn row(&self, canvas: &mut Canvas, area: Rect, row: usize, is_target: bool) {
+        let view = self.view;
+        let left = area.x + MARGIN;
+        let right = area.right().saturating_sub(1);
+        let body = view.body();
+        let body_at = view.head.len();
+        if row < body_at {
+            let hint = is_target && row == view.gap;
+            let line = &view.head[row];
+            if row < view.gap {
+                if let Some(stamp) = self.stamp.filter(|_| !has_room(view)) {
+                    let dim = canvas.theme.dim();
+                    canvas.put_right(left, right, area.y, stamp, dim);
+                }
+                return;
             }
+            self.line(
+                canvas,
+                (left, right, area.y),
+                line,
+                hint.then_some(view.folded),
+                row == view.gap,
+            );
+        } else if let Some(text) = body.get(row - body_at) {
+            let base = tone(&canvas.theme, view.body_tone);
+            let mut x = left + view.body_indent;
+            for span in &text.spans {
+                let style = base.patch(canvas.theme.role(span.role));
+                x = canvas.put(x, area.y, right.saturating_sub(x), &span.text, style);
+            }
+            if view.streaming && row + 1 == body_at + body.len() {
+                let (mark, style) = (canvas.theme.mark, canvas.theme.accent());
+                canvas.put(x, area.y, right.saturating_sub(x), mark, style);
+            }
+        } else if let Some(line) = view.foot.get(row - body_at - body.len()) {
+            self.line(canvas, (left, right, area.y), line, None, false);
         }
     }
-    let x = left + line.indent;
-    canvas.put(x, y, limit.saturating_sub(x), &line.text, style);
+
+    fn line(
+        &self,
+        canvas: &mut Canvas,
+        (left, right, y): (u16, u16, u16),
+        line: &Line,
+        fold_hint: Option<bool>,
+        is_first: bool,
+    ) {
+        let now = self.now;
+        let stamp = self.stamp.filter(|_| is_first);
+        let style = tone(&canvas.theme, line.tone);
+        let dim = canvas.theme.dim();
+        let mut limit = right;
+        match &line.right {
+            Right::Text(text) => limit = canvas.put_right(left, right, y, text, dim).saturating_sub(1),
+            Right::Waiting { asked_at } => {
+                let waited = asked_at.map(|at| duration(now.unix_ms.saturating_sub(at)));
+                let text = format!("waiting {}", waited.unwrap_or_default());
+                limit = canvas
+                    .put_right(left, right, y, text.trim_end(), style)
+                    .saturating_sub(1);
+            }
+            Right::At(_) => {
+                if let Some(stamp) = self.stamp {
+                    limit = canvas.put_right(left, right, y, stamp, dim).saturating_sub(1);
+                }
+            }
+            Right::Nothing => {
+                let gives_up = match self.block.map(|block| &block.kind) {
+                    Some(BlockKind::Call {
+                        state:
+                            CallState::Waiting {
+                                expires_at: Some(at), ..
+                            },
+                        ..
+                    }) if line.indent > 0 => Some(format!("gives up in {}", duration(at.saturating_sub(now.unix_ms)))),
+                    _ => None,
+                };
+                let hint = match fold_hint {
+                    Some(true) => Some("(Space opens)"),
+                    Some(false) => Some("(Space folds)"),
+                    None => None,
+                };
+                // What a line says comes before what stands beside it.
+                let room = usize::from(right.saturating_sub(left));
+                let beside = |text: &&str| columns(&line.text) + usize::from(line.indent) + 2 + columns(text) <= room;
+                if let Some(text) = gives_up.as_deref().or(hint).or(stamp).filter(beside) {
+                    limit = canvas.put_right(left, right, y, text, dim).saturating_sub(1);
+                }
+            }
+        }
+        let x = left + line.indent;
+        canvas.put(x, y, limit.saturating_sub(x), &line.text, style);
+    }
 }
 
 /// Writes wrapped paragraphs from the top of a pane, a blank row between them.

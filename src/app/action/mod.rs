@@ -5,6 +5,7 @@
 
 mod calls;
 mod compose;
+mod copying;
 mod dialogue;
 mod general;
 pub mod key;
@@ -35,10 +36,80 @@ pub enum Action {
     NextNeedsYou,
     /// Answer a waiting call.
     Answer,
+    /// All calls that wait, over all channels.
+    Inbox,
+    /// Mark the next waiting call.
+    NextCall,
+    /// Mark the waiting call before.
+    PreviousCall,
+    /// The next field of an answer.
+    NextField,
+    /// The field before of an answer.
+    PreviousField,
+    /// The next value of a field with values to choose from.
+    ToggleField,
+    /// The value before of such a field.
+    ToggleFieldBack,
+    /// Out of the field that is typed into.
+    LeaveField,
+    /// Approve a call, or run its command, once.
+    AllowOnce,
+    /// Run this function's command always.
+    AllowAlways,
+    /// Run a call's command.
+    RunCommand,
+    /// Refuse a call.
+    DenyCall,
+    /// Write the answer as JSON.
+    AnswerJson,
+    /// Publish the answer.
+    PublishAnswer,
+    /// Go to the run that asks.
+    ShowCall,
+    /// Leave the inbox.
+    LeaveInbox,
     /// Copy the channel's id.
     CopyId,
     /// Copy what the bot wrote.
     CopyAnswer,
+    /// Pick a part of the transcript and copy it.
+    CopyPart,
+    /// Select text of the transcript by keys.
+    SelectText,
+    /// Open the transcript in the person's pager.
+    OpenPager,
+    /// Open the transcript in the person's editor.
+    OpenEditor,
+    /// Export the transcript to a file.
+    Export,
+    /// Take the mouse, or give it back to the terminal.
+    Mouse,
+    /// The selection goes a row down.
+    SelectionDown,
+    /// The selection goes a row up.
+    SelectionUp,
+    /// The selection goes a page down.
+    SelectionPageDown,
+    /// The selection goes a page up.
+    SelectionPageUp,
+    /// The selection goes to the beginning.
+    SelectionTop,
+    /// The selection goes to the end.
+    SelectionBottom,
+    /// The selection goes a character to the left.
+    SelectionLeft,
+    /// The selection goes a character to the right.
+    SelectionRight,
+    /// The selection goes to the next word.
+    SelectionWord,
+    /// The selection goes to the word before.
+    SelectionWordBack,
+    /// Whole rows are selected, or characters.
+    SelectionKind,
+    /// Copy what is selected.
+    SelectionCopy,
+    /// Nothing is selected any more.
+    SelectionLeave,
     /// Stop watching the channel.
     StopWatching,
     /// Cancel the channel's run on the server.
@@ -109,6 +180,30 @@ pub enum Action {
     NextPart,
     /// Mark the part before.
     PreviousPart,
+    /// To the next prompt.
+    NextTurn,
+    /// To the prompt before.
+    PreviousTurn,
+    /// To the next function call.
+    CallBelow,
+    /// To the function call before.
+    CallAbove,
+    /// To the next failure.
+    NextError,
+    /// To where the reader left.
+    FirstUnread,
+    /// Show more or less of this channel.
+    Detail,
+    /// Show more or less of every channel.
+    DetailOfAll,
+    /// Show other times, or none.
+    Times,
+    /// Show the events as they came, or the transcript again.
+    RawEvents,
+    /// Find a text.
+    Search,
+    /// To the match before.
+    PreviousMatch,
     /// Fold or unfold the marked part.
     Fold,
     /// Back to the list.
@@ -297,6 +392,8 @@ pub enum Place {
     List,
     /// The transcript has the focus.
     Transcript,
+    /// Text of the transcript is being selected.
+    Selection,
     /// The compose box has the focus: printable keys type.
     Compose,
     /// The help lies over the screen.
@@ -309,6 +406,10 @@ pub enum Place {
     Picker,
     /// After the prefix of the panes, in the list or the transcript.
     PanePrefix,
+    /// The inbox of waiting calls lies over the screen.
+    Inbox,
+    /// A field of an answer there is typed into: printable keys type.
+    Field,
     /// The merged tail lies over the screen.
     Tail,
 }
@@ -320,11 +421,14 @@ impl Place {
         match self {
             Self::List => "in the channel list",
             Self::Transcript => "in the transcript",
+            Self::Selection => "while text is selected",
             Self::Compose => "in the compose box",
             Self::Help => "in the help",
             Self::Dialogue => "in dialogues",
             Self::Confirm => "in questions",
             Self::Picker => "in lists to pick from",
+            Self::Inbox => "in the inbox of waiting calls",
+            Self::Field => "in a field of an answer",
             Self::PanePrefix => "after the key of the panes",
             Self::Tail => "in the merged tail",
         }
@@ -333,7 +437,7 @@ impl Place {
     /// Whether printable keys type there.
     #[must_use]
     pub fn is_typed_in(self) -> bool {
-        matches!(self, Self::Compose | Self::Dialogue | Self::Picker)
+        matches!(self, Self::Compose | Self::Dialogue | Self::Picker | Self::Field)
     }
 }
 
@@ -348,8 +452,12 @@ pub enum Group {
     Panes,
     /// In the transcript.
     Transcript,
+    /// While text of the transcript is selected.
+    Selection,
     /// In the compose box.
     Compose,
+    /// In the inbox of waiting calls.
+    Calls,
     /// Recordings.
     Recordings,
     /// In dialogues.
@@ -358,12 +466,14 @@ pub enum Group {
 
 impl Group {
     /// All headings in the help's order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::General,
         Self::List,
         Self::Panes,
         Self::Transcript,
+        Self::Selection,
         Self::Compose,
+        Self::Calls,
         Self::Recordings,
         Self::Dialogue,
     ];
@@ -376,7 +486,9 @@ impl Group {
             Self::List => "Channel list",
             Self::Panes => "Panes",
             Self::Transcript => "Transcript",
+            Self::Selection => "Selecting text",
             Self::Compose => "Compose box",
+            Self::Calls => "Waiting calls",
             Self::Recordings => "Recordings",
             Self::Dialogue => "Dialogues",
         }
@@ -389,6 +501,7 @@ static TABLES: &[&[ActionInfo]] = &[
     list::ROWS,
     panes::ROWS,
     transcript::ROWS,
+    copying::ROWS,
     calls::ROWS,
     compose::ROWS,
     wall::ROWS,

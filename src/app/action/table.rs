@@ -104,23 +104,29 @@ pub(super) const PANES: &[Place] = &[Place::List, Place::Transcript, Place::Comp
 pub(super) const LIST: &[Place] = &[Place::List];
 pub(super) const TRANSCRIPT: &[Place] = &[Place::Transcript];
 pub(super) const SCROLLED: &[Place] = &[Place::Transcript, Place::Help];
+pub(super) const SELECTION: &[Place] = &[Place::Selection];
 pub(super) const COMPOSE: &[Place] = &[Place::Compose];
 pub(super) const READING: &[Place] = &[Place::Transcript, Place::Compose, Place::Help];
 pub(super) const HELPABLE: &[Place] = &[Place::List, Place::Transcript, Place::Help];
-pub(super) const TYPING: &[Place] = &[Place::Compose, Place::Dialogue];
+pub(super) const TYPING: &[Place] = &[Place::Compose, Place::Dialogue, Place::Field];
 pub(super) const OVERLAYS: &[Place] = &[Place::Help, Place::Dialogue, Place::Picker];
 pub(super) const PICKER: &[Place] = &[Place::Picker];
 pub(super) const EVERYWHERE: &[Place] = &[
     Place::List,
     Place::Transcript,
+    Place::Selection,
     Place::Compose,
     Place::Help,
     Place::Dialogue,
     Place::Confirm,
     Place::Picker,
+    Place::Inbox,
+    Place::Field,
     Place::PanePrefix,
     Place::Tail,
 ];
+pub(super) const INBOX: &[Place] = &[Place::Inbox];
+pub(super) const FORM: &[Place] = &[Place::Inbox, Place::Field];
 pub(super) const TAIL: &[Place] = &[Place::Tail];
 pub(super) const PREFIXED: &[Place] = &[Place::PanePrefix];
 pub(super) const PANE_NUMBERS: &[Place] = &[Place::List, Place::Transcript, Place::Compose, Place::PanePrefix];

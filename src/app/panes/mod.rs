@@ -399,7 +399,7 @@ fn grow(app: &mut App, direction: Along, more: bool) {
 }
 
 /// A pane takes the focus, and its channel the mark of the list.
-fn go_to(app: &mut App, number: usize) {
+pub(super) fn go_to(app: &mut App, number: usize) {
     app.panes.focus = number;
     match app.panes.layout.channel(number).cloned() {
         Some(id) => select(app, &id),
@@ -587,10 +587,7 @@ pub(super) fn take(app: &mut App, msg: Msg, _effects: &mut Vec<Effect>) {
         Msg::TailStep(by) => tail::step(app, by),
         Msg::Scroll { channel, to } => {
             if let Some(channel) = app.channels.get_mut(&channel) {
-                if channel.scroll == Scroll::Tail || to == Scroll::Tail {
-                    channel.read_tokens = channel.tokens();
-                }
-                channel.scroll = to;
+                super::update::scroll_channel(channel, to);
             }
         }
     }
