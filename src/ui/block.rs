@@ -19,6 +19,9 @@ const LONGEST_LINE: usize = 400;
 /// The most bytes of a raw event that are shown.
 const LONGEST_RAW: usize = 64 * 1024;
 
+/// What stands below a call that waits; the key that answers it is said where it is drawn.
+pub(super) const WAITS: &str = "waits for your answer";
+
 /// How a line of the program's own looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tone {
@@ -382,7 +385,7 @@ impl BlockView {
             right,
         });
         if let CallState::Waiting { channel, .. } = state {
-            let mut line = Line::new("waits for your answer: press a", Tone::Warning);
+            let mut line = Line::new(WAITS, Tone::Warning);
             if let Err(error) = crate::wire::ChannelId::parse(channel) {
                 line.text = format!("cannot be answered: {error}");
                 line.right = Right::Text(String::new());

@@ -7,6 +7,7 @@ use crate::app::Keymap;
 use crate::app::action::{self, Action};
 use crate::app::calls::Inbox;
 use crate::app::calls::inbox::allowing;
+use crate::app::recordings::is_replay;
 use crate::app::state::{Ask, AskFor, Focus, Overlay, ServerState};
 use crate::app::{App, ChannelState, Counts, Now, copying};
 use crate::text::sanitise_line;
@@ -469,6 +470,16 @@ fn browsing(app: &App) -> Vec<Action> {
         if app.channels.len() > 1 {
             hints.extend([Action::FilterList, Action::CycleSort]);
         }
+    } else if app.selected_channel().is_some_and(is_replay) {
+        hints.extend([
+            Action::Back,
+            Action::PlayPause,
+            Action::SeekBack,
+            Action::SeekForward,
+            Action::Faster,
+            Action::Slower,
+            Action::Fold,
+        ]);
     } else {
         hints.extend([
             Action::Back,

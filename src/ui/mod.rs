@@ -35,6 +35,7 @@ mod viewport;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
+use crate::app::recordings::rows_of;
 use crate::app::state::{Focus, Overlay};
 use crate::app::{App, Channel};
 use crate::text::{BlockRows, Format};
@@ -95,7 +96,7 @@ pub struct Ui {
     /// The name of the line at the top of the merged tail.
     tail_top: u64,
     /// Rows by channel and generation, the one used last at the end.
-    caches: Vec<((ChannelId, u64), RowCache)>,
+    caches: Vec<((ChannelId, (u64, u32)), RowCache)>,
     /// How many of them are kept.
     cached_channels: usize,
 }
@@ -281,25 +282,25 @@ impl Ui {
         match self
             .caches
             .iter()
-            .position(|((id, generation), _)| *generation == channel.generation && *id == channel.id)
+            .position(|((id, rows), _)| *rows == rows_of(channel) && *id == channel.id)
         {
             Some(at) => {
                 self.caches[at..].rotate_left(1);
                 let last = self.caches.len() - 1;
                 &mut self.caches[last].1
             }
-            None => self.push_cache(channel.id.clone(), channel.generation),
+            None => self.push_cache(channel.id.clone(), rows_of(channel)),
         }
     }
 
-    fn push_cache(&mut self, id: ChannelId, generation: u64) -> &mut RowCache {
+    fn push_cache(&mut self, id: ChannelId, rows: (u64, u32)) -> &mut RowCache {
         // An earlier watch of the same channel is over.
         self.caches.retain(|((of, _), _)| *of != id);
         let most = self.cached_channels.max(CACHED_CHANNELS);
         if self.caches.len() >= most {
             self.caches.drain(..=self.caches.len() - most);
         }
-        self.caches.push(((id, generation), RowCache::default()));
+        self.caches.push(((id, rows), RowCache::default()));
         let last = self.caches.len() - 1;
         &mut self.caches[last].1
     }

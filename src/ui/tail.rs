@@ -7,6 +7,7 @@ use crate::app::panes;
 use crate::app::panes::tail::{Kind, Tail};
 use crate::app::state::Overlay;
 use crate::app::{Action, App, Msg};
+use crate::text::sanitise_line;
 
 use super::canvas::Canvas;
 use super::format::{count, time};
@@ -49,9 +50,18 @@ pub(super) fn draw(canvas: &mut Canvas, area: Rect, app: &App, top: &mut u64, op
         // The last row says how much is below.
         Some(_) => String::new(),
     };
-    canvas.bar(bar, "all live channels", &right, true);
+    let filter = app.list.filter.text();
+    let title = match app.list.filter.is_empty() {
+        true => "all live channels".to_owned(),
+        false => format!("live channels, filtered: {}", sanitise_line(filter)),
+    };
+    canvas.bar(bar, &title, &right, true);
     if shown.is_empty() {
-        let text = "Lines of the channels come here as they are written, each with its channel. Nothing has come yet.";
+        let text = if app.list.filter.is_empty() {
+            "Lines of the channels come here as they are written, each with its channel. Nothing has come yet."
+        } else {
+            "Nothing has come of the channels that the list's filter leaves."
+        };
         let inner = Rect {
             x: body.x + 2,
             width: body.width.saturating_sub(3),

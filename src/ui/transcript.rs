@@ -5,13 +5,14 @@ use ratatui::style::Style;
 
 use crate::app::action::Action;
 use crate::app::reading::{Detail, Search, Times};
+use crate::app::recordings::{Spool, is_replay};
 use crate::app::state::{Focus, ServerState};
-use crate::app::{App, Channel, ChannelState, Now, Spot};
+use crate::app::{App, Channel, ChannelState, Spot};
 use crate::text::sanitise_line;
 use crate::text::width::width as columns;
 use crate::transcript::{Block, BlockId, BlockKind, CallState, Connection, Honesty};
 
-use super::block::{BlockView, Line, Right, Tone};
+use super::block::{BlockView, Line, Right, Tone, WAITS};
 use super::canvas::Canvas;
 use super::format::{ago, count, duration, number, time};
 use super::header::{is_refused, outage_sentence};
@@ -62,7 +63,7 @@ pub(super) fn draw_body(
     cache: &mut RowCache,
     options: UiOptions,
 ) {
-    let pane = super::playback::draw(canvas, pane, channel, &app.settings.keymap);
+    let pane = super::playback::draw(canvas, pane, channel);
     if channel.transcript.is_empty() {
         draw_empty(canvas, pane, app, channel);
         return;
@@ -72,6 +73,7 @@ pub(super) fn draw_body(
     let window = viewport.window(usize::from(pane.height));
     let target = if focused { viewport.fold_target(window) } else { None };
     let search = channel.reading.search.as_ref();
+    let waits = waits(app, channel);
     let mut y = pane.top();
     let end = pane.top() + u16::try_from(window.rows).unwrap_or(pane.height).min(pane.height);
     let mut index = window.top.index;
@@ -90,7 +92,8 @@ pub(super) fn draw_body(
             view,
             block,
             stamp: stamp.as_deref(),
-            now: app.now,
+            clock: channel.clock(app.now),
+            waits: &waits,
         };
         while row < rows && y < end {
             let area = Rect { y, height: 1, ..pane };
@@ -292,11 +295,16 @@ fn small(n: usize) -> u16 {
     u16::try_from(n).unwrap_or(u16::MAX)
 }
 
-/// What a title bar says first: what is searched for, and what is not shown as usual.
+/// What a title bar says first: that it is recorded, what is searched for, and what is not shown as usual.
 pub(super) fn front(app: &App, channel: &Channel) -> String {
     let mut front = String::new();
+    match channel.recordings.spool {
+        Spool::On(_) => front.push_str("rec   "),
+        Spool::Paused(_) => front.push_str("rec paused   "),
+        Spool::Off | Spool::Done(_) => {}
+    }
     if let Some(search) = channel.reading.search.as_ref().and_then(super::search::summary) {
-        front = format!("{search}   ");
+        front.push_str(&format!("{search}   "));
     }
     if channel.reading.raw.is_some() {
         front.push_str("raw events   ");
@@ -360,7 +368,18 @@ struct Drawn<'a> {
     block: Option<&'a Block>,
     /// The time beside it.
     stamp: Option<&'a str>,
-    now: Now,
+    /// The time on the clocks of its run, Unix time in milliseconds.
+    clock: u64,
+    /// What stands below a call that waits.
+    waits: &'a str,
+}
+
+/// What stands below a call that waits.
+pub(super) fn waits(app: &App, channel: &Channel) -> String {
+    if is_replay(channel) {
+        return "waited for an answer then".to_owned();
+    }
+    format!("{WAITS}: press {}", app.settings.keymap.first(Action::Answer))
 }
 
 /// Draws one row of a block as it is, without the time beside it and without what a key would do.
@@ -370,13 +389,14 @@ pub(super) fn draw_plain_row(
     block: Option<&Block>,
     view: &BlockView,
     row: usize,
-    now: Now,
+    (clock, waits): (u64, &str),
 ) {
     let drawn = Drawn {
         view,
         block,
         stamp: None,
-        now,
+        clock,
+        waits,
     };
     drawn.row(canvas, area, row, false);
 }
@@ -429,15 +449,16 @@ impl Drawn<'_> {
         fold_hint: Option<bool>,
         is_first: bool,
     ) {
-        let now = self.now;
+        let clock = self.clock;
         let stamp = self.stamp.filter(|_| is_first);
+        let mut said = line.text.as_str();
         let style = tone(&canvas.theme, line.tone);
         let dim = canvas.theme.dim();
         let mut limit = right;
         match &line.right {
             Right::Text(text) => limit = canvas.put_right(left, right, y, text, dim).saturating_sub(1),
             Right::Waiting { asked_at } => {
-                let waited = asked_at.map(|at| duration(now.unix_ms.saturating_sub(at)));
+                let waited = asked_at.map(|at| duration(clock.saturating_sub(at)));
                 let text = format!("waiting {}", waited.unwrap_or_default());
                 limit = canvas
                     .put_right(left, right, y, text.trim_end(), style)
@@ -456,9 +477,12 @@ impl Drawn<'_> {
                                 expires_at: Some(at), ..
                             },
                         ..
-                    }) if line.indent > 0 => Some(format!("gives up in {}", duration(at.saturating_sub(now.unix_ms)))),
+                    }) if line.indent > 0 => Some(format!("gives up in {}", duration(at.saturating_sub(clock)))),
                     _ => None,
                 };
+                if line.text == WAITS {
+                    said = self.waits;
+                }
                 let hint = match fold_hint {
                     Some(true) => Some("(Space opens)"),
                     Some(false) => Some("(Space folds)"),
@@ -466,14 +490,14 @@ impl Drawn<'_> {
                 };
                 // What a line says comes before what stands beside it.
                 let room = usize::from(right.saturating_sub(left));
-                let beside = |text: &&str| columns(&line.text) + usize::from(line.indent) + 2 + columns(text) <= room;
+                let beside = |text: &&str| columns(said) + usize::from(line.indent) + 2 + columns(text) <= room;
                 if let Some(text) = gives_up.as_deref().or(hint).or(stamp).filter(beside) {
                     limit = canvas.put_right(left, right, y, text, dim).saturating_sub(1);
                 }
             }
         }
         let x = left + line.indent;
-        canvas.put(x, y, limit.saturating_sub(x), &line.text, style);
+        canvas.put(x, y, limit.saturating_sub(x), said, style);
     }
 }
 

@@ -448,7 +448,12 @@ impl App {
         names.filter(|name| self.shows_in_tail(*name))
     }
 
-    fn shows_in_tail(&self, _name: u64) -> bool {
-        true
+    fn shows_in_tail(&self, name: u64) -> bool {
+        if self.list.filter.is_empty() {
+            return true;
+        }
+        let line = self.panes.tail.as_ref().and_then(|tail| tail.line(name));
+        let channel = line.and_then(|line| self.channels.get_index_of(&line.channel));
+        channel.is_some_and(|channel| self.list.row_of(channel).is_some())
     }
 }
