@@ -136,13 +136,14 @@ impl Recording {
     #[must_use]
     pub fn end(&self) -> End {
         let last = self.moments.iter().rev().find_map(|moment| match moment.item() {
-            Item::Event { id, .. } => id,
+            Item::Event { id, event, .. } => Some((id, event)),
             _ => None,
         });
         match last {
-            Some(id) => End::After(id),
+            Some((_, event)) if event.kind.ends_run() => End::Whole,
+            Some((Some(id), _)) => End::After(id),
             None if self.moments.is_empty() => End::Nothing,
-            None => End::Unknown,
+            _ => End::Unknown,
         }
     }
 
@@ -161,10 +162,23 @@ impl Recording {
 pub enum End {
     /// Nothing is in it.
     Nothing,
+    /// The run is over, and all of it is there.
+    Whole,
     /// Its last event has this id: the channel can be read on after it.
     After(u64),
     /// Its server gives no ids: what comes begins at the beginning.
     Unknown,
+}
+
+impl End {
+    /// The id of the last event, where it goes on after one.
+    #[must_use]
+    pub fn id(self) -> Option<u64> {
+        match self {
+            Self::After(id) => Some(id),
+            Self::Nothing | Self::Whole | Self::Unknown => None,
+        }
+    }
 }
 
 impl Moment {

@@ -130,17 +130,24 @@ impl Recordings {
                 }
             };
             let end = match open_writer(path, head).await {
-                Ok((writer, after)) => {
+                Ok((writer, from)) => {
                     report(Recorded::Spooling {
                         channel: channel.clone(),
                         file: name,
                     })
                     .await;
-                    let _ = begin.send(after);
-                    tokio::select! {
-                        end = write(receiver, writer) => end,
-                        // The feed ends after its last batch was taken; the writer then sees the end of the queue.
-                        () = async { feed.await; std::future::pending::<()>().await } => SpoolEnd::Whole,
+                    match from {
+                        // Nothing comes after the end.
+                        End::Whole => SpoolEnd::Whole,
+                        from => {
+                            let _ = begin.send(from.id());
+                            tokio::select! {
+                                end = write(receiver, writer) => end,
+                                // The feed ends after its last batch was taken; the writer then sees the end of the
+                                // queue.
+                                () = async { feed.await; std::future::pending::<()>().await } => SpoolEnd::Whole,
+                            }
+                        }
                     }
                 }
                 Err(reason) => SpoolEnd::Failed(reason),
@@ -160,23 +167,19 @@ impl Recordings {
     }
 }
 
-/// Opens a recording, and says after which event it goes on. Where another program records the same channel into it,
+/// Opens a recording, and says where it goes on. Where another program records the same channel into it,
 /// this one takes over once that program has ended.
-async fn open_writer(path: PathBuf, head: Head) -> Result<(Writer, Option<u64>), String> {
+async fn open_writer(path: PathBuf, head: Head) -> Result<(Writer, End), String> {
     loop {
         let (path, head) = (path.clone(), head.clone());
         let opened = tokio::task::spawn_blocking(move || {
             let mut writer = Writer::open(&path, &head)?;
-            let after = match record::read(&path)?.end() {
-                End::Nothing => None,
-                End::After(id) => Some(id),
-                End::Unknown => {
-                    // All of it comes again: what is there so far is not to stand twice.
-                    writer.append(&[Item::Reset], unix_ms())?;
-                    None
-                }
-            };
-            Ok((writer, after))
+            let end = record::read(&path)?.end();
+            if end == End::Unknown {
+                // All of it comes again: what is there so far is not to stand twice.
+                writer.append(&[Item::Reset], unix_ms())?;
+            }
+            Ok((writer, end))
         });
         match opened.await {
             Ok(Err(RecordError::Busy { .. })) => tokio::time::sleep(TAKE_OVER).await,
@@ -404,8 +407,8 @@ mod tests {
         let mut file = std::fs::OpenOptions::new().append(true).open(&path).expect("there");
         file.write_all(b"{\"t\":2,\"event\":{\"ty").expect("cut");
         drop(file);
-        let (mut writer, after) = open_writer(path.clone(), head()).await.expect("opened");
-        assert_eq!(after, None);
+        let (mut writer, end) = open_writer(path.clone(), head()).await.expect("opened");
+        assert_eq!((end, end.id()), (End::Unknown, None));
         writer.append(&[line("a"), line("b")], 3).expect("written");
         let recording = record::read(&path).expect("read");
         let mut transcript = Transcript::new();
@@ -414,6 +417,15 @@ mod tests {
         }
         assert!(!recording.cut);
         assert_eq!(transcript.plain_answer(), "ab", "what came again stands once");
+        let over = r#"{"type":"message","id":7,"data":{"type":"result","data":{"end":{"reason":"stop"}}}}"#;
+        let over = Item::Event {
+            id: Some(7),
+            at: None,
+            event: Event::from_json(r#"{"type":"result","data":{"end":{"reason":"stop"}}}"#).expect("an event"),
+            raw: Bytes::from_static(over.as_bytes()),
+        };
+        writer.append(&[over], 4).expect("written");
+        assert_eq!(record::read(&path).expect("read").end(), End::Whole);
     }
 
     #[tokio::test]

@@ -282,6 +282,7 @@ mod list;
 mod manners;
 mod panes;
 mod reading;
+mod recordings;
 mod rules;
 
 #[test]

@@ -605,5 +605,12 @@ pub(super) fn draw_empty(canvas: &mut Canvas, pane: Rect, app: &App, channel: &C
         },
     };
     texts.push(text);
+    if let Spool::Done(file) = &channel.recordings.spool {
+        let key = app.settings.keymap.first(Action::OpenRecording);
+        texts.push((
+            format!("This run is recorded: {key} in the list opens {file}."),
+            theme.plain(),
+        ));
+    }
     paragraphs(canvas, pane, &texts);
 }

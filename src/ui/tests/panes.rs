@@ -253,6 +253,29 @@ fn the_merged_tail_scrolls_back_and_opens_a_channel() {
 }
 
 #[test]
+fn the_merged_tail_shows_what_the_filter_leaves() {
+    let mut play = tail((120, 30));
+    let all = play.app.tail_lines().count();
+    let first = play.app.channels.values().next().expect("a channel");
+    let (id, title) = (first.id.clone(), first.title.clone());
+    play.keys("M");
+    play.key(KeyCode::Esc);
+    play.app.focus = crate::app::state::Focus::List;
+    play.keys("/");
+    play.keys(&title);
+    play.key(KeyCode::Enter);
+    play.keys("M");
+    let left: Vec<u64> = play.app.tail_lines().collect();
+    assert!(!left.is_empty() && left.len() < all, "{} of {all}", left.len());
+    let tail = play.app.panes.tail.as_ref().expect("open");
+    assert!(
+        left.iter()
+            .all(|name| tail.line(*name).is_some_and(|line| line.channel == id))
+    );
+    assert!(play.screen().contains("filtered"), "{}", play.screen());
+}
+
+#[test]
 fn the_merged_tail_is_bounded_and_costs_nothing_before_it_is_opened() {
     let mut play = Play::new((120, 30));
     let id = play.dispatch("one");
