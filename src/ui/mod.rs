@@ -76,6 +76,9 @@ impl Default for UiOptions {
     }
 }
 
+/// Whose rows they are: the channel, and what its blocks' names and revisions hold for.
+type CacheKey = (ChannelId, (u64, u32));
+
 /// The screen: text areas and caches, no truth of its own.
 #[derive(Debug)]
 pub struct Ui {
@@ -96,7 +99,7 @@ pub struct Ui {
     /// The name of the line at the top of the merged tail.
     tail_top: u64,
     /// Rows by channel and generation, the one used last at the end.
-    caches: Vec<((ChannelId, (u64, u32)), RowCache)>,
+    caches: Vec<(CacheKey, RowCache)>,
     /// How many of them are kept.
     cached_channels: usize,
 }

@@ -480,6 +480,8 @@ impl Drawn<'_> {
                     }) if line.indent > 0 => Some(format!("gives up in {}", duration(at.saturating_sub(clock)))),
                     _ => None,
                 };
+                // What was recorded is over.
+                let gives_up = gives_up.filter(|_| self.waits.starts_with(WAITS));
                 if line.text == WAITS {
                     said = self.waits;
                 }
