@@ -5,6 +5,7 @@
 
 mod child;
 pub mod executor;
+pub mod reading;
 pub mod saved;
 pub mod service;
 pub mod session;

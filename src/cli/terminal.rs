@@ -82,6 +82,7 @@ fn looks(loaded: &Loaded, ascii: bool, color: Option<ColorChoice>) -> UiOptions 
     };
     UiOptions {
         ascii: ascii || config.ascii,
+        links: config.links,
         color,
         utc_offset_seconds: jiff::Zoned::now().offset().seconds(),
     }

@@ -161,13 +161,25 @@ impl Default for RetentionConfig {
 }
 
 /// How the terminal program looks.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UiConfig {
     /// Draw with ASCII characters alone.
     pub ascii: bool,
     /// Whether to use colours.
     pub color: ColorChoice,
+    /// Whether addresses can be clicked, where the terminal knows how.
+    pub links: bool,
+}
+
+impl Default for UiConfig {
+    fn default() -> Self {
+        Self {
+            ascii: false,
+            color: ColorChoice::default(),
+            links: true,
+        }
+    }
 }
 
 /// Whether to use colours.

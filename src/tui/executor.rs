@@ -16,8 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::child;
+use super::reading::Highlighter;
 use super::saved::Saver;
 use super::service::{CallError, Connected, Service};
+use crate::app::reading::Do;
 use crate::app::{Effect, Msg, Outage, RequestId, SavedState, copying};
 use crate::term::clipboard::SystemClipboard;
 use crate::wire::{ChannelId, DispatchRequest};
@@ -116,6 +118,7 @@ pub struct Executor {
     /// Prompts on their way, by their requests.
     unanswered: HashMap<RequestId, (ChannelId, String)>,
     saver: Saver,
+    highlighter: Highlighter,
     clipboard: Option<Arc<Mutex<SystemClipboard>>>,
     replies: mpsc::Sender<Reply>,
     /// Everything that may be dropped at the end.
@@ -146,6 +149,7 @@ impl Executor {
             refused: None,
             shown: Vec::new(),
             unanswered: HashMap::new(),
+            highlighter: Highlighter::default(),
             saver: Saver::start(state_file, loaded, replies.clone()),
             clipboard: clipboard.map(|clipboard| Arc::new(Mutex::new(clipboard))),
             replies,
@@ -290,6 +294,10 @@ impl Executor {
             self.saver.save(*state);
             return;
         }
+        if let Effect::Reading(Do::ReadCode(job)) = effect {
+            self.highlighter.read(*job, &self.replies);
+            return;
+        }
         if effect == Effect::Reconnect {
             self.reconnect();
             return;
@@ -364,7 +372,6 @@ impl Executor {
             }
             Effect::List(effect) => match effect {},
             Effect::Panes(effect) => match effect {},
-            Effect::Reading(effect) => match effect {},
             // Programs on the terminal are the loop's own.
             Effect::Copying(copying::Do::Open(_)) => {}
             Effect::Compose(effect) => match effect {},
@@ -372,7 +379,8 @@ impl Executor {
             Effect::Wall(effect) => match effect {},
             Effect::Recordings(effect) => match effect {},
             Effect::Notifications(effect) => match effect {},
-            Effect::NeedIds(_)
+            Effect::Reading(_)
+            | Effect::NeedIds(_)
             | Effect::Save(_)
             | Effect::Reconnect
             | Effect::Copy(_)

@@ -33,6 +33,10 @@ pub trait View {
     fn handle(&mut self, app: &App, event: Event) -> Vec<Msg>;
     /// Draws the state.
     fn draw(&mut self, app: &App, frame: &mut Frame<'_>);
+    /// What the frames that were drawn want done.
+    fn wanted(&mut self) -> Vec<Msg> {
+        Vec::new()
+    }
     /// How the screen looks from now on.
     fn set_options(&mut self, _: UiOptions) {}
 }
@@ -44,6 +48,10 @@ impl View for Ui {
 
     fn draw(&mut self, app: &App, frame: &mut Frame<'_>) {
         Ui::draw(self, app, frame);
+    }
+
+    fn wanted(&mut self) -> Vec<Msg> {
+        Ui::wanted(self)
     }
 
     fn set_options(&mut self, options: UiOptions) {
@@ -246,6 +254,9 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
         session.screen.paint(&mut |frame| view.draw(app, frame))?;
         slow_turn("frame", started);
         self.limiter.painted(now);
+        for message in self.session.view.wanted() {
+            self.dispatch(message);
+        }
         Ok(())
     }
 

@@ -8,10 +8,12 @@ mod canvas;
 mod editor;
 mod format;
 mod header;
+mod highlight;
 mod input;
 mod keys;
 mod kiosk;
 mod layout;
+mod links;
 mod list;
 mod overlay;
 mod panes;
@@ -50,6 +52,8 @@ pub struct UiOptions {
     pub ascii: bool,
     /// The 16 terminal colours; without: only bold, dim and reversed (NO_COLOR).
     pub color: bool,
+    /// Addresses can be clicked, where the terminal knows how.
+    pub links: bool,
     /// Offset of the local time from UTC, in seconds, for the clock and the times of messages.
     pub utc_offset_seconds: i32,
 }
@@ -60,6 +64,7 @@ impl Default for UiOptions {
             ascii: false,
             color: true,
             utc_offset_seconds: 0,
+            links: true,
         }
     }
 }
@@ -105,6 +110,13 @@ impl Ui {
     pub fn set_options(&mut self, options: UiOptions) {
         self.options = options;
         self.caches.clear();
+    }
+
+    /// What the frames that were drawn want done.
+    pub fn wanted(&mut self) -> Vec<crate::app::Msg> {
+        let jobs = self.caches.iter_mut().flat_map(|(_, cache)| cache.wanted.drain(..));
+        jobs.map(|job| crate::app::Msg::Reading(crate::app::reading::Msg::CodeSeen(Box::new(job))))
+            .collect()
     }
 
     /// Draws the state. The work does not grow with the transcripts.

@@ -83,8 +83,14 @@ pub(super) fn draw_body(
         let Some(view) = viewport.view(index) else { break };
         let rows = view.len();
         let in_view = row..rows.min(row + usize::from(end - y));
+        let jobs = match block.filter(|_| options.color) {
+            Some(block) => super::highlight::jobs(channel, block, view, view.body_in(in_view.clone())),
+            None => Vec::new(),
+        };
         let found = search.map(|search| Found::new(search, id, view, in_view));
         let drawn = Drawn {
+            channel,
+            options,
             view,
             block,
             stamp: stamp.as_deref(),
@@ -103,6 +109,9 @@ pub(super) fn draw_body(
             }
             row += 1;
             y += 1;
+        }
+        if !jobs.is_empty() {
+            viewport.want(jobs);
         }
         row = 0;
         index += 1;
@@ -339,6 +348,8 @@ fn has_room(view: &BlockView) -> bool {
 
 /// A block that is being drawn.
 struct Drawn<'a> {
+    channel: &'a Channel,
+    options: UiOptions,
     view: &'a BlockView,
     /// `None`: a raw event.
     block: Option<&'a Block>,
@@ -374,9 +385,22 @@ impl Drawn<'_> {
         } else if let Some(text) = body.get(row - body_at) {
             let base = tone(&canvas.theme, view.body_tone);
             let mut x = left + view.body_indent;
-            for span in &text.spans {
+            let parts = match self.block {
+                Some(block) if self.options.color => super::highlight::parts(self.channel, block, view, text),
+                _ => Vec::new(),
+            };
+            for (part, role) in &parts {
+                let style = base.patch(canvas.theme.role(*role));
+                x = canvas.put(x, area.y, right.saturating_sub(x), part, style);
+            }
+            let whole = if parts.is_empty() { text.spans.as_slice() } else { &[] };
+            for span in whole {
                 let style = base.patch(canvas.theme.role(span.role));
+                let start = x;
                 x = canvas.put(x, area.y, right.saturating_sub(x), &span.text, style);
+                if let Some(link) = span.link.filter(|_| self.options.links && !self.options.ascii) {
+                    super::links::cover(canvas, start..x, area.y, link);
+                }
             }
             if view.streaming && row + 1 == body_at + body.len() {
                 let (mark, style) = (canvas.theme.mark, canvas.theme.accent());
