@@ -137,7 +137,7 @@ impl App {
             copying,
             compose: super::compose::Compose::default(),
             calls: super::calls::Calls::default(),
-            wall: super::wall::Wall::default(),
+            wall: super::wall::restored(&saved.wall),
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
         };
@@ -300,7 +300,7 @@ impl App {
             copying: super::copying::Saved::default(),
             compose: super::compose::Saved::default(),
             calls: super::calls::Saved::default(),
-            wall: super::wall::Saved::default(),
+            wall: super::wall::saved(self),
             recordings: super::recordings::Saved::default(),
             notifications: super::notifications::Saved::default(),
         }

@@ -260,7 +260,9 @@ pub(super) fn unwatch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) 
     let Some(index) = app.channels.get_index_of(id) else {
         return;
     };
-    app.channels.shift_remove(id);
+    if let Some(channel) = app.channels.shift_remove(id) {
+        super::wall::unwatched(app, &channel);
+    }
     effects.push(Effect::Unwatch { channel: id.clone() });
     close_overlay_of(app, id);
     if app.selected.as_ref() == Some(id) {

@@ -502,7 +502,7 @@ impl Executor {
         let unknown: Vec<String> = self.unanswered.drain().map(|(_, (_, prompt))| prompt).collect();
         let count = refused.len() + unknown.len();
         if count > 0 || !moved.is_empty() {
-            let mut state = self.saver.last().unwrap_or_default();
+            let mut state = self.saver.last();
             follow_moved(&mut state, moved);
             keep_unsent(&mut state, refused, unknown);
             self.saver.save(state);

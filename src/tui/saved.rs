@@ -171,6 +171,7 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 #[derive(Debug)]
 pub struct Saver {
     latest: watch::Sender<Option<SavedState>>,
+    loaded: SavedState,
     task: JoinHandle<()>,
 }
 
@@ -179,9 +180,10 @@ impl Saver {
     #[must_use]
     pub fn start(path: PathBuf, loaded: SavedState, replies: mpsc::Sender<Reply>) -> Self {
         let (latest, mut states) = watch::channel(None::<SavedState>);
+        let at_start = loaded.clone();
         let task = tokio::spawn(async move {
             let mut failing = false;
-            let mut before = loaded;
+            let mut before = at_start;
             while states.changed().await.is_ok() {
                 let Some(state) = states.borrow_and_update().clone() else {
                     continue;
@@ -208,7 +210,7 @@ impl Saver {
                 failing = stored.is_err();
             }
         });
-        Self { latest, task }
+        Self { latest, loaded, task }
     }
 
     /// Writes this state down soon.
@@ -216,10 +218,10 @@ impl Saver {
         self.latest.send_replace(Some(state));
     }
 
-    /// What was asked to be saved last.
+    /// What was asked to be saved last; before that, what was there at the start.
     #[must_use]
-    pub fn last(&self) -> Option<SavedState> {
-        self.latest.borrow().clone()
+    pub fn last(&self) -> SavedState {
+        self.latest.borrow().clone().unwrap_or_else(|| self.loaded.clone())
     }
 
     /// Waits until the last state was written.

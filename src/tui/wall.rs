@@ -4,12 +4,14 @@
 //! cannot be used changes nothing. It knows no key of the configuration: whoever starts the program brings what reads
 //! it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::UiOptions;
@@ -19,6 +21,9 @@ use crate::app::{Msg, Settings};
 
 /// Writers write more than once: so long after the last change the file is read.
 const SETTLE: Duration = Duration::from_millis(200);
+
+/// A writer that never stops is not waited for longer than this.
+const LONGEST_SETTLE: Duration = Duration::from_secs(2);
 
 /// What the file says now, or a sentence with file, line and column that says what is wrong with it.
 pub type ReadConfig = Arc<dyn Fn() -> Result<(Settings, UiOptions), String> + Send + Sync>;
@@ -48,8 +53,14 @@ pub fn watch(file: ConfigFile, replies: mpsc::Sender<Reply>) -> Result<ConfigWat
     let directory = path.parent().map_or_else(|| PathBuf::from("/"), PathBuf::from);
     // One notice in the queue is as good as many.
     let (changed, mut changes) = mpsc::channel::<()>(1);
+    let real = std::fs::canonicalize(&path).ok();
+    let names: Vec<OsString> = [Some(&path), real.as_ref()]
+        .into_iter()
+        .flatten()
+        .filter_map(|path| path.file_name().map(OsString::from))
+        .collect();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
+        if event.is_ok_and(|event| !event.kind.is_access() && is_of(&event.paths, &names)) {
             let _ = changed.try_send(());
         }
     })
@@ -58,9 +69,7 @@ pub fn watch(file: ConfigFile, replies: mpsc::Sender<Reply>) -> Result<ConfigWat
         .watch(&directory, RecursiveMode::NonRecursive)
         .map_err(|error| error.to_string())?;
     // A link may lead to another directory, in which the changes are.
-    if let Some(real) = std::fs::canonicalize(&path)
-        .ok()
-        .and_then(|real| real.parent().map(PathBuf::from))
+    if let Some(real) = real.and_then(|real| real.parent().map(PathBuf::from))
         && real != directory
     {
         let _ = watcher.watch(&real, RecursiveMode::NonRecursive);
@@ -68,7 +77,10 @@ pub fn watch(file: ConfigFile, replies: mpsc::Sender<Reply>) -> Result<ConfigWat
     let mut last = std::fs::read(&path).ok();
     let task = tokio::spawn(async move {
         while changes.recv().await.is_some() {
-            while let Ok(Some(())) = tokio::time::timeout(SETTLE, changes.recv()).await {}
+            let since = Instant::now();
+            while since.elapsed() < LONGEST_SETTLE
+                && let Ok(Some(())) = tokio::time::timeout(SETTLE, changes.recv()).await
+            {}
             let content = tokio::fs::read(&path).await.ok();
             // Others change things in the directory too; a file that is gone says nothing new.
             if content.is_none() || content == last {
@@ -95,6 +107,14 @@ pub fn watch(file: ConfigFile, replies: mpsc::Sender<Reply>) -> Result<ConfigWat
         _task: AbortOnDropHandle::new(task),
         _watcher: watcher,
     })
+}
+
+/// Whether a change may be one of the file: others change things in its directory too. Where directories are mounted
+/// as a whole (as containers do it), what changes is a link whose name begins with two dots.
+fn is_of(paths: &[PathBuf], names: &[OsString]) -> bool {
+    let mut changed = paths.iter().filter_map(|path| path.file_name());
+    paths.is_empty()
+        || changed.any(|name| names.iter().any(|of| of == name) || name.as_encoded_bytes().starts_with(b".."))
 }
 
 #[cfg(test)]

@@ -300,9 +300,12 @@ pub(super) fn next_due(app: &App) -> Option<u64> {
         .filter_map(|channel| leaves_at(channel, settings, app))
         .min();
     let leaving = leaving.map(|at| now.monotonic_ms + at.saturating_sub(now.unix_ms));
+    let (columns, rows) = capacity(app.size, settings.tiles);
+    // This is asked for with every message: what fits needs no closer look.
+    let fits = app.channels.len() <= usize::from(columns) * usize::from(rows);
     let turn = app.wall.rotation.turn_due.or_else(|| {
         // The first tick sets the time of the first turn.
-        (view(app, settings).page.1 > 1).then_some(now.monotonic_ms + 1)
+        (!fits && view(app, settings).page.1 > 1).then_some(now.monotonic_ms + 1)
     });
     [leaving, turn, app.wall.rotation.refresh_due]
         .into_iter()

@@ -36,6 +36,8 @@ const MOST_ADDED: usize = 200;
 const MOST_KNOWN: usize = 2_048;
 /// How many publications may be unanswered.
 const MOST_REQUESTS: usize = 256;
+/// How many runs that were taken off the list are remembered for the next start.
+const MOST_DISMISSED: usize = 64;
 /// News of added runs are gathered for this time, in milliseconds.
 const NEWS_MS: u64 = 800;
 /// A feed that ended is begun again after this time, in milliseconds.
@@ -71,6 +73,10 @@ pub struct Lobby {
     pub(super) instance: String,
     /// Runs that were announced, here or by others.
     pub(super) known: IndexSet<ChannelId>,
+    /// Runs of others that were taken off the list.
+    dismissed: Vec<ChannelId>,
+    /// The person was told that this is a lobby.
+    greeted: bool,
     /// Runs that are to be announced.
     queue: IndexSet<ChannelId>,
     announce_due: Option<u64>,
@@ -135,6 +141,21 @@ impl Lobby {
             self.known.shift_remove_index(0);
         }
         self.known.insert(id.clone())
+    }
+
+    /// A run was taken off the list: it is not added again.
+    pub(super) fn dismiss(&mut self, id: &ChannelId) {
+        self.learn(id);
+        self.dismissed.retain(|other| other != id);
+        if self.dismissed.len() >= MOST_DISMISSED {
+            self.dismissed.remove(0);
+        }
+        self.dismissed.push(id.clone());
+    }
+
+    /// The runs that were taken off the list, the newest last.
+    pub(super) fn dismissed(&self) -> &[ChannelId] {
+        &self.dismissed
     }
 
     /// Whether its channel is connected.
@@ -222,7 +243,7 @@ pub(in super::super) fn feed(app: &mut App, batch: FeedBatch, effects: &mut Vec<
         }
     }
     match batch.connection {
-        Some(Connection::Live) => entered(app, &settings),
+        Some(Connection::Live) => return entered(app, &settings),
         Some(Connection::Failed { reason }) => {
             left(app);
             if !std::mem::replace(&mut app.wall.lobby.told, true) {
@@ -249,7 +270,7 @@ fn is_own(app: &App, sender: &Sender) -> bool {
 }
 
 /// Connected: what was said meanwhile was not heard, and what was to be said was not said.
-fn entered(app: &mut App, settings: &Settings) {
+fn entered(app: &mut App, settings: &Settings) -> bool {
     let now = app.now.monotonic_ms;
     let lobby = &mut app.wall.lobby;
     lobby.live = true;
@@ -261,6 +282,19 @@ fn entered(app: &mut App, settings: &Settings) {
     if settings.announce {
         answer(app);
     }
+    if app.is_kiosk() || app.notice.is_some() || std::mem::replace(&mut app.wall.lobby.greeted, true) {
+        return false;
+    }
+    let what = match (settings.announce, settings.follow) {
+        (true, true) => "your runs are announced, those of others are added",
+        (true, false) => "your runs are announced",
+        _ => "runs of others are added",
+    };
+    say(
+        app,
+        format!("In the lobby as {}: {what}", sanitise_line(&settings.name)),
+    );
+    true
 }
 
 fn left(app: &mut App) {
@@ -315,7 +349,9 @@ fn heard(app: &mut App, run: Announcement, effects: &mut Vec<Effect>) {
         app.wall.lobby.learn(&run.channel);
         return;
     }
-    let name = match &run.sender.name {
+    let own_name = app.settings.wall.lobby.as_ref().map(|lobby| lobby.name.as_str());
+    let name = match run.sender.name.as_deref() {
+        Some(name) if own_name == Some(name) => "another terminal here".to_owned(),
         Some(name) => sanitise_line(name).into_owned(),
         None => "another terminal".to_owned(),
     };

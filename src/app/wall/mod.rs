@@ -77,7 +77,10 @@ impl OfChannel {
 /// What of it the next start shows again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Saved {}
+pub struct Saved {
+    /// Runs that came by the lobby and were taken off the list while they went on, the newest last.
+    pub dismissed: Vec<ChannelId>,
+}
 
 /// What of a channel the next start shows again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -163,6 +166,29 @@ pub(super) fn dispatched(app: &mut App, id: &ChannelId) {
     channel.wall.driven = true;
     save_later(app);
     lobby::announce(app, id);
+}
+
+/// A channel was taken off the list. One that others drive is not to come back when they announce it again.
+pub(super) fn unwatched(app: &mut App, channel: &Channel) {
+    if channel.wall.announced_by.is_some() && !app.is_kiosk() {
+        app.wall.lobby.dismiss(&channel.id);
+    }
+}
+
+/// What the next start is to know.
+pub(super) fn saved(app: &App) -> Saved {
+    Saved {
+        dismissed: app.wall.lobby.dismissed().to_vec(),
+    }
+}
+
+/// What is known at the start.
+pub(super) fn restored(saved: &Saved) -> Wall {
+    let mut wall = Wall::default();
+    for id in &saved.dismissed {
+        wall.lobby.dismiss(id);
+    }
+    wall
 }
 
 /// A publication was answered; `true`: it was one of the lobby's.

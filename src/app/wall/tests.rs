@@ -55,6 +55,10 @@ fn result(reason: &str) -> Value {
 
 impl Script {
     fn new(lobby: Option<lobby::Settings>, kiosk: Option<kiosk::Settings>) -> Self {
+        Self::with(lobby, kiosk, SavedState::default())
+    }
+
+    fn with(lobby: Option<lobby::Settings>, kiosk: Option<kiosk::Settings>, saved: SavedState) -> Self {
         let settings = Settings {
             wall: super::Settings { kiosk, lobby, seed: 7 },
             ..Settings::default()
@@ -63,7 +67,7 @@ impl Script {
             unix_ms: 1_700_000_000_000,
             monotonic_ms: 1_000,
         };
-        let app = App::new("local".into(), settings, SavedState::default(), (80, 24), now);
+        let app = App::new("local".into(), settings, saved, (80, 24), now);
         let mut script = Self {
             app,
             now,
@@ -116,6 +120,17 @@ impl Script {
             }],
             None,
         );
+    }
+
+    fn say_as_event(&mut self, message: &Value) {
+        let text = message.to_string();
+        let item = Item::Event {
+            id: None,
+            at: None,
+            event: Event::from_json(&text).expect("it has a type"),
+            raw: Bytes::from(format!("{{\"type\":\"message\",\"data\":{text}}}")),
+        };
+        self.lobby_batch(vec![item], None);
     }
 
     fn live(&mut self) {
@@ -223,6 +238,19 @@ fn a_newcomer_asks_and_asks_once_more_where_nobody_answers() {
 }
 
 #[test]
+fn the_person_is_told_once_that_this_is_a_lobby() {
+    let mut script = Script::new(Some(lobby_settings()), None);
+    script.live();
+    assert_eq!(
+        script.notice(),
+        "In the lobby as laptop-1: your runs are announced, those of others are added"
+    );
+    script.app.notice = None;
+    script.live();
+    assert_eq!(script.notice(), "");
+}
+
+#[test]
 fn a_dispatch_is_announced_and_announced_again_when_somebody_asks() {
     let mut script = Script::new(Some(lobby_settings()), None);
     script.live();
@@ -293,6 +321,15 @@ fn announced_runs_are_watched_and_the_person_is_told_once() {
     script.send(Msg::Action(crate::app::Action::StopWatching));
     script.say(&announcement(&id(102), "", "ci"));
     assert_eq!(script.watched().len(), 3);
+    // Nor after another start, and on a server without positions, where a message looks like an event.
+    let mut next = Script::with(Some(lobby_settings()), None, script.app.saved_state());
+    next.live();
+    next.say_as_event(&announcement(&id(102), "", "ci"));
+    assert_eq!(next.watched().len(), 3);
+    next.say_as_event(&announcement(&id(103), "fresh", "laptop-1"));
+    assert_eq!(next.watched().len(), 4);
+    next.pass(1_000);
+    assert_eq!(next.notice(), "Added 1 run from another terminal here");
     // The next start knows which runs are driven here.
     let saved = script.app.saved_state();
     let driven: Vec<bool> = saved.channels.iter().map(|channel| channel.wall.driven).collect();
