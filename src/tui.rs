@@ -5,6 +5,8 @@
 
 mod child;
 pub mod executor;
+pub mod linear;
+mod notifications;
 pub mod reading;
 pub mod saved;
 pub mod service;
@@ -27,9 +29,9 @@ use crate::client::Client;
 use crate::client::feed::FeedOptions;
 use crate::client::supervisor::Supervisor;
 use crate::term::clipboard::{SystemClipboard, is_local_session};
-use crate::term::{Alarm, Screen as _, TerminalInput, TerminalScreen, panic};
+use crate::term::{Alarm, Screen as _, TerminalInput, TerminalScreen, background, panic};
 use crate::ui::Ui;
-pub use crate::ui::UiOptions;
+pub use crate::ui::{ColorDepth, UiOptions};
 use crate::wire::request::ServerInfo;
 use executor::Executor;
 pub use executor::NoServer;
@@ -67,6 +69,8 @@ pub struct TuiOptions {
     pub state_file: PathBuf,
     /// How the screen looks.
     pub ui: UiOptions,
+    /// The terminal may be asked whether it is dark or light.
+    pub ask_background: bool,
     /// What the configuration and the flags say.
     pub settings: Settings,
     /// Something about it that the person should know, in a sentence.
@@ -85,7 +89,10 @@ pub struct TuiOptions {
 pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     panic::install_hook();
     let mut screen = TerminalScreen::enter()?;
-    let mut input = TerminalInput::start()?;
+    if options.ask_background {
+        screen.send(background::QUERY);
+    }
+    let mut input = TerminalInput::start(options.ask_background)?;
     let clock = Clock::system();
     let loaded = saved::load(&options.state_file);
     let mut app = App::new(

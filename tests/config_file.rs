@@ -49,6 +49,7 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
         "[server.limits]",
         "[server.retention]",
         "[ui]",
+        "[notifications]",
         "[kiosk]",
         "[lobby]",
     ] {
@@ -83,7 +84,7 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "colour = 1",
-            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, `keys`, `kiosk`, `lobby`",
+            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, `keys`, `notifications`, `kiosk`, `lobby`",
         ),
         (
             "[ui]\ncolor = \"alwyas\"",

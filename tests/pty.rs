@@ -241,3 +241,111 @@ fn an_unsent_prompt_stays_with_its_server() {
     again.wait_for("for the other server");
     assert!(!local.text().contains("for the other server"));
 }
+
+#[test]
+fn the_answer_about_the_background_is_no_key_whenever_it_comes() {
+    let home = Home::new();
+    let mut pty = home.start(100, 24);
+    pty.wait_for("Type a prompt");
+    pty.wait_until_raw("the question", |raw| raw.contains("\x1b]11;?\x1b\\"));
+    pty.send("one");
+    pty.wait_for("> one");
+    // Whole, among keys, while text is typed.
+    pty.send("\x1b]11;rgb:ffff/ffff/ffff\x1b\\ two");
+    pty.wait_for("> one two");
+    assert!(
+        !pty.text().contains("rgb") && !pty.text().contains("11;"),
+        "{}",
+        pty.text()
+    );
+    pty.signal(Signal::TERM);
+    assert_eq!(pty.wait_exit().exit_code(), 0);
+    pty.assert_restored();
+    // In pieces; and a terminal that never answers goes on as if it had not been asked.
+    let mut again = home.start(100, 24);
+    again.wait_for("> one two");
+    for piece in ["\x1b]1", "1;rgb:00/", "00/00\x07", " three"] {
+        again.send(piece);
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    again.wait_for("> one two three");
+    again.send("\x1b");
+    again.wait_for("quit");
+    again.send("q");
+    assert_eq!(again.wait_exit().exit_code(), 0);
+}
+
+impl Home {
+    /// Adds to the configuration.
+    fn configure(&self, text: &str) {
+        let path = self.0.path().join("config/switchboard/config.toml");
+        let before = std::fs::read_to_string(&path).expect("readable");
+        std::fs::write(path, before + text).expect("written");
+    }
+
+    fn start_linear(&self) -> Pty {
+        let env = self.env();
+        let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Pty::spawn(Path::new(PROGRAM), &["--linear"], &env, 120, 40)
+    }
+}
+
+#[test]
+fn who_looks_elsewhere_is_told_of_an_end_and_the_bytes_are_the_configured_ones() {
+    let home = Home::new();
+    home.configure("[notifications]\nfinished = \"osc9\"\n");
+    let mut pty = home.start(100, 24);
+    pty.wait_for("Type a prompt");
+    pty.send("\x1b[O");
+    pty.send("hello there\r");
+    pty.wait_until_raw("the notification", |raw| {
+        raw.contains("\x1b]9;switchboard: hello there: finished\x1b\\")
+    });
+    // Who looks is told nothing.
+    pty.send("\x1b[I");
+    pty.send("seen by somebody\r");
+    pty.wait_for("2 done");
+    assert!(!pty.raw().contains("seen by somebody: finished"));
+    pty.signal(Signal::TERM);
+    assert_eq!(pty.wait_exit().exit_code(), 0);
+    pty.assert_restored();
+}
+
+#[test]
+fn the_linear_mode_tells_a_run_in_lines_and_takes_an_answer() {
+    let home = Home::new();
+    let mut pty = home.start_linear();
+    pty.wait_for("or /help.");
+    pty.send("approve a deploy\r");
+    pty.wait_until_raw("the call", |raw| raw.contains("Answer with /answer 1 JSON"));
+    pty.send("/answer 1 {\"approved\": true}\r");
+    pty.wait_until_raw("the end", |raw| raw.contains("[1 approve a deploy] done"));
+    assert!(pty.raw().contains("[1 approve a deploy] answer: "), "{}", pty.raw());
+    pty.send("/list\r");
+    pty.wait_until_raw("the list", |raw| raw.contains("1 approve a deploy, done"));
+    pty.send("/quit\r");
+    assert_eq!(pty.wait_exit().exit_code(), 0);
+    pty.wait_end_of_output();
+    assert!(!pty.raw().contains('\x1b'), "no cursor play: {:?}", pty.raw());
+}
+
+#[test]
+fn the_linear_mode_works_through_pipes_and_tells_the_open_run_to_its_end() {
+    let home = Home::new();
+    let mut command = Command::new(PROGRAM);
+    command.arg("--linear").env_clear().envs(home.env());
+    command
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
+    let mut input = child.stdin.take().expect("a pipe");
+    std::io::Write::write_all(&mut input, b"hello there\n").expect("written");
+    drop(input);
+    let output = child.wait_with_output().expect("it ends by itself");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(
+        text.contains("[1 hello there] answer: ") && text.contains("[1 hello there] done"),
+        "{text}"
+    );
+}

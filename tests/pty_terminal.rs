@@ -72,7 +72,7 @@ fn probe() {
     let ending = runtime.block_on(async {
         panic::install_hook();
         let mut screen = TerminalScreen::enter().expect("a terminal");
-        let mut input = TerminalInput::start().expect("input");
+        let mut input = TerminalInput::start(false).expect("input");
         let clock = Clock::system();
         let mut app = App::new(
             "probe".into(),

@@ -165,6 +165,8 @@ pub enum Msg {
     Recordings(super::recordings::Msg),
     /// Something happened to notifications.
     Notifications(super::notifications::Msg),
+    /// Something about how the screen looks.
+    Look(super::look::Msg),
     /// The program is asked to end by a signal, or its terminal is gone.
     Shutdown,
 }
@@ -209,6 +211,7 @@ impl Msg {
             Self::Wall(..) => "Wall",
             Self::Recordings(..) => "Recordings",
             Self::Notifications(..) => "Notifications",
+            Self::Look(..) => "Look",
             Self::Shutdown => "Shutdown",
         }
     }

@@ -60,6 +60,7 @@ pub(super) fn open(app: &mut App) {
         };
         if is_here { &mut entries } else { &mut elsewhere }.push(entry);
     }
+    entries.extend(super::look::entries(app));
     entries.extend(elsewhere);
     app.overlay = Some(Overlay::Pick(Picker::new(
         Purpose::Action,
@@ -93,6 +94,9 @@ pub fn chosen(app: &App) -> Option<Action> {
 
 /// Something was picked; the palette is closed already.
 pub(super) fn picked(app: &mut App, value: &str, effects: &mut Vec<Effect>) {
+    if super::look::picked(app, value) {
+        return;
+    }
     let Some(info) = Action::by_name(value).and_then(action::info) else {
         return;
     };

@@ -2,13 +2,15 @@
 //! configuration is read again.
 
 use super::keymap::Keymap;
-use super::{calls, compose, copying, list, notifications, panes, reading, recordings, wall};
+use super::{calls, compose, copying, list, look, notifications, panes, reading, recordings, wall};
 
 /// Everything that can be set.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Which key does what.
     pub keymap: Keymap,
+    /// Of colours.
+    pub look: look::Settings,
     /// Of the channel list.
     pub list: list::Settings,
     /// Of the panes.

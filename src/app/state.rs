@@ -78,6 +78,8 @@ pub struct App {
     pub recordings: super::recordings::Recordings,
     /// The state of notifications.
     pub notifications: super::notifications::Notifications,
+    /// How the screen looks, where that is otherwise since the start.
+    pub look: super::look::Look,
 }
 
 impl App {
@@ -140,6 +142,7 @@ impl App {
             wall: super::wall::restored(&saved.wall),
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
+            look: super::look::Look::default(),
         };
         super::panes::begin(&mut app);
         app

@@ -34,6 +34,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         return effects;
     }
     forget_old_news(app, &msg);
+    super::notifications::note(app, &msg);
     // What a feed brings changes no selection, and comes often.
     let is_feed = matches!(msg, Msg::Feed { .. });
     match msg {
@@ -123,6 +124,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         Msg::Wall(msg) => super::wall::take(app, msg, &mut effects),
         Msg::Recordings(msg) => super::recordings::take(app, msg, &mut effects),
         Msg::Notifications(msg) => super::notifications::take(app, msg, &mut effects),
+        Msg::Look(msg) => super::look::take(app, msg),
         Msg::Shutdown => quit(app, &mut effects),
     }
     if !is_feed {

@@ -19,6 +19,9 @@ pub struct Cli {
     /// Draw with ASCII characters alone
     #[arg(long)]
     pub ascii: bool,
+    /// Print labelled lines and read commands instead of drawing a screen, for screen readers and pipes
+    #[arg(long)]
+    pub linear: bool,
     /// When to use colours [default: auto]
     #[arg(long, value_name = "WHEN", value_parser = color)]
     pub color: Option<ColorChoice>,

@@ -58,12 +58,14 @@ fn execute(cli: Cli) -> Result<Exit, Failure> {
         common,
         ascii,
         color,
+        linear,
         kiosk,
         lobby,
         command,
     } = cli;
     let Some(command) = command else {
-        return terminal::run(Context::load(common)?, ascii, color, wall::WallFlags { kiosk, lobby });
+        let looks = terminal::Looks { ascii, color, linear };
+        return terminal::run(Context::load(common)?, looks, wall::WallFlags { kiosk, lobby });
     };
     match command {
         Command::Serve(args) => serve::serve(&Context::load(common)?, &args),

@@ -1,11 +1,18 @@
 //! What the configuration says of the terminal program, in the terms of its state.
 
 use std::collections::HashMap;
+use std::path::Path;
 
+use super::context::env;
 use super::exit::Failure;
 use crate::app::action::{self, Action, Key};
+use crate::app::look::{self, Background};
+use crate::app::notifications::{self, Way};
 use crate::app::{Keymap, Settings};
-use crate::config::{Loaded, Problem, nearest};
+use crate::config::theme::Theme;
+use crate::config::{BackgroundChoice, Loaded, NotificationsConfig, NotifyChoice, Problem, nearest};
+use crate::term::background;
+use crate::text::sanitise_line;
 
 /// The settings of the terminal program, and what the person should know of them.
 ///
@@ -15,9 +22,81 @@ pub(super) fn settings(loaded: &Loaded) -> Result<(Settings, Vec<Problem>), Fail
     let mut warnings = Vec::new();
     let settings = Settings {
         keymap: keymap(loaded, &mut warnings)?,
+        look: look(loaded)?,
+        notifications: notifications(&loaded.config.notifications),
         ..Settings::default()
     };
     Ok((settings, warnings))
+}
+
+fn notifications(config: &NotificationsConfig) -> notifications::Settings {
+    let way = |choice| match choice {
+        NotifyChoice::Off => Way::Off,
+        NotifyChoice::Bell => Way::Bell,
+        NotifyChoice::Osc9 => Way::Osc9,
+        NotifyChoice::Osc777 => Way::Osc777,
+        NotifyChoice::Osc99 => Way::Osc99,
+        NotifyChoice::Auto => Way::Auto,
+    };
+    notifications::Settings {
+        finished: way(config.finished),
+        failed: way(config.failed),
+        waiting: way(config.waiting),
+    }
+}
+
+/// The themes that there are, which one is on, and what is known of the background.
+fn look(loaded: &Loaded) -> Result<look::Settings, Failure> {
+    let ui = &loaded.config.ui;
+    let mut look = look::Settings {
+        background: match ui.background {
+            BackgroundChoice::Auto => None,
+            BackgroundChoice::Light => Some(Background::Light),
+            BackgroundChoice::Dark => Some(Background::Dark),
+        },
+        ..look::Settings::default()
+    };
+    let by_environment = env("COLORFGBG").and_then(|value| background::is_light_by_colorfgbg(&value));
+    if by_environment == Some(true) {
+        look.expected = Background::Light;
+    }
+    let Some(theme) = &ui.theme else {
+        return Ok(look);
+    };
+    let name = theme.get_ref();
+    if let Some(at) = look.themes.iter().position(|(of, _)| of == name) {
+        look.theme = at;
+        return Ok(look);
+    }
+    if !name.contains('/') {
+        let names: Vec<&str> = look.themes.iter().map(|(of, _)| of.as_str()).collect();
+        let list = names
+            .iter()
+            .map(|name| format!("`{name}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
+        let near = nearest(name, names)
+            .map(|near| format!("; did you mean `{near}`?"))
+            .unwrap_or_default();
+        let message =
+            format!("there is no theme `{name}`{near} (expected one of {list}, or the path of a theme's file)");
+        return Err(loaded.refuse(theme.span(), message).into());
+    }
+    // A relative path is one beside the configuration, wherever the program was started.
+    let path = loaded.path.parent().unwrap_or(Path::new("")).join(name);
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        loaded.refuse(
+            theme.span(),
+            format!("cannot read the theme {}: {error}", path.display()),
+        )
+    })?;
+    let colors = Theme::parse(&path, &text)?;
+    let stem = path
+        .file_stem()
+        .map_or(name.as_str().into(), |stem| stem.to_string_lossy());
+    look.theme = look.themes.len();
+    look.themes.push((sanitise_line(&stem).into_owned(), colors));
+    Ok(look)
 }
 
 /// The keys of the action table with what `[keys]` says over them.
@@ -175,6 +254,31 @@ mod tests {
         ] {
             assert_eq!(refused(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn themes_are_found_by_name_and_by_path() {
+        let (settings, _) = settings(&load("[ui]\ntheme = \"clear\"\nbackground = \"light\"")).expect("good");
+        let look = settings.look;
+        assert_eq!(look.themes[look.theme].0, "clear");
+        assert_eq!(look.background, Some(Background::Light));
+        let home = tempfile::tempdir().expect("a directory");
+        let config = home.path().join("config.toml");
+        std::fs::write(&config, "[ui]\ntheme = \"./mine.toml\"").expect("written");
+        let read = || config::load(Some(&config), &Places::under(home.path())).expect("TOML");
+        let missing = super::settings(&read()).expect_err("there is no such file").message;
+        assert!(missing.contains("config.toml:2:9: cannot read the theme"), "{missing}");
+        std::fs::write(home.path().join("mine.toml"), "[dark]\naccent = \"pink\"").expect("written");
+        let wrong = super::settings(&read()).expect_err("no colour").message;
+        assert!(wrong.contains("mine.toml:2:10: `pink` is no colour"), "{wrong}");
+        std::fs::write(home.path().join("mine.toml"), "[dark]\naccent = \"red\"").expect("written");
+        let look = super::settings(&read()).expect("good").0.look;
+        assert_eq!(look.themes[look.theme].0, "mine");
+        let unknown = refused("[ui]\ntheme = \"dsuk\"");
+        assert!(
+            unknown.starts_with(":2:9: there is no theme `dsuk`; did you mean `dusk`?"),
+            "{unknown}"
+        );
     }
 
     #[test]

@@ -14,14 +14,34 @@ use crate::app::Settings;
 use crate::client::{Client, ClientError, Timeouts};
 use crate::config::select::origin;
 use crate::config::{self, ColorChoice, Loaded, Remote, Secret, ServerChoice};
-use crate::tui::{self, NoServer, TuiOptions, UiOptions};
+use crate::term::background;
+use crate::tui::{self, ColorDepth, NoServer, TuiOptions, UiOptions};
+
+/// What the flags say of how it looks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Looks {
+    /// ASCII characters alone.
+    pub ascii: bool,
+    /// When to use colours.
+    pub color: Option<ColorChoice>,
+    /// Lines instead of a screen.
+    pub linear: bool,
+}
 
 /// Runs the terminal program. Nothing is connected before its first frame.
-pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>, wall: WallFlags) -> Result<Exit, Failure> {
-    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+pub(super) fn run(context: Context, flags: Looks, wall: WallFlags) -> Result<Exit, Failure> {
+    let linear = flags.linear || (context.loaded.config.ui.linear && !wall.kiosk);
+    if linear && wall.kiosk {
+        return Err(Failure::usage(
+            "--linear and --kiosk exclude each other; give one of them",
+        ));
+    }
+    if linear {
+        // Lines need no terminal.
+    } else if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         return Err(Failure::usage(
             "the terminal program needs a terminal on standard input and output; in scripts use a command \
-             (see `switchboard --help`)",
+             (see `switchboard --help`), or lines instead of a screen: --linear",
         ));
     }
     let choice = context.server()?;
@@ -33,10 +53,11 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>, wal
     let read = move |loaded: &Loaded| {
         let (mut settings, warnings) = settings::settings(loaded)?;
         wall::apply(&mut settings, loaded, &wall, seed)?;
-        Ok::<_, Failure>((settings, looks(loaded, ascii, color), warnings))
+        Ok::<_, Failure>((settings, looks(loaded, flags), warnings))
     };
     let (settings, ui, warnings) = read(&context.loaded)?;
     let warning = warnings.first().map(ToString::to_string);
+    let ask_background = ui.color && settings.look.background.is_none() && background::may_be_asked(env);
     let local = matches!(choice, ServerChoice::Local);
     let server_name = match &choice {
         ServerChoice::Local => "local".to_owned(),
@@ -62,18 +83,23 @@ pub(super) fn run(context: Context, ascii: bool, color: Option<ColorChoice>, wal
         connect,
         state_file,
         ui,
+        ask_background,
         settings,
         warning,
         config,
     };
-    one_thread()?
-        .block_on(tui::run(options))
-        .map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
+    let runtime = one_thread()?;
+    let ended = if linear {
+        runtime.block_on(tui::linear::run(options))
+    } else {
+        runtime.block_on(tui::run(options))
+    };
+    ended.map_err(|error| Failure::new(Exit::Other, error.to_string()))?;
     Ok(Exit::Done)
 }
 
 /// How the screen looks, as flags, environment and configuration say.
-fn looks(loaded: &Loaded, ascii: bool, color: Option<ColorChoice>) -> UiOptions {
+fn looks(loaded: &Loaded, Looks { ascii, color, .. }: Looks) -> UiOptions {
     let config = &loaded.config.ui;
     let color = match color.unwrap_or(config.color) {
         ColorChoice::Always => true,
@@ -84,6 +110,7 @@ fn looks(loaded: &Loaded, ascii: bool, color: Option<ColorChoice>) -> UiOptions 
         ascii: ascii || config.ascii,
         links: config.links,
         color,
+        depth: ColorDepth::detect(env),
         utc_offset_seconds: jiff::Zoned::now().offset().seconds(),
     }
 }

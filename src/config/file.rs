@@ -29,6 +29,8 @@ pub struct Config {
     pub ui: UiConfig,
     /// Its keys, where they are not the default ones.
     pub keys: super::KeysConfig,
+    /// What it tells beside the screen.
+    pub notifications: super::NotificationsConfig,
     /// The read-only dashboard.
     pub kiosk: super::KioskConfig,
     /// The channel on which terminals tell each other of their runs.
@@ -166,18 +168,27 @@ impl Default for RetentionConfig {
 pub struct UiConfig {
     /// Draw with ASCII characters alone.
     pub ascii: bool,
+    /// Lines in and lines out instead of a screen, for screen readers.
+    pub linear: bool,
     /// Whether to use colours.
     pub color: ColorChoice,
     /// Whether addresses can be clicked, where the terminal knows how.
     pub links: bool,
+    /// The theme's name, or the file of one; the terminal's own colours when absent.
+    pub theme: Option<Spanned<String>>,
+    /// Whether the terminal is dark or light.
+    pub background: BackgroundChoice,
 }
 
 impl Default for UiConfig {
     fn default() -> Self {
         Self {
             ascii: false,
+            linear: false,
             color: ColorChoice::default(),
             links: true,
+            theme: None,
+            background: BackgroundChoice::default(),
         }
     }
 }
@@ -193,6 +204,19 @@ pub enum ColorChoice {
     Always,
     /// Never.
     Never,
+}
+
+/// Whether the terminal is dark or light.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackgroundChoice {
+    /// The terminal is asked, and not waited for.
+    #[default]
+    Auto,
+    /// It is light.
+    Light,
+    /// It is dark.
+    Dark,
 }
 
 impl Config {

@@ -7,18 +7,22 @@
 pub mod error;
 pub mod file;
 pub mod keys;
+pub mod notify;
 pub mod places;
 pub mod secret;
 pub mod select;
+pub mod theme;
 mod value;
 pub mod wall;
 
 pub(crate) use error::nearest;
 pub use error::{ConfigError, Problem};
 pub use file::{
-    ColorChoice, Config, LimitsConfig, ModelConfig, ProfileConfig, RetentionConfig, ServerConfig, UiConfig,
+    BackgroundChoice, ColorChoice, Config, LimitsConfig, ModelConfig, ProfileConfig, RetentionConfig, ServerConfig,
+    UiConfig,
 };
 pub use keys::{KeyList, KeysConfig};
+pub use notify::{NotificationsConfig, NotifyChoice};
 pub use places::Places;
 pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};

@@ -10,9 +10,11 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crossterm::event::Event;
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+
+use super::background::{AnswerFilter, Taken};
 
 /// How many events may wait for the loop; a paste is one event.
 const QUEUE: usize = 256;
@@ -21,11 +23,24 @@ const LOOK: Duration = Duration::from_millis(1);
 /// How long a key that is being read may hold up the handing over of the terminal.
 const PATIENCE: Duration = Duration::from_millis(200);
 
+/// How long a key that may begin the terminal's answer is held back for the rest of it.
+const HELD: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 30_000_000,
+};
+/// So long after the question its answer may still come in pieces.
+const PROMPT_ANSWER: Duration = Duration::from_secs(5);
+
 /// Something from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// A key, a paste, a mouse or focus event, or another size.
     Event(Event),
+    /// The terminal said what its background is: light, or dark.
+    Background {
+        /// Text on it is to be dark.
+        light: bool,
+    },
     /// The process is asked to end: SIGTERM, SIGINT or SIGQUIT.
     Terminate,
     /// The terminal is gone: SIGHUP, a hang-up, or the end of its input. Nothing can be drawn any more.
@@ -56,7 +71,7 @@ pub trait InputStream {
 #[derive(Debug)]
 pub struct TerminalInput {
     gate: Arc<Gate>,
-    events: mpsc::Receiver<io::Result<Event>>,
+    events: mpsc::Receiver<io::Result<Input>>,
     gone: watch::Receiver<bool>,
     terminate: Signal,
     interrupt: Signal,
@@ -70,15 +85,20 @@ pub struct TerminalInput {
 impl TerminalInput {
     /// Starts to read the terminal and to take signals. The terminal must be in raw mode already.
     ///
+    /// `asked`: the terminal was asked for its background ([`super::background::QUERY`]): the answer is no key.
+    ///
     /// # Errors
     /// When the system gives no thread or no signal handler.
-    pub fn start() -> io::Result<Self> {
+    pub fn start(asked: bool) -> io::Result<Self> {
         let (keys, events) = mpsc::channel(QUEUE);
         let gate = Arc::new(Gate::default());
         let keys_gate = Arc::clone(&gate);
         std::thread::Builder::new()
             .name("terminal-input".into())
-            .spawn(move || read_keys(&keys, &keys_gate))?;
+            .spawn(move || {
+                let filter = asked.then(AnswerFilter::default);
+                read_keys(&keys, &keys_gate, filter);
+            })?;
         let (gone_sender, gone) = watch::channel(false);
         std::thread::Builder::new()
             .name("terminal-hang-up".into())
@@ -155,13 +175,24 @@ impl Gate {
 
 /// Reads keys as they come. It waits outside of crossterm, which cannot be told that the keys are another's for a
 /// while, and which turns in circles on a terminal that is gone.
-fn read_keys(keys: &mpsc::Sender<io::Result<Event>>, gate: &Gate) {
+fn read_keys(keys: &mpsc::Sender<io::Result<Input>>, gate: &Gate, mut filter: Option<AnswerFilter>) {
     let stdin = io::stdin();
+    let started = Instant::now();
+    let send = |inputs: Vec<Input>| inputs.into_iter().all(|input| keys.blocking_send(Ok(input)).is_ok());
     loop {
         let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-        let gone = match rustix::event::poll(&mut fds, None) {
+        let held = filter.as_ref().is_some_and(AnswerFilter::is_holding).then_some(HELD);
+        let gone = match rustix::event::poll(&mut fds, held.as_ref()) {
             Err(rustix::io::Errno::INTR) => continue,
             Err(_) => true,
+            Ok(0) => {
+                // What was held back is no part of an answer: its rest would be here.
+                let events = filter.as_mut().map(AnswerFilter::give_up).unwrap_or_default();
+                if !send(events.into_iter().map(Input::Event).collect()) {
+                    return;
+                }
+                continue;
+            }
             Ok(_) => fds[0]
                 .revents()
                 .intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL),
@@ -171,19 +202,35 @@ fn read_keys(keys: &mpsc::Sender<io::Result<Event>>, gate: &Gate) {
             let event = match gate.read() {
                 // Sizes come with the signal.
                 Ok(Some(Event::Resize(..))) => continue,
-                Ok(Some(event)) => Ok(event),
+                Ok(Some(event)) => event,
                 Ok(None) => break,
-                Err(error) => Err(error),
+                Err(error) => {
+                    let _ = keys.blocking_send(Err(error));
+                    return;
+                }
             };
             any = true;
-            let ended = event.is_err();
-            if keys.blocking_send(event).is_err() || ended {
+            let late = started.elapsed() > PROMPT_ANSWER;
+            if !send(inputs_of(event, filter.as_mut(), late)) {
                 return;
             }
         }
         if gone && !any {
             return;
         }
+    }
+}
+
+/// What an event is, without the terminal's answer; `late`: that does not come in pieces any more.
+fn inputs_of(event: Event, filter: Option<&mut AnswerFilter>, late: bool) -> Vec<Input> {
+    let Some(filter) = filter else {
+        return vec![Input::Event(event)];
+    };
+    filter.late = late;
+    match filter.take(event) {
+        Taken::Keys(keys) => keys.into_iter().map(Input::Event).collect(),
+        Taken::Held | Taken::Answer(None) => Vec::new(),
+        Taken::Answer(Some(light)) => vec![Input::Background { light }],
     }
 }
 
@@ -205,7 +252,7 @@ impl InputStream for TerminalInput {
                     Input::Event(Event::Resize(columns, rows))
                 }
                 event = self.events.recv() => match event {
-                    Some(Ok(event)) => Input::Event(event),
+                    Some(Ok(input)) => input,
                     Some(Err(_)) | None => Input::Gone,
                 },
             };

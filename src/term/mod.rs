@@ -5,10 +5,12 @@
 
 pub mod alarm;
 pub mod backend;
+pub mod background;
 pub mod clipboard;
 pub mod input;
 pub mod limiter;
 pub mod modes;
+pub mod notify;
 pub mod output;
 pub mod panic;
 pub mod screen;

@@ -51,6 +51,9 @@ pub trait Screen {
     /// Asks the terminal with the next frame to take a text into its clipboard; `false` when it is too long for that.
     fn copy(&mut self, text: &str) -> bool;
 
+    /// Sends the terminal a sequence that draws nothing, with the next frame.
+    fn send(&mut self, sequence: &str);
+
     /// Gives the terminal back and stops the process until the shell continues it; then SIGCONT comes, and
     /// [`Screen::reenter`] is due.
     ///
@@ -153,6 +156,10 @@ impl Screen for TerminalScreen {
         sequence.is_some()
     }
 
+    fn send(&mut self, sequence: &str) {
+        self.terminal.backend_mut().push_extra(sequence);
+    }
+
     fn suspend(&mut self) -> io::Result<Suspended> {
         modes::suspend()
     }
@@ -194,6 +201,8 @@ pub struct BackendScreen {
     pub titles: Vec<String>,
     /// Every text that was copied.
     pub copied: Vec<String>,
+    /// Every sequence that was sent.
+    pub sent: Vec<String>,
     /// How many frames were painted.
     pub frames: usize,
     /// How often the process would have been stopped.
@@ -213,6 +222,7 @@ impl BackendScreen {
             terminal,
             titles: Vec::new(),
             copied: Vec::new(),
+            sent: Vec::new(),
             frames: 0,
             suspensions: 0,
             lent: 0,
@@ -271,6 +281,10 @@ impl Screen for BackendScreen {
     fn copy(&mut self, text: &str) -> bool {
         self.copied.push(text.to_owned());
         osc52(text).is_some()
+    }
+
+    fn send(&mut self, sequence: &str) {
+        self.sent.push(sequence.to_owned());
     }
 
     fn suspend(&mut self) -> io::Result<Suspended> {

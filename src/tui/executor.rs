@@ -378,8 +378,8 @@ impl Executor {
             Effect::Calls(effect) => match effect {},
             Effect::Wall(effect) => match effect {},
             Effect::Recordings(effect) => match effect {},
-            Effect::Notifications(effect) => match effect {},
             Effect::Reading(_)
+            | Effect::Notifications(_)
             | Effect::NeedIds(_)
             | Effect::Save(_)
             | Effect::Reconnect

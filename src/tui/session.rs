@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::executor::{Connect, Executor, Reply};
+use crate::app::look::{self, Background};
 use crate::app::{self, App, Effect, Msg, Now, copying};
 use crate::client::{self, supervisor::Arrival};
 use crate::term::modes::Suspended;
@@ -290,6 +291,11 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
                 // The view keeps cursors and text areas of its own, which change without a message.
                 self.limiter.request(now, Urgency::AtOnce);
             }
+            Input::Background { light } => {
+                let background = if light { Background::Light } else { Background::Dark };
+                self.dispatch(Msg::Look(look::Msg::Background(background)));
+                self.limiter.request(now, Urgency::AtOnce);
+            }
             Input::Terminate => {
                 self.dispatch(Msg::Shutdown);
                 self.ending = Some(Ending::Quit);
@@ -402,6 +408,12 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
                 self.limiter.request(self.session.clock.elapsed(), Urgency::AtOnce);
             }
             Effect::Suspend => self.suspend(),
+            Effect::Notifications(wanted) => {
+                if let Some(bytes) = super::notifications::bytes(&wanted, super::notifications::variable) {
+                    self.session.screen.send(&bytes);
+                    self.limiter.request(self.session.clock.elapsed(), Urgency::AtOnce);
+                }
+            }
             Effect::Copying(copying::Do::Open(open)) => self.lend(open),
             Effect::Quit => self.ending = Some(Ending::Quit),
             effect => self.session.executor.execute(effect),

@@ -39,6 +39,7 @@ use canvas::Canvas;
 use editor::Editor;
 use layout::{Areas, SMALLEST};
 use overlay::Dialogue;
+pub use theme::ColorDepth;
 use theme::Theme;
 use viewport::RowCache;
 
@@ -50,10 +51,12 @@ const CACHED_CHANNELS: usize = 3;
 pub struct UiOptions {
     /// Only ASCII glyphs.
     pub ascii: bool,
-    /// The 16 terminal colours; without: only bold, dim and reversed (NO_COLOR).
+    /// The theme's colours; without: only bold, dim and reversed (NO_COLOR).
     pub color: bool,
     /// Addresses can be clicked, where the terminal knows how.
     pub links: bool,
+    /// How many colours the terminal has.
+    pub depth: ColorDepth,
     /// Offset of the local time from UTC, in seconds, for the clock and the times of messages.
     pub utc_offset_seconds: i32,
 }
@@ -63,6 +66,7 @@ impl Default for UiOptions {
         Self {
             ascii: false,
             color: true,
+            depth: ColorDepth::default(),
             utc_offset_seconds: 0,
             links: true,
         }
@@ -132,8 +136,11 @@ impl Ui {
         let screen = frame.area();
         let mut canvas = Canvas {
             buffer: frame.buffer_mut(),
-            theme: Theme::new(self.options),
+            theme: Theme::of(self.options, app),
         };
+        if let Some(base) = canvas.theme.base() {
+            canvas.buffer.set_style(screen, base);
+        }
         if let Some(settings) = &app.settings.wall.kiosk {
             kiosk::draw(&mut canvas, screen, app, settings, self.options);
             return;

@@ -602,6 +602,7 @@ fn ascii_and_no_color_are_enough() {
         ascii: true,
         links: true,
         color: false,
+        depth: super::ColorDepth::Sixteen,
         utc_offset_seconds: 3_600,
     });
     let terminal = play.draw();

@@ -47,6 +47,7 @@ fn layouts_of_panes() {
         links: true,
         color: false,
         utc_offset_seconds: 0,
+        ..UiOptions::default()
     });
     insta::assert_snapshot!("panes_four_ascii_120x40", play.screen());
 }
