@@ -4,6 +4,7 @@
 //! program is here (they are in `app`), and no drawing (it is in `ui`).
 
 mod child;
+pub mod compose;
 pub mod executor;
 pub mod linear;
 mod notifications;

@@ -49,6 +49,8 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
         "[server.limits]",
         "[server.retention]",
         "[ui]",
+        "[presets.x]",
+        "[presets.x.limits]",
         "[notifications]",
         "[kiosk]",
         "[lobby]",
@@ -84,7 +86,7 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "colour = 1",
-            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, `keys`, `notifications`, `kiosk`, `lobby`",
+            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, `default_preset`, `presets`, `keys`, `notifications`, `kiosk`, `lobby`",
         ),
         (
             "[ui]\ncolor = \"alwyas\"",
@@ -141,6 +143,30 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         (
             "[profiles.a]\nhosted = true\ntoken_env = \"A\"\ntoken = \"geheim\"",
             ":1:1: profile `a` has both `token` and `token_env`, expected one of them",
+        ),
+        (
+            "default_preset = \"revue\"\n[presets.review]\n[presets.fast]",
+            ":1:18: there is no preset `revue`; did you mean `review`? (expected one of `fast`, `review`)",
+        ),
+        (
+            "default_preset = \"fast\"",
+            ":1:18: there is no preset `fast`, expected a section [presets.fast]",
+        ),
+        (
+            "[presets.\"a b\"]\nmodel = \"m\"",
+            ":1:10: \"a b\" is no name of a preset, expected one without blanks, so that `/preset NAME` can be typed",
+        ),
+        (
+            "[presets.a]\nmodel = \" \"",
+            ":2:9: an empty text, expected one with something in it",
+        ),
+        (
+            "[presets.a]\nmodle = \"m\"",
+            ":2:1: unknown key `modle`; did you mean `model`? (expected one of `description`, `model`, `backstory`, `functions`, `limits`)",
+        ),
+        (
+            "[presets.a.limits]\niterations = 0",
+            ":2:14: 0 is too small, expected a whole number of 1 or more",
         ),
         (
             "[kiosk]\ntiles = \"many\"",

@@ -191,6 +191,7 @@ impl Channel {
         self.generation = generation;
         self.connection = Connection::Connecting;
         self.transcript = Transcript::new();
+        self.compose.begin(&mut self.transcript);
         // These name blocks, and the names begin anew too.
         self.scroll = Scroll::Tail;
         self.read_tokens = 0;

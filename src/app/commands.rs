@@ -112,7 +112,17 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         | Action::RawEvents
         | Action::Search
         | Action::PreviousMatch
-        | Action::Newline => {}
+        | Action::Newline
+        // The areas did these.
+        | Action::SwitchThread
+        | Action::Presets
+        | Action::SearchHistory
+        | Action::HistoryBack
+        | Action::HistoryForward
+        | Action::EditDraft
+        | Action::Unfold
+        | Action::TakeBackQueued
+        | Action::DropQueued => {}
         Action::Back => focus(app, Focus::List),
         Action::Send => {
             let draft = app.draft.clone();

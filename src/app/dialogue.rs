@@ -101,7 +101,9 @@ fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
     };
     match picker.purpose {
         Purpose::Action => palette::picked(app, &entry.value, effects),
-        Purpose::Run | Purpose::Preset | Purpose::History | Purpose::Copy | Purpose::Export | Purpose::Recording => {}
+        Purpose::Preset => super::compose::presets::picked(app, &entry.value),
+        Purpose::History => super::compose::history::picked(app, &entry.value),
+        Purpose::Run | Purpose::Copy | Purpose::Export | Purpose::Recording => {}
     }
 }
 

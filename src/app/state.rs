@@ -45,7 +45,7 @@ pub struct App {
     /// Fresh channel ids for the next dispatches.
     pub(super) fresh_ids: Vec<ChannelId>,
     /// Prompts that wait for a fresh id.
-    pub(super) unsent: Vec<String>,
+    pub(super) unsent: Vec<super::compose::Outgoing>,
     /// Dispatches that were not answered yet, with their prompts.
     pub(super) dispatches: Vec<(RequestId, ChannelId, String)>,
     /// What is being copied, in words.
@@ -97,6 +97,8 @@ impl App {
             channel.added_at = saved.added_at;
             channel.reading = super::reading::restored_of(&saved.reading);
             channel.panes = saved.panes.into();
+            channel.compose = super::compose::OfChannel::load(saved.compose);
+            channel.compose.begin(&mut channel.transcript);
             channel.kept = Kept::Yes;
             channel.wall = super::wall::OfChannel::restored(saved.wall);
             channels.insert(saved.id, channel);
@@ -137,7 +139,7 @@ impl App {
             panes: super::panes::Panes::restore(saved.panes),
             reading: super::reading::restored(&saved.reading),
             copying,
-            compose: super::compose::Compose::default(),
+            compose: super::compose::Compose::load(saved.compose),
             calls: super::calls::Calls::default(),
             wall: super::wall::restored(&saved.wall),
             recordings: super::recordings::Recordings::default(),
@@ -288,7 +290,7 @@ impl App {
                     panes: channel.panes.saved(),
                     reading: super::reading::saved_of(channel),
                     copying: super::copying::SavedOfChannel::default(),
-                    compose: super::compose::SavedOfChannel::default(),
+                    compose: super::compose::saved_of(self, channel),
                     calls: super::calls::SavedOfChannel::default(),
                     wall: channel.wall.saved(),
                     recordings: super::recordings::SavedOfChannel::default(),
@@ -296,12 +298,12 @@ impl App {
                 })
                 .collect(),
             selected: self.selected.clone(),
-            draft: self.draft.clone(),
+            draft: super::compose::drafts::of_new_run(self).to_owned(),
             list: super::list::Saved::default(),
             panes: self.panes.saved(),
             reading: super::reading::saved(self),
             copying: super::copying::Saved::default(),
-            compose: super::compose::Saved::default(),
+            compose: super::compose::saved(self),
             calls: super::calls::Saved::default(),
             wall: super::wall::saved(self),
             recordings: super::recordings::Saved::default(),
@@ -562,6 +564,16 @@ pub struct SavedChannel {
 }
 
 impl SavedChannel {
+    /// No server took the last run of its thread: what is written down is the run before, with this draft. Gives that
+    /// run's channel; `None`: there is no such run.
+    pub fn take_back(&mut self, prompt: &str) -> Option<ChannelId> {
+        let (id, mut compose) = self.compose.clone().before()?;
+        compose.draft = super::compose::drafts::joined(prompt, &compose.draft);
+        self.compose = compose;
+        self.id = id.clone();
+        Some(id)
+    }
+
     /// A channel of this id and title, added at this Unix time in milliseconds.
     #[must_use]
     pub fn new(id: ChannelId, title: impl Into<String>, added_at: u64) -> Self {

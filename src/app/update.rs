@@ -2,19 +2,19 @@
 //!
 //! Keys are in `commands`, dialogues in `dialogue`; here is what comes from outside and what is typed.
 
-use crate::transcript::{Connection, FeedBatch, Item, Status};
+use crate::transcript::{Connection, FeedBatch, Item};
+use crate::wire::ChannelId;
 use crate::wire::event::{Event, EventKind, MessageKind};
-use crate::wire::{ChannelId, CompleteRequest, DispatchRequest};
 
 use super::action::Action;
 use super::channel::{Channel, Kept};
 use super::effect::Effect;
 use super::msg::{Msg, Now, RequestId, Scroll};
 use super::state::{App, Focus, Notice, Overlay, Question};
-use super::{commands, dialogue, server};
+use super::{commands, compose, dialogue, server};
 
 /// How many fresh ids are kept in stock.
-const ID_STOCK: usize = 8;
+pub(super) const ID_STOCK: usize = 8;
 /// How long after the last change of the draft, the selection or a title the state is saved, in milliseconds.
 const SAVE_DELAY_MS: u64 = 1_000;
 /// How long news stay, in milliseconds.
@@ -53,19 +53,19 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         }
         Msg::FreshIds(ids) => {
             app.fresh_ids.extend(ids);
-            for prompt in std::mem::take(&mut app.unsent) {
-                dispatch(app, prompt, &mut effects);
+            for outgoing in std::mem::take(&mut app.unsent) {
+                compose::dispatch(app, outgoing, &mut effects);
             }
             super::panes::race::proceed(app, &mut effects);
         }
         Msg::Start => start(app, &mut effects),
         Msg::Action(action) => commands::perform(app, action, &mut effects),
         Msg::DraftChanged(text) => {
-            app.draft = text;
+            compose::draft_changed(app, text);
             app.interrupted_at = None;
             save_later(app);
         }
-        Msg::Submit(text) => submit(app, text, &mut effects),
+        Msg::Submit(text) => compose::submit(app, text, &mut effects),
         Msg::DialogueChanged(text) => dialogue::changed(app, text),
         Msg::DialogueSubmit(text) => dialogue::submit(app, &text, &mut effects),
         Msg::Dismiss => app.overlay = None,
@@ -94,7 +94,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
             request,
             channel,
             result,
-        } => dispatched(app, request, &channel, result, &mut effects),
+        } => compose::dispatched(app, request, &channel, result, &mut effects),
         Msg::Published { request, result } => {
             if !super::wall::published(app, request, &result) {
                 dialogue::published(app, request, result);
@@ -130,6 +130,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
     if !is_feed {
         super::panes::settle(app);
     }
+    compose::settle(app);
     app.revision += 1;
     effects
 }
@@ -308,7 +309,7 @@ pub(super) fn save_later(app: &mut App) {
     app.save_due.get_or_insert(app.now.monotonic_ms + SAVE_DELAY_MS);
 }
 
-fn save_now(app: &mut App, effects: &mut Vec<Effect>) {
+pub(super) fn save_now(app: &mut App, effects: &mut Vec<Effect>) {
     app.save_due = None;
     effects.retain(|effect| !matches!(effect, Effect::Save(_)));
     effects.push(Effect::Save(Box::new(app.saved_state())));
@@ -316,6 +317,7 @@ fn save_now(app: &mut App, effects: &mut Vec<Effect>) {
 
 fn start(app: &mut App, effects: &mut Vec<Effect>) {
     effects.push(Effect::NeedIds(ID_STOCK));
+    compose::start(effects);
     for channel in app.channels.values() {
         effects.push(Effect::Watch {
             channel: channel.id.clone(),
@@ -466,133 +468,8 @@ fn first_event(batch: &FeedBatch) -> Option<&Event> {
     })
 }
 
-fn submit(app: &mut App, text: String, effects: &mut Vec<Effect>) {
-    if text.trim().is_empty() {
-        say(app, "Type a prompt first; Enter sends it".to_owned());
-        return;
-    }
-    set_draft(app, String::new());
-    // Where one pane shows at a time, that is now the new run's transcript.
-    app.focus_before_compose = Focus::Transcript;
-    dispatch(app, text, effects);
-}
-
-fn dispatch(app: &mut App, prompt: String, effects: &mut Vec<Effect>) {
-    dispatch_to(app, prompt, None, effects);
-}
-
-/// Starts a run with a prompt, by a model of this name where one is named. Gives its channel, or `None` if the prompt
-/// waits for a fresh id.
-pub(super) fn dispatch_to(
-    app: &mut App,
-    prompt: String,
-    model: Option<String>,
-    effects: &mut Vec<Effect>,
-) -> Option<ChannelId> {
-    let Some(id) = app.fresh_ids.pop() else {
-        // The loop brings ids at once; until then the prompt waits here.
-        app.unsent.push(prompt);
-        effects.push(Effect::NeedIds(ID_STOCK));
-        return None;
-    };
-    let request = next_request(app);
-    // Watched before it is dispatched: nothing of the run is missed.
-    watch(app, &id, effects);
-    if let Some(channel) = app.channels.get_mut(&id) {
-        channel.set_title(&prompt);
-        channel.prompt = Some(prompt.clone());
-        channel.dispatching = true;
-    }
-    effects.push(Effect::Dispatch {
-        request,
-        channel: id.clone(),
-        body: Box::new(DispatchRequest {
-            channel_id: Some(id.clone()),
-            complete: CompleteRequest {
-                model,
-                ..CompleteRequest::prompt(prompt.clone())
-            },
-        }),
-    });
-    app.dispatches.push((request, id.clone(), prompt));
-    save_now(app, effects);
-    if app.fresh_ids.len() < ID_STOCK / 2 {
-        effects.push(Effect::NeedIds(ID_STOCK));
-    }
-    Some(id)
-}
-
-fn dispatched(
-    app: &mut App,
-    request: RequestId,
-    id: &ChannelId,
-    result: Result<ChannelId, String>,
-    effects: &mut Vec<Effect>,
-) {
-    let Some(at) = app.dispatches.iter().position(|(of, ..)| *of == request) else {
-        return;
-    };
-    let (_, _, prompt) = app.dispatches.swap_remove(at);
-    match result {
-        Ok(answered) => {
-            if answered != *id {
-                follow(app, id, &answered, prompt, effects);
-            }
-            if let Some(channel) = app.channels.get_mut(&answered) {
-                channel.dispatching = false;
-            }
-            super::wall::dispatched(app, &answered);
-        }
-        Err(reason) => {
-            // The request arrived and only its answer was lost: what came of it says more than the failure.
-            if let Some(channel) = app.channels.get_mut(id)
-                && channel.transcript.status() != Status::Empty
-            {
-                channel.dispatching = false;
-                return;
-            }
-            unwatch(app, id, effects);
-            let draft = if app.draft.trim().is_empty() {
-                prompt
-            } else {
-                format!("{prompt}\n\n{}", app.draft)
-            };
-            set_draft(app, draft);
-            complain(app, format!("Not sent: {reason}. The prompt is back in the box"));
-        }
-    }
-}
-
-/// The server runs a prompt on another channel than the one that was asked for: the entry of the list goes there.
-fn follow(app: &mut App, asked: &ChannelId, answered: &ChannelId, prompt: String, effects: &mut Vec<Effect>) {
-    let Some((index, _, mut channel)) = app.channels.shift_remove_full(asked) else {
-        // It was taken off the list meanwhile.
-        return;
-    };
-    effects.push(Effect::Unwatch { channel: asked.clone() });
-    if !app.channels.contains_key(answered) {
-        app.last_generation += 1;
-        channel.id = answered.clone();
-        channel.begin_anew(app.last_generation);
-        channel.prompt = Some(prompt);
-        channel.kept = Kept::Unknown;
-        app.channels.shift_insert(index, answered.clone(), channel);
-        effects.push(Effect::Watch {
-            channel: answered.clone(),
-            generation: app.last_generation,
-            after: None,
-        });
-    }
-    super::panes::renamed(app, asked, answered);
-    if app.selected.as_ref() == Some(asked) {
-        app.selected = Some(answered.clone());
-    }
-    close_overlay_of(app, asked);
-    save_now(app, effects);
-}
-
 /// A dialogue about a channel that is not in the list any more has nothing left to ask.
-fn close_overlay_of(app: &mut App, id: &ChannelId) {
+pub(super) fn close_overlay_of(app: &mut App, id: &ChannelId) {
     let of = match &app.overlay {
         Some(Overlay::Answer(answer)) => Some(&answer.run),
         Some(Overlay::Confirm(Question::CancelRun(run))) => Some(run),

@@ -8,9 +8,11 @@ use super::exit::Failure;
 use crate::app::action::{self, Action, Key};
 use crate::app::look::{self, Background};
 use crate::app::notifications::{self, Way};
-use crate::app::{Keymap, Settings};
+use crate::app::{Keymap, Settings, compose};
 use crate::config::theme::Theme;
-use crate::config::{BackgroundChoice, Loaded, NotificationsConfig, NotifyChoice, Problem, nearest};
+use crate::config::{
+    BackgroundChoice, Config, Loaded, NotificationsConfig, NotifyChoice, PresetConfig, Problem, nearest,
+};
 use crate::term::background;
 use crate::text::sanitise_line;
 
@@ -22,11 +24,32 @@ pub(super) fn settings(loaded: &Loaded) -> Result<(Settings, Vec<Problem>), Fail
     let mut warnings = Vec::new();
     let settings = Settings {
         keymap: keymap(loaded, &mut warnings)?,
+        compose: compose(&loaded.config),
         look: look(loaded)?,
         notifications: notifications(&loaded.config.notifications),
         ..Settings::default()
     };
     Ok((settings, warnings))
+}
+
+/// The presets.
+fn compose(config: &Config) -> compose::Settings {
+    let preset = |(name, preset): (&toml::Spanned<String>, &PresetConfig)| compose::Preset {
+        name: name.get_ref().clone(),
+        description: preset.description.clone(),
+        model: preset.model.clone(),
+        backstory: preset.backstory.clone(),
+        functions: preset
+            .functions
+            .as_ref()
+            .map(|names| names.iter().map(|name| name.get_ref().clone()).collect()),
+        iterations: preset.limits.iterations,
+        calls: preset.limits.calls,
+    };
+    compose::Settings {
+        presets: config.presets.iter().map(preset).collect(),
+        default_preset: config.default_preset.as_ref().map(|name| name.get_ref().clone()),
+    }
 }
 
 fn notifications(config: &NotificationsConfig) -> notifications::Settings {

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::nearest;
+use super::presets::{self, PresetConfig};
 use super::secret::{self, Secret};
 use super::{ConfigError, Problem, value};
 
@@ -27,6 +28,10 @@ pub struct Config {
     pub server: ServerConfig,
     /// How the terminal program looks.
     pub ui: UiConfig,
+    /// The preset that prompts are sent with unless another one is chosen.
+    pub default_preset: Option<Spanned<String>>,
+    /// What prompts can be sent with, by name.
+    pub presets: IndexMap<Spanned<String>, PresetConfig>,
     /// Its keys, where they are not the default ones.
     pub keys: super::KeysConfig,
     /// What it tells beside the screen.
@@ -248,6 +253,9 @@ impl Config {
                 find_line(text, "demo"),
                 "`demo = true` and `url` exclude each other, expected one of them".to_owned(),
             );
+        }
+        if let Err((span, message)) = presets::check(&config.presets, config.default_preset.as_ref()) {
+            return refuse(Some(span), message);
         }
         if config.lobby.channel.is_some() && config.lobby.channel_env.is_some() {
             return refuse(

@@ -9,6 +9,7 @@ pub mod file;
 pub mod keys;
 pub mod notify;
 pub mod places;
+pub mod presets;
 pub mod secret;
 pub mod select;
 pub mod theme;
@@ -24,6 +25,7 @@ pub use file::{
 pub use keys::{KeyList, KeysConfig};
 pub use notify::{NotificationsConfig, NotifyChoice};
 pub use places::Places;
+pub use presets::{PresetConfig, PresetLimits};
 pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};
 pub use wall::{KioskConfig, LobbyConfig};

@@ -6,6 +6,7 @@
 pub mod alarm;
 pub mod backend;
 pub mod background;
+pub mod burst;
 pub mod clipboard;
 pub mod input;
 pub mod limiter;
@@ -16,6 +17,7 @@ pub mod panic;
 pub mod screen;
 
 pub use alarm::Alarm;
+pub use burst::Burst;
 pub use input::{Input, InputStream, ScriptedInput, TerminalInput};
 pub use limiter::{FrameLimiter, Urgency};
 pub use screen::{BackendScreen, Screen, TerminalScreen};

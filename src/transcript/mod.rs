@@ -5,6 +5,7 @@
 pub mod block;
 mod bound;
 mod calls;
+pub mod earlier;
 pub mod input;
 mod operations;
 pub mod rate;
@@ -15,6 +16,7 @@ pub mod state;
 mod tests;
 
 pub use block::{Block, BlockId, BlockKind, CallState};
+pub use earlier::{Turn, TurnKind};
 pub use input::{Connection, FeedBatch, Item};
 pub use state::Transcript;
 

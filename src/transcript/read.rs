@@ -70,10 +70,11 @@ impl Transcript {
             })
     }
 
-    /// The text of the first prompt of a person that is still here.
+    /// The text of the first prompt of a person in the channel's own run that is still here.
     #[must_use]
     pub fn first_prompt(&self) -> Option<&str> {
-        self.blocks.iter().find_map(|block| match &block.kind {
+        let mut own = self.blocks.iter().filter(|block| self.is_own(block));
+        own.find_map(|block| match &block.kind {
             BlockKind::Prompt { role, text } if role == "user" => Some(text.as_str()),
             _ => None,
         })
@@ -105,13 +106,14 @@ impl Transcript {
         })
     }
 
-    /// The bot's text without what was superseded; answers are separated by a blank line.
+    /// The bot's text of the channel's own run without what was superseded; answers are separated by a blank line.
     #[must_use]
     pub fn plain_answer(&self) -> String {
         let mut whole = String::new();
         for block in &self.blocks {
             if let BlockKind::Answer { text, .. } = &block.kind
                 && !block.superseded
+                && self.is_own(block)
                 && !text.is_empty()
             {
                 if !whole.is_empty() {

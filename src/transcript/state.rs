@@ -24,7 +24,11 @@ pub struct Transcript {
     /// By ascending id, so that a name is found by bisection.
     pub(super) blocks: VecDeque<Block>,
     /// Never used again, not even after a reset. 0 is the name of the `Trimmed` block.
-    next_id: u64,
+    pub(super) next_id: u64,
+    /// The first name that is the channel's own: what is before it belongs to the earlier runs of the thread.
+    pub(super) own_from: u64,
+    /// Input messages of the earlier runs that the channel is going to bring again.
+    pub(super) repeated: VecDeque<String>,
     pub(super) revision: u64,
     /// The memory that the blocks take, about, in bytes.
     pub(super) bytes: usize,
@@ -105,6 +109,8 @@ impl Transcript {
         Self {
             blocks: VecDeque::new(),
             next_id: 1,
+            own_from: 1,
+            repeated: VecDeque::new(),
             revision: 0,
             bytes: 0,
             limit: bytes.max(4096),
@@ -298,10 +304,11 @@ impl Transcript {
         } else if self.run.iteration.is_some() || !matches!(self.run.status, Status::Empty | Status::Queued) {
             Status::Running
         } else if self.blocks.iter().rev().take(64).all(|block| {
-            matches!(
-                block.kind,
-                BlockKind::Prompt { .. } | BlockKind::Note { .. } | BlockKind::Gap { .. }
-            )
+            !self.is_own(block)
+                || matches!(
+                    block.kind,
+                    BlockKind::Prompt { .. } | BlockKind::Note { .. } | BlockKind::Gap { .. }
+                )
         }) {
             Status::Queued
         } else {
@@ -357,9 +364,8 @@ impl Transcript {
     }
 
     fn reset(&mut self) {
-        let had_any = !self.blocks.is_empty();
-        self.blocks.clear();
-        self.bytes = 0;
+        let had_any = self.blocks.back().is_some_and(|block| self.is_own(block));
+        self.forget_own();
         self.run = Run::default();
         self.rate = RateWindow::default();
         self.forget_raw();
@@ -478,6 +484,9 @@ impl Transcript {
                         .map(str::trim)
                         .find(|line| !line.is_empty())
                         .map(|line| line.chars().take(LONGEST_TITLE).collect());
+                }
+                if self.is_repeated(&message.text) {
+                    return;
                 }
                 let role = kind.as_str().to_owned();
                 self.push(

@@ -119,6 +119,8 @@ pub struct Executor {
     unanswered: HashMap<RequestId, (ChannelId, String)>,
     saver: Saver,
     highlighter: Highlighter,
+    /// The file of what was sent.
+    history: PathBuf,
     clipboard: Option<Arc<Mutex<SystemClipboard>>>,
     replies: mpsc::Sender<Reply>,
     /// Everything that may be dropped at the end.
@@ -150,6 +152,7 @@ impl Executor {
             shown: Vec::new(),
             unanswered: HashMap::new(),
             highlighter: Highlighter::default(),
+            history: super::compose::history_file(&state_file),
             saver: Saver::start(state_file, loaded, replies.clone()),
             clipboard: clipboard.map(|clipboard| Arc::new(Mutex::new(clipboard))),
             replies,
@@ -298,6 +301,18 @@ impl Executor {
             self.highlighter.read(*job, &self.replies);
             return;
         }
+        if let Effect::Compose(effect) = effect {
+            let history = self.history.clone();
+            self.send(async move {
+                let done = tokio::task::spawn_blocking(move || super::compose::carry_out(effect, &history)).await;
+                done.ok()
+                    .flatten()
+                    .map(|msg| Reply::Msg(Msg::Compose(msg)))
+                    .into_iter()
+                    .collect()
+            });
+            return;
+        }
         if effect == Effect::Reconnect {
             self.reconnect();
             return;
@@ -374,7 +389,6 @@ impl Executor {
             Effect::Panes(effect) => match effect {},
             // Programs on the terminal are the loop's own.
             Effect::Copying(copying::Do::Open(_)) => {}
-            Effect::Compose(effect) => match effect {},
             Effect::Calls(effect) => match effect {},
             Effect::Wall(effect) => match effect {},
             Effect::Recordings(effect) => match effect {},
@@ -382,6 +396,7 @@ impl Executor {
             | Effect::Notifications(_)
             | Effect::NeedIds(_)
             | Effect::Save(_)
+            | Effect::Compose(_)
             | Effect::Reconnect
             | Effect::Copy(_)
             | Effect::Redraw
@@ -655,6 +670,17 @@ fn follow_moved(state: &mut SavedState, moved: Vec<(ChannelId, ChannelId)>) {
 fn keep_unsent(state: &mut SavedState, refused: Vec<(ChannelId, String)>, unknown: Vec<String>) {
     let mut prompts = unknown;
     for (channel, prompt) in refused {
+        // The next run of a thread was not taken: its last one stands there again, with the prompt as its draft.
+        let thread = state
+            .channels
+            .iter_mut()
+            .find_map(|saved| (saved.id == channel).then(|| saved.take_back(&prompt)).flatten());
+        if let Some(parent) = thread {
+            if state.selected.as_ref() == Some(&channel) {
+                state.selected = Some(parent);
+            }
+            continue;
+        }
         state.channels.retain(|saved| saved.id != channel);
         if state.selected.as_ref() == Some(&channel) {
             state.selected = None;

@@ -103,9 +103,14 @@ pub fn store(path: &Path, before: &SavedState, state: &SavedState) -> io::Result
     let ours = to_value(state)?;
     let merged = match on_disk(&path) {
         Some(theirs) => merge::merge(&to_value(before)?, &ours, &theirs),
-        None => ours,
+        None => ours.clone(),
     };
     let mut bytes = serde_json::to_vec_pretty(&merged)?;
+    if parse(&bytes).is_err() {
+        // Never a file that the next start cannot read.
+        tracing::warn!("what two programs saved does not fit together; what this one knows was saved");
+        bytes = serde_json::to_vec_pretty(&ours)?;
+    }
     bytes.push(b'\n');
     // Temporary files are made with the mode 0600.
     let mut file = tempfile::Builder::new().prefix(".state-").tempfile_in(directory)?;

@@ -18,7 +18,7 @@ use crate::app::look::{self, Background};
 use crate::app::{self, App, Effect, Msg, Now, copying};
 use crate::client::{self, supervisor::Arrival};
 use crate::term::modes::Suspended;
-use crate::term::{Alarm, FrameLimiter, Input, InputStream, Screen, Urgency, panic};
+use crate::term::{Alarm, Burst, FrameLimiter, Input, InputStream, Screen, Urgency, panic};
 use crate::ui::{Ui, UiOptions};
 
 /// How long arrivals or keys are taken in before a frame may be painted.
@@ -32,6 +32,10 @@ const SHORTEST_TICK: Duration = Duration::from_millis(10);
 pub trait View {
     /// What a terminal event means in the present state.
     fn handle(&mut self, app: &App, event: Event) -> Vec<Msg>;
+    /// Whether keys type a text in the present state.
+    fn types(&self, _app: &App) -> bool {
+        false
+    }
     /// Draws the state.
     fn draw(&mut self, app: &App, frame: &mut Frame<'_>);
     /// What the frames that were drawn want done.
@@ -45,6 +49,10 @@ pub trait View {
 impl View for Ui {
     fn handle(&mut self, app: &App, event: Event) -> Vec<Msg> {
         Ui::handle(self, app, event)
+    }
+
+    fn types(&self, app: &App) -> bool {
+        Ui::types(app)
     }
 
     fn draw(&mut self, app: &App, frame: &mut Frame<'_>) {
@@ -154,6 +162,7 @@ pub async fn run_loop<S: Screen, I: InputStream, V: View>(
         title: String::new(),
         last_tick: Duration::ZERO,
         suspended: false,
+        burst: Burst::default(),
         lent: false,
         mouse: false,
     };
@@ -173,6 +182,8 @@ struct Turn<'a, S, I, V> {
     last_tick: Duration,
     /// The terminal was given back until SIGCONT comes.
     suspended: bool,
+    /// Tells pastes that the terminal does not mark from typing.
+    burst: Burst,
     /// The terminal is another program's until that has ended.
     lent: bool,
     /// Whether the terminal was asked to report the mouse.
@@ -220,6 +231,7 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
             () = sleep_until(start + frame.unwrap_or_default()), if frame.is_some() && !busy => {}
             written = session.screen.idle(), if busy => written?,
             () = session.alarm.wait_until(start + tick.unwrap_or_default()), if tick.is_some() => {
+                self.flush_burst();
                 self.last_tick = self.session.clock.elapsed();
                 self.dispatch(Msg::Tick);
             }
@@ -229,8 +241,9 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
     }
 
     fn tick_at(&self) -> Option<Duration> {
-        let at = Duration::from_millis(self.session.app.next_tick()?);
-        Some(at.max(self.last_tick + SHORTEST_TICK))
+        let tick = self.session.app.next_tick().map(Duration::from_millis);
+        let tick = tick.map(|at| at.max(self.last_tick + SHORTEST_TICK));
+        tick.into_iter().chain(self.burst.due()).min()
     }
 
     /// Paints if a frame is due and the terminal has taken the last one.
@@ -274,6 +287,28 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
         }
     }
 
+    /// What came at once and is followed by nothing is taken in.
+    fn flush_burst(&mut self) {
+        if self.burst.due().is_some_and(|due| due <= self.session.clock.elapsed()) {
+            for event in self.burst.flush() {
+                self.handle_event(event);
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        let now = self.session.clock.elapsed();
+        if let Event::Resize(columns, rows) = event {
+            self.session.screen.resize(columns, rows);
+        }
+        let messages = self.session.view.handle(self.session.app, event);
+        for message in messages {
+            self.dispatch(message);
+        }
+        // The view keeps cursors and text areas of its own, which change without a message.
+        self.limiter.request(now, Urgency::AtOnce);
+    }
+
     fn handle_input(&mut self, input: Input) {
         let now = self.session.clock.elapsed();
         match input {
@@ -281,15 +316,10 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
             // for the screen that they were typed on.
             Input::Event(_) if self.lent => {}
             Input::Event(event) => {
-                if let Event::Resize(columns, rows) = event {
-                    self.session.screen.resize(columns, rows);
+                let typing = self.session.view.types(self.session.app);
+                for event in self.burst.take(event, now, typing) {
+                    self.handle_event(event);
                 }
-                let messages = self.session.view.handle(self.session.app, event);
-                for message in messages {
-                    self.dispatch(message);
-                }
-                // The view keeps cursors and text areas of its own, which change without a message.
-                self.limiter.request(now, Urgency::AtOnce);
             }
             Input::Background { light } => {
                 let background = if light { Background::Light } else { Background::Dark };

@@ -437,6 +437,9 @@ fn browsing(app: &App) -> Vec<Action> {
             Action::NextPart,
             Action::End,
         ]);
+        if app.panes.is_several() {
+            hints.push(Action::PanePrefix);
+        }
     }
     hints
 }

@@ -4,9 +4,12 @@ use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind};
 use tui_textarea::Input;
 
 use crate::app::action::{Action, Place};
+use crate::app::compose::pastes::{self, Fold};
+use crate::app::compose::{self, attach};
 use crate::app::state::{AskFor, Overlay};
 use crate::app::{App, Msg, Scroll, Spot, palette};
 
+use super::editor::clean;
 use super::transcript::text_width;
 use super::viewport::{Place as Row, Viewport};
 use super::{Ui, keys, kiosk};
@@ -26,6 +29,12 @@ impl Ui {
             Event::Paste(text) => self.paste(app, &text),
             Event::Key(_) | Event::Mouse(_) => Vec::new(),
         }
+    }
+
+    /// Whether keys type a prompt in the present state.
+    #[must_use]
+    pub fn types(app: &App) -> bool {
+        keys::place(app) == Place::Compose
     }
 
     fn key(&mut self, app: &App, event: KeyEvent) -> Vec<Msg> {
@@ -60,16 +69,60 @@ impl Ui {
                 self.dialogue.paste(if one_line { text.trim() } else { text });
                 vec![Msg::DialogueChanged(self.dialogue.text())]
             }
-            Place::Compose => {
-                self.compose.paste(text);
-                vec![Msg::DraftChanged(self.compose.text())]
-            }
+            Place::Compose => self.paste_into_draft(app, text),
             // What is pasted outside the compose box is a prompt: nothing of it is taken for keys.
             Place::List | Place::Transcript | Place::PanePrefix => {
-                self.compose.paste(text);
-                vec![Msg::Action(Action::Compose), Msg::DraftChanged(self.compose.text())]
+                let mut messages = vec![Msg::Action(Action::Compose)];
+                messages.extend(self.paste_into_draft(app, text));
+                messages
             }
             Place::Help | Place::Confirm | Place::Tail => Vec::new(),
+        }
+    }
+
+    /// A long text is folded: one character stands for it in the box.
+    fn paste_into_draft(&mut self, app: &App, text: &str) -> Vec<Msg> {
+        let text = clean(text);
+        let folded = match app.compose.pastes.fold(&text) {
+            Fold::No => {
+                self.compose.paste(&text);
+                None
+            }
+            Fold::Yes(mark) => {
+                self.compose.paste_folded(mark, pastes::label(&text));
+                Some(Msg::Compose(compose::Msg::Pasted {
+                    mark,
+                    text: text.into(),
+                }))
+            }
+            Fold::TooLong => {
+                let what = attach::size(text.len().try_into().unwrap_or(u64::MAX));
+                let why =
+                    format!("Not pasted: {what} are too much for the box; save them as a file and name it, @path");
+                return vec![Msg::Compose(compose::Msg::Say(why))];
+            }
+        };
+        let changed = Msg::DraftChanged(self.compose.text());
+        folded.into_iter().chain([changed]).collect()
+    }
+
+    /// Shows the folded paste at the cursor in full.
+    fn unfold(&mut self, app: &App) -> Vec<Msg> {
+        let paste = self
+            .compose
+            .folded_at_cursor()
+            .and_then(|mark| Some((mark, app.compose.pastes.get(mark)?)));
+        match paste {
+            None => vec![Msg::Action(Action::Unfold)],
+            Some((_, paste)) if paste.text.len() > pastes::LONGEST_UNFOLDED => {
+                let key = app.settings.keymap.first(Action::EditDraft);
+                let why = format!("This text is too long to be shown here; {key} opens it in your editor");
+                vec![Msg::Compose(compose::Msg::Say(why))]
+            }
+            Some((mark, paste)) => {
+                self.compose.unfold(mark, &paste.text);
+                vec![Msg::DraftChanged(self.compose.text())]
+            }
         }
     }
 
@@ -98,6 +151,16 @@ impl Ui {
                 messages.extend(self.act(app, palette::place_below(app), action));
                 messages
             }
+            Action::HistoryBack | Action::HistoryForward => {
+                let down = action == Action::HistoryForward;
+                if self.compose.step(down, app.size.0) {
+                    // The cursor is the box's own: the loop draws after every key.
+                    Vec::new()
+                } else {
+                    vec![Msg::Action(action)]
+                }
+            }
+            Action::Unfold => self.unfold(app),
             Action::Accept => vec![Msg::DialogueSubmit(self.dialogue.text())],
             Action::Help => {
                 self.help_scroll = 0;

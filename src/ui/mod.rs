@@ -5,6 +5,7 @@
 
 mod block;
 mod canvas;
+mod compose;
 mod editor;
 mod format;
 mod header;
@@ -29,7 +30,6 @@ mod viewport;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
-use crate::app::action::Action;
 use crate::app::state::{Focus, Overlay};
 use crate::app::{App, Channel};
 use crate::text::{BlockRows, Format};
@@ -202,14 +202,7 @@ impl Ui {
             dialogue.draw(canvas, areas.bottom_bar, areas.bottom, &self.dialogue);
             return;
         }
-        let focused = app.focus == Focus::Compose;
-        canvas.bar(areas.bottom_bar, "new run", "", focused);
-        let placeholder = if focused {
-            "Type a prompt".to_owned()
-        } else {
-            format!("{} writes a prompt", app.settings.keymap.first(Action::Compose))
-        };
-        self.compose.draw(canvas, areas.bottom, focused, &placeholder);
+        compose::draw(canvas, areas.bottom_bar, areas.bottom, app, &self.compose);
     }
 
     /// Where the parts of the screen are at the size that the state knows.
@@ -228,7 +221,7 @@ impl Ui {
     fn areas(&self, app: &App, screen: Rect, dialogue: Option<&Dialogue>) -> Areas {
         let bottom_rows = match dialogue {
             Some(dialogue) => dialogue.rows(&self.dialogue, screen.width),
-            None => self.compose.rows(screen.width),
+            None => compose::rows(app, &self.compose, screen.width),
         };
         layout::areas(
             app,
@@ -271,7 +264,7 @@ impl Ui {
     fn sync(&mut self, app: &App) {
         if self.draft_revision != app.draft_revision {
             self.draft_revision = app.draft_revision;
-            self.compose = Editor::new(&app.draft);
+            self.compose = Editor::of_draft(&app.draft, &app.compose.pastes);
         }
         let typed = match &app.overlay {
             Some(Overlay::Ask(ask)) => &ask.input,

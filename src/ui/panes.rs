@@ -28,7 +28,7 @@ const NARROW_LIST: u16 = 40;
 /// Columns of a title bar that the title keeps.
 const LEAST_TITLE: usize = 24;
 /// Columns of a title bar beside the title and what stands to its right.
-const AROUND_TITLE: usize = 9;
+const AROUND_TITLE: usize = 11;
 
 /// One pane on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

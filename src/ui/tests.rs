@@ -1,5 +1,6 @@
 //! What a person sees, as snapshots; what keys do, through the action table; what stays where it is.
 
+mod compose;
 mod kiosk;
 mod manners;
 mod panes;
@@ -710,6 +711,9 @@ fn every_key_of_the_table_does_something() {
                     play.send(Msg::SelectIndex(1));
                 } else if matches!(info.action, Action::SelectNext | Action::SelectLast | Action::GoToPane2) {
                     play.send(Msg::SelectIndex(0));
+                }
+                if info.action == Action::HistoryForward {
+                    play.send(Msg::Action(Action::HistoryBack));
                 }
                 let before = format!("{:?}", play.app.saved_state()) + &play.screen();
                 play.event(Event::Key(keys::event_of(*key)));

@@ -361,6 +361,7 @@ pub(super) fn to_ascii(buffer: &mut ratatui::buffer::Buffer) {
     for cell in &mut buffer.content {
         let ascii = match cell.symbol() {
             "…" => "~",
+            "·" => "-",
             "•" | "◦" | "▪" => "*",
             "│" | "▌" | "▏" => "|",
             "─" => "-",

@@ -194,6 +194,24 @@ pub enum Action {
     Newline,
     /// Out of the compose box.
     LeaveCompose,
+    /// Switch between a new run and the thread in focus.
+    SwitchThread,
+    /// Pick the preset that prompts are sent with.
+    Presets,
+    /// Search what was sent before.
+    SearchHistory,
+    /// The prompt that was sent before the one in the box.
+    HistoryBack,
+    /// The prompt that was sent after the one in the box.
+    HistoryForward,
+    /// Write the prompt in an editor.
+    EditDraft,
+    /// Show a folded paste in full.
+    Unfold,
+    /// Take the last queued prompt back into the box.
+    TakeBackQueued,
+    /// Drop the last queued prompt.
+    DropQueued,
     /// Take what was typed in the dialogue.
     Accept,
     /// Mark the next one in a list to pick from.

@@ -8,7 +8,7 @@ use crate::wire::ChannelId;
 use super::action::Action;
 use super::effect::Effect;
 use super::state::App;
-use super::update::{complain, set_draft};
+use super::update::complain;
 
 /// What the configuration and the flags say of it.
 #[derive(Debug, Clone, Default)]
@@ -109,7 +109,7 @@ pub fn edit_draft(app: &App, effects: &mut Vec<Effect>) {
     effects.push(Effect::Copying(Do::Open(Open {
         program: Program::Editor,
         name: "prompt.md",
-        text: app.draft.clone(),
+        text: app.compose.pastes.expand(&app.draft),
         then: Then::Draft,
     })));
 }
@@ -118,7 +118,7 @@ pub fn edit_draft(app: &App, effects: &mut Vec<Effect>) {
 pub(super) fn take(app: &mut App, msg: Msg, _effects: &mut Vec<Effect>) {
     match msg {
         Msg::Returned { then, result } => match (result, then) {
-            (Ok(Some(text)), Then::Draft) => set_draft(app, text),
+            (Ok(Some(text)), Then::Draft) => super::compose::edited(app, &text),
             (Ok(_), _) => {}
             (Err(reason), _) => complain(app, reason),
         },

@@ -173,12 +173,14 @@ impl App {
 
     /// The channels of the panes that are shown, as far as the size of the screen allows.
     pub fn channels_in_view(&self) -> impl Iterator<Item = &ChannelId> {
-        let panes = if self.panes.is_several() && !self.is_zoomed() {
+        let several = self.panes.is_several() && !self.is_zoomed();
+        let panes = if several {
             self.panes.layout.channels()
         } else {
-            vec![self.selected.as_ref()]
+            Vec::new()
         };
-        panes.into_iter().flatten()
+        let alone = self.selected.as_ref().filter(|_| !several);
+        alone.into_iter().chain(panes.into_iter().flatten())
     }
 
     /// Whether a channel is in one of the panes that are shown.
@@ -267,7 +269,10 @@ pub(super) fn begin(app: &mut App) {
 
 /// Starts a run of a contestant.
 fn dispatch(app: &mut App, prompt: &str, name: &str, effects: &mut Vec<Effect>) -> Option<ChannelId> {
-    super::update::dispatch_to(app, prompt.to_owned(), Some(name.to_owned()), effects)
+    let is_preset = super::compose::presets::find(app, name).is_some();
+    let name = Some(name.to_owned());
+    let (preset, model) = if is_preset { (name, None) } else { (None, name) };
+    super::compose::dispatch_with(app, prompt, super::compose::Target { preset, model }, effects)
 }
 
 /// Says that there is only one pane; `true`: there are several.

@@ -21,6 +21,9 @@ use super::super::update::{say, select};
 pub const MOST_LINES: usize = 2_000;
 /// A text that grew no more for so long is shown as far as it is, in milliseconds.
 const PAUSE_MS: u64 = 700;
+/// Events that were committed so long before their channel was watched are no news, in milliseconds: the clock of the
+/// server is another one.
+const CLOCKS_DIFFER_MS: u64 = 30_000;
 /// The most bytes of a line; a longer one is broken at a blank.
 const LONGEST_LINE: usize = 480;
 /// Columns that a row keeps for its time, number and title.
@@ -340,7 +343,7 @@ pub(super) fn take_in(app: &mut App, id: &ChannelId, batch: &FeedBatch) {
                 ..
             } => {
                 // What came before it was watched is no news, and what was seen comes again after a reconnect.
-                let is_old = at.is_some_and(|at| at < channel.watching_since);
+                let is_old = at.is_some_and(|at| at + CLOCKS_DIFFER_MS < channel.watching_since);
                 let is_known = position.zip(seen).is_some_and(|(position, seen)| position <= seen);
                 if !is_old && !is_known {
                     tail.event(id, event, longest, at.unwrap_or(unix_ms), now);

@@ -15,6 +15,11 @@ const CHANNELS: &str = "channels";
 const ID: &str = "id";
 /// The text that is being typed.
 const DRAFT: &str = "draft";
+/// What is known of the compose box, and what the markers in the text stand for.
+const COMPOSE: &str = "compose";
+const PASTES: &str = "pastes";
+/// What is known of the panes.
+const PANES: &str = "panes";
 
 /// Does to `theirs` what was done between `before` and `ours`.
 #[must_use]
@@ -22,30 +27,43 @@ pub fn merge(before: &Value, ours: &Value, theirs: &Value) -> Value {
     let (Value::Object(old), Value::Object(new), Value::Object(kept)) = (before, ours, theirs) else {
         return if before == ours { theirs.clone() } else { ours.clone() };
     };
-    objects(old, new, kept, &|key, old, new, kept| match key {
-        CHANNELS => Some(channels(old, new, kept)),
-        // An emptied box does not take away what somebody else types.
-        DRAFT if *new == Value::String(String::new()) && old != kept => Some(kept.clone()),
-        _ => None,
-    })
+    let of = |state: &Map<String, Value>| state.get(DRAFT).cloned().unwrap_or_default();
+    let (old_draft, new_draft, kept_draft) = (of(old), of(new), of(kept));
+    // An emptied box does not take away what somebody else types.
+    let emptied = new_draft == "" && old_draft != kept_draft;
+    let keeps_draft = old_draft == new_draft || emptied;
+    let mut merged = fields(old, new, kept, &|key, old, new, kept| match key {
+        CHANNELS => channels(old, new, kept),
+        DRAFT if keeps_draft => kept.clone(),
+        // Which channel is in which pane says nothing without the other panes.
+        PANES => new.clone(),
+        _ => part(old, new, kept),
+    });
+    // What a draft's markers stand for belongs to the draft.
+    let side = if keeps_draft { kept } else { new };
+    if let Some(compose) = merged.get_mut(COMPOSE).and_then(Value::as_object_mut) {
+        match side.get(COMPOSE).and_then(|compose| compose.get(PASTES)) {
+            Some(pastes) => drop(compose.insert(PASTES.to_owned(), pastes.clone())),
+            None => drop(compose.shift_remove(PASTES)),
+        }
+    }
+    Value::Object(merged)
 }
 
-/// Merges field by field; `special` decides a field where it wants to.
-fn objects(
+/// Merges field by field; `merge_field` decides about one that was changed here, from what it was, is, and is there.
+fn fields(
     before: &Map<String, Value>,
     ours: &Map<String, Value>,
     theirs: &Map<String, Value>,
-    special: &dyn Fn(&str, &Value, &Value, &Value) -> Option<Value>,
-) -> Value {
+    merge_field: &dyn Fn(&str, &Value, &Value, &Value) -> Value,
+) -> Map<String, Value> {
     let mut merged = theirs.clone();
     for (key, new) in ours {
-        let old = before.get(key).unwrap_or(&Value::Null);
-        let kept = theirs.get(key).unwrap_or(&Value::Null);
-        if old == new {
-            continue;
+        let of = |state: &Map<String, Value>| state.get(key).cloned().unwrap_or_default();
+        let old = of(before);
+        if old != *new {
+            merged.insert(key.clone(), merge_field(key, &old, new, &of(theirs)));
         }
-        let value = special(key, old, new, kept).unwrap_or_else(|| field(old, new, kept));
-        merged.insert(key.clone(), value);
     }
     // A field that is gone was given up here: it went back to its default.
     for key in before.keys() {
@@ -53,14 +71,29 @@ fn objects(
             merged.shift_remove(key);
         }
     }
-    Value::Object(merged)
+    merged
 }
 
-/// A changed field: objects within are merged too, everything else is ours.
-fn field(old: &Value, new: &Value, kept: &Value) -> Value {
-    match (old, new, kept) {
-        (Value::Object(old), Value::Object(new), Value::Object(kept)) => objects(old, new, kept, &|_, _, _, _| None),
-        (Value::Null, Value::Object(new), Value::Object(kept)) => objects(&Map::new(), new, kept, &|_, _, _, _| None),
+/// A changed part of the state, such as the channel list's: its fields one by one. What stands deeper belongs together.
+fn part(old: &Value, new: &Value, kept: &Value) -> Value {
+    let empty = Map::new();
+    match (new, kept) {
+        (Value::Object(new), Value::Object(kept)) => {
+            let old = old.as_object().unwrap_or(&empty);
+            Value::Object(fields(old, new, kept, &|_, _, new, _| new.clone()))
+        }
+        _ => new.clone(),
+    }
+}
+
+/// A changed channel: its fields one by one, and those of its parts.
+fn channel(old: &Value, new: &Value, kept: &Value) -> Value {
+    let empty = Map::new();
+    match (new, kept) {
+        (Value::Object(new), Value::Object(kept)) => {
+            let old = old.as_object().unwrap_or(&empty);
+            Value::Object(fields(old, new, kept, &|_, old, new, kept| part(old, new, kept)))
+        }
         _ => new.clone(),
     }
 }
@@ -93,10 +126,10 @@ fn channels(before: &Value, ours: &Value, theirs: &Value) -> Value {
             continue;
         };
         match id(entry).and_then(|of| find(before, of)) {
-            Some(old) if old != new => *entry = field(old, new, entry),
+            Some(old) if old != new => *entry = channel(old, new, entry),
             Some(_) => {}
             // Added at both sides: ours is what was done last.
-            None => *entry = field(&Value::Null, new, entry),
+            None => *entry = channel(&Value::Null, new, entry),
         }
     }
     if was_moved(before, ours) {
@@ -212,6 +245,26 @@ mod tests {
         assert_eq!(merged("mine", "", "mine"), "");
         assert_eq!(merged("mine", "mine too", "yours"), "mine too");
         assert_eq!(merged("mine", "mine", "yours"), "yours");
+    }
+
+    #[test]
+    fn what_belongs_together_is_taken_whole() {
+        let leaf = |id: &str| json!({"channels": [], "draft": "", "panes": {"layout": {"leaf": id}, "focus": 0}});
+        let split = json!({"channels": [], "draft": "", "panes": {"layout": {"split": ["a", "b"]}, "focus": 1}});
+        assert_eq!(merge(&leaf("a"), &split, &leaf("c")), split);
+        assert_eq!(merge(&leaf("a"), &leaf("a"), &split), split);
+        let deep =
+            |word: &str| json!({"channels": [{"id": "a", "title": "", "panes": {"race": {word: 1}}}], "draft": ""});
+        assert_eq!(merge(&deep("one"), &deep("two"), &deep("three")), deep("two"));
+
+        // What is pasted goes with the draft whose markers it stands for.
+        let box_with = |draft: &str, paste: &str, preset: &str| json!({"channels": [], "draft": draft, "compose": {"pastes": [["x", paste]], "preset": preset}});
+        let emptied = json!({"channels": [], "draft": "", "compose": {"preset": "new"}});
+        let theirs = box_with("their draft", "their paste", "old");
+        let merged = merge(&box_with("my draft", "my paste", "old"), &emptied, &theirs);
+        assert_eq!(merged, box_with("their draft", "their paste", "new"));
+        let typed = box_with("my other draft", "my other paste", "old");
+        assert_eq!(merge(&box_with("my draft", "my paste", "old"), &typed, &theirs), typed);
     }
 
     #[test]
