@@ -19,6 +19,7 @@ pub mod engine;
 pub mod hub;
 pub mod llm;
 pub mod local;
+pub mod record;
 pub mod server;
 pub mod store;
 pub mod term;

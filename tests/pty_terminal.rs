@@ -82,8 +82,13 @@ fn probe() {
             clock.now(),
         );
         let mut view = Probe { pressed: String::new() };
-        let (mut executor, mut replies) =
-            Executor::new(Path::new(&directory).join("state.json"), SavedState::default(), None);
+        let (mut executor, mut replies) = Executor::new(
+            Path::new(&directory).join("state.json"),
+            SavedState::default(),
+            None,
+            Path::new(&directory).join("recordings"),
+            "probe".into(),
+        );
         let (_arrivals, mut arrivals) = mpsc::channel(1);
         let session = Session {
             app: &mut app,

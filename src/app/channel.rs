@@ -105,6 +105,8 @@ pub enum ChannelState {
     Failed,
     /// It was cancelled.
     Cancelled,
+    /// It is a recording, played back.
+    Replay,
     /// The connection was lost; the next try is in so many seconds.
     Reconnecting {
         /// Whole seconds to the next try, rounded up; 0: now.
@@ -126,6 +128,7 @@ impl ChannelState {
             Self::Done => "done",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::Replay => "replay",
             Self::Reconnecting { .. } => "reconnecting",
         }
     }
@@ -219,6 +222,9 @@ impl Channel {
 
     /// What was known to be kept may not be any more.
     pub(super) fn doubt(&mut self) {
+        if super::recordings::is_replay(self) {
+            return;
+        }
         let known = self.kept != Kept::Unknown || !self.is_untouched();
         if known && !self.dispatching && !self.transcript.status().is_over() {
             self.kept = Kept::Doubted;
@@ -243,6 +249,9 @@ impl Channel {
     /// The state of the run and its connection in one.
     #[must_use]
     pub fn state(&self, now: Now) -> ChannelState {
+        if let Some(state) = super::recordings::state(self) {
+            return state;
+        }
         match self.transcript.status() {
             Status::Done {
                 reason: EndReason::Abort,
@@ -285,7 +294,14 @@ impl Channel {
     pub fn elapsed(&self, now: Now) -> Option<u64> {
         let counters = self.transcript.counters();
         let start = counters.started_at?;
-        Some(counters.ended_at.unwrap_or(now.unix_ms).saturating_sub(start))
+        Some(counters.ended_at.unwrap_or(self.clock(now)).saturating_sub(start))
+    }
+
+    /// The time on the clocks of its run, Unix time in milliseconds: now, or then for a recording.
+    #[must_use]
+    pub fn clock(&self, now: Now) -> u64 {
+        let playback = self.recordings.playback.as_ref();
+        playback.map_or(now.unix_ms, super::recordings::Playback::clock)
     }
 
     /// Tokens of the answer and the reasoning.

@@ -149,6 +149,15 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
                 effects.push(Effect::CancelRun { channel: id });
             }
         }
+        // `recordings` took these.
+        Action::Record
+        | Action::Rescue
+        | Action::OpenRecording
+        | Action::PlayPause
+        | Action::SeekBack
+        | Action::SeekForward
+        | Action::Faster
+        | Action::Slower => {}
         Action::Interrupt => interrupt(app, effects),
         Action::Redraw => effects.push(Effect::Redraw),
         Action::Suspend => effects.push(Effect::Suspend),
@@ -232,6 +241,10 @@ fn cancel_run(app: &mut App) {
         return;
     };
     let id = channel.id.clone();
+    if super::recordings::is_replay(channel) {
+        say(app, "This is a recording: there is no run to cancel".to_owned());
+        return;
+    }
     // A watch that failed says nothing of the run.
     let is_over = channel.transcript.status().is_over() || channel.state(now) == ChannelState::NotKept;
     if is_over {

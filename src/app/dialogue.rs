@@ -103,7 +103,8 @@ fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
         Purpose::Action => palette::picked(app, &entry.value, effects),
         Purpose::Preset => super::compose::presets::picked(app, &entry.value),
         Purpose::History => super::compose::history::picked(app, &entry.value),
-        Purpose::Run | Purpose::Copy | Purpose::Export | Purpose::Recording => {}
+        Purpose::Recording => super::recordings::picked(&entry.value, effects),
+        Purpose::Run | Purpose::Copy | Purpose::Export => {}
     }
 }
 
@@ -114,6 +115,10 @@ pub(super) fn open_answer(app: &mut App) {
         say(app, "No channel is selected".to_owned());
         return;
     };
+    if super::recordings::is_replay(channel) {
+        say(app, "This is a recording: its calls were answered then".to_owned());
+        return;
+    }
     let transcript = &channel.transcript;
     let call = transcript
         .waiting_calls()

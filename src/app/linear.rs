@@ -342,7 +342,7 @@ impl Linear {
             ChannelState::Done | ChannelState::Failed | ChannelState::Cancelled => {
                 is_new || channel.transcript.counters().ended_at >= Some(started_at)
             }
-            ChannelState::NotKept => is_open,
+            ChannelState::NotKept | ChannelState::Replay => is_open,
         };
         if is_news {
             lines.push(format!("{label} {}", state_words(channel, state, app)));

@@ -89,7 +89,7 @@ pub(super) fn gone(app: &mut App, effects: &mut Vec<Effect>) {
     });
     app.listing = None;
     for channel in app.channels.values_mut() {
-        if !channel.transcript.status().is_over() {
+        if !channel.transcript.status().is_over() && !super::recordings::is_replay(channel) {
             channel.connected(
                 Connection::Reconnecting {
                     reason: SOUGHT.to_owned(),
@@ -110,7 +110,10 @@ fn watch_again(app: &mut App, index: usize, watched_before: u64, effects: &mut V
         return;
     };
     // What was begun since then waited for the server and is carried out by itself.
-    if channel.generation > watched_before || channel.transcript.status().is_over() {
+    if channel.generation > watched_before
+        || channel.transcript.status().is_over()
+        || super::recordings::is_replay(channel)
+    {
         return;
     }
     app.last_generation = generation;

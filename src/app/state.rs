@@ -100,6 +100,7 @@ impl App {
             channel.compose = super::compose::OfChannel::load(saved.compose);
             channel.compose.begin(&mut channel.transcript);
             channel.kept = Kept::Yes;
+            channel.recordings = super::recordings::OfChannel::restored(saved.recordings);
             channel.wall = super::wall::OfChannel::restored(saved.wall);
             channels.insert(saved.id, channel);
         }
@@ -215,7 +216,8 @@ impl App {
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();
-        for channel in self.channels.values() {
+        let channels = self.channels.values();
+        for channel in channels.filter(|channel| !super::recordings::is_replay(channel)) {
             match channel.state(self.now) {
                 ChannelState::Waiting => counts.waiting += 1,
                 ChannelState::Done => counts.done += 1,
@@ -227,7 +229,7 @@ impl App {
                 | ChannelState::Queued
                 | ChannelState::Live
                 | ChannelState::Reconnecting { .. } => counts.live += 1,
-                ChannelState::Quiet | ChannelState::NotKept => {}
+                ChannelState::Quiet | ChannelState::NotKept | ChannelState::Replay => {}
             }
         }
         counts
@@ -278,6 +280,8 @@ impl App {
             channels: self
                 .channels
                 .values()
+                // A recording that is played back is no channel of the server.
+                .filter(|channel| !super::recordings::is_replay(channel))
                 .map(|channel| SavedChannel {
                     id: channel.id.clone(),
                     title: if channel.titled {
@@ -293,7 +297,7 @@ impl App {
                     compose: super::compose::saved_of(self, channel),
                     calls: super::calls::SavedOfChannel::default(),
                     wall: channel.wall.saved(),
-                    recordings: super::recordings::SavedOfChannel::default(),
+                    recordings: channel.recordings.saved(),
                     notifications: super::notifications::SavedOfChannel::default(),
                 })
                 .collect(),

@@ -53,6 +53,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         }
         Msg::FreshIds(ids) => {
             app.fresh_ids.extend(ids);
+            super::recordings::show_opened(app, &mut effects);
             for outgoing in std::mem::take(&mut app.unsent) {
                 compose::dispatch(app, outgoing, &mut effects);
             }
@@ -129,6 +130,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
     }
     if !is_feed {
         super::panes::settle(app);
+        super::recordings::settle(app, &mut effects);
     }
     compose::settle(app);
     app.revision += 1;
@@ -264,6 +266,7 @@ pub(super) fn unwatch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) 
         return;
     };
     if let Some(channel) = app.channels.shift_remove(id) {
+        super::recordings::unwatched(&channel, effects);
         super::wall::unwatched(app, &channel);
     }
     effects.push(Effect::Unwatch { channel: id.clone() });
@@ -325,6 +328,7 @@ fn start(app: &mut App, effects: &mut Vec<Effect>) {
             after: None,
         });
     }
+    super::recordings::start(app, effects);
     super::wall::start(app, effects);
     with_selected(app, |channel| channel.unread = false);
 }

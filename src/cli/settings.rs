@@ -8,7 +8,7 @@ use super::exit::Failure;
 use crate::app::action::{self, Action, Key};
 use crate::app::look::{self, Background};
 use crate::app::notifications::{self, Way};
-use crate::app::{Keymap, Settings, compose};
+use crate::app::{Keymap, Settings, compose, recordings};
 use crate::config::theme::Theme;
 use crate::config::{
     BackgroundChoice, Config, Loaded, NotificationsConfig, NotifyChoice, PresetConfig, Problem, nearest,
@@ -24,12 +24,21 @@ pub(super) fn settings(loaded: &Loaded) -> Result<(Settings, Vec<Problem>), Fail
     let mut warnings = Vec::new();
     let settings = Settings {
         keymap: keymap(loaded, &mut warnings)?,
+        recordings: recording(&loaded.config),
         compose: compose(&loaded.config),
         look: look(loaded)?,
         notifications: notifications(&loaded.config.notifications),
         ..Settings::default()
     };
     Ok((settings, warnings))
+}
+
+/// How much memory there is; where recordings go is the platform's matter, unless the file says so.
+fn recording(config: &Config) -> recordings::Settings {
+    recordings::Settings {
+        memory: usize::try_from(config.memory.transcripts_mib.saturating_mul(1024 * 1024)).unwrap_or(usize::MAX),
+        directory: config.recordings.directory.clone().unwrap_or_default(),
+    }
 }
 
 /// The presets.
@@ -229,12 +238,12 @@ mod tests {
     #[test]
     fn keys_are_taken_over() {
         let (settings, warnings) = settings(&load(
-            "[keys]\nquit = []\nhelp = [\"F1\", \"?\"]\n\"open\" = \"o\"\nredraw = \"Ctrl-B\"",
+            "[keys]\nquit = []\nhelp = [\"F1\", \"?\"]\n\"open\" = \"F9\"\nredraw = \"Ctrl-B\"",
         ))
         .expect("good");
         let keymap = settings.keymap;
         assert_eq!(keymap.first(Action::Help), "F1");
-        assert_eq!(keymap.first(Action::Open), "o");
+        assert_eq!(keymap.first(Action::Open), "F9");
         assert!(keymap.keys(Action::Quit).is_empty());
         let [warning] = warnings.as_slice() else {
             panic!("{warnings:?}")

@@ -50,9 +50,12 @@ pub(super) fn run(context: Context, flags: Looks, wall: WallFlags) -> Result<Exi
     let _log = logging::to_files(&context.places.state_dir().join("log"), "info");
     let kiosk = wall.kiosk;
     let seed = random_bits();
+    let recordings = context.places.data_dir().join("recordings");
     let read = move |loaded: &Loaded| {
         let (mut settings, warnings) = settings::settings(loaded)?;
         wall::apply(&mut settings, loaded, &wall, seed)?;
+        let directory = &loaded.config.recordings.directory;
+        settings.recordings.directory = directory.clone().unwrap_or_else(|| recordings.clone());
         Ok::<_, Failure>((settings, looks(loaded, flags), warnings))
     };
     let (settings, ui, warnings) = read(&context.loaded)?;

@@ -32,6 +32,10 @@ pub struct Config {
     pub default_preset: Option<Spanned<String>>,
     /// What prompts can be sent with, by name.
     pub presets: IndexMap<Spanned<String>, PresetConfig>,
+    /// How much memory the terminal program takes.
+    pub memory: super::MemoryConfig,
+    /// Recordings of channels.
+    pub recordings: super::RecordingsConfig,
     /// Its keys, where they are not the default ones.
     pub keys: super::KeysConfig,
     /// What it tells beside the screen.

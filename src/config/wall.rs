@@ -49,7 +49,7 @@ impl Default for KioskConfig {
             linger: Duration::from_secs(10 * 60),
             linger_failed: Duration::from_secs(60 * 60),
             most: 200,
-            refresh: Duration::from_secs(30),
+            refresh: Duration::from_secs(10),
         }
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! Raw text is kept as it came; how it is laid out and made safe for a terminal is the screen's matter.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The name of a block within its transcript: grows with time, is never used again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct BlockId(pub u64);
 
 /// One part of a transcript.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Block {
     /// Its name.
     pub id: BlockId,
@@ -24,7 +25,7 @@ pub struct Block {
 }
 
 /// What a block is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum BlockKind {
     /// A message of the person (or another input message of the run).
     Prompt {
@@ -122,7 +123,7 @@ pub enum BlockKind {
 }
 
 /// How far a function call is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum CallState {
     /// Asked; its result comes from elsewhere.
     Requested,

@@ -3,6 +3,7 @@
 //! The protocol ties them together by the function's name, its arguments and the channel only; where
 //! the server gives a call an `id`, that decides.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::wire::event::{Activity, Wait};
@@ -13,19 +14,19 @@ use super::{BlockId, BlockKind, CallState, Transcript};
 const MOST_CALLS: usize = 1024;
 
 /// The calls that something may still come for.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Calls {
     tracked: Vec<Tracked>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Tracked {
     block: BlockId,
     call_id: Option<Value>,
     stage: Stage,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Stage {
     Requested,
     Waiting,

@@ -6,6 +6,7 @@ pub mod block;
 mod bound;
 mod calls;
 pub mod earlier;
+mod fold;
 pub mod input;
 mod operations;
 pub mod rate;
@@ -15,13 +16,15 @@ pub mod state;
 #[cfg(test)]
 mod tests;
 
+use serde::{Deserialize, Serialize};
+
 pub use block::{Block, BlockId, BlockKind, CallState};
 pub use earlier::{Turn, TurnKind};
 pub use input::{Connection, FeedBatch, Item};
 pub use state::Transcript;
 
 /// How far a run is, as far as its events tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Status {
     /// Nothing has come yet.
     #[default]
@@ -63,7 +66,7 @@ impl Status {
 }
 
 /// `end.reason` of a result (PROTOCOL, "Events of a run").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EndReason {
     /// The model was finished.
     Stop,
@@ -96,7 +99,7 @@ impl From<&str> for EndReason {
 }
 
 /// What was counted of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counters {
     /// `token` events seen.
     pub tokens: u64,

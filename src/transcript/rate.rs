@@ -2,13 +2,15 @@
 //!
 //! It has no clock: the time comes with every call.
 
+use serde::{Deserialize, Serialize};
+
 /// Width of one slot of the window, in milliseconds.
 const SLOT_MS: u64 = 250;
 /// Slots of the window: three seconds.
 const SLOTS: usize = 12;
 
 /// Counts per slot of time; old slots are overwritten.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RateWindow {
     /// Count and slot number, at the slot number modulo [`SLOTS`].
     slots: [(u64, u32); SLOTS],

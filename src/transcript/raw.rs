@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{BlockId, Transcript};
 
@@ -91,6 +92,22 @@ impl RawLines {
             self.bytes -= size(&line);
             self.left_out += 1;
         }
+    }
+}
+
+/// Put away, only their number stays: the lines themselves are left out.
+impl Serialize for RawLines {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(self.left_out + self.lines.len() as u64)
+    }
+}
+
+impl<'de> Deserialize<'de> for RawLines {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self {
+            left_out: u64::deserialize(deserializer)?,
+            ..Self::default()
+        })
     }
 }
 

@@ -5,6 +5,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::wire::event::{ABORT_SERVER_RESTARTED, Abort, ActivityKind, RunResult};
 use crate::wire::{Event, EventKind, Message, MessageKind};
 
@@ -19,7 +21,7 @@ pub const DEFAULT_LIMIT: usize = 4 * 1024 * 1024;
 const LONGEST_TITLE: usize = 200;
 
 /// What a channel's events add up to.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Transcript {
     /// By ascending id, so that a name is found by bisection.
     pub(super) blocks: VecDeque<Block>,
@@ -37,14 +39,14 @@ pub struct Transcript {
     pub(super) raw: RawLines,
     /// The block that was made or changed last.
     pub(super) touched: BlockId,
-    rate: RateWindow,
+    pub(super) rate: RateWindow,
     /// How far this machine's clock is ahead of the one that stamps the tokens, in milliseconds.
-    rate_offset: i64,
+    pub(super) rate_offset: i64,
     pub(super) run: Run,
 }
 
 /// What is known of the run; a reset begins it anew.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Run {
     pub(super) status: Status,
     counters: Counters,
@@ -65,7 +67,7 @@ pub(super) struct Run {
 }
 
 /// A text block that tokens are appended to.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Open {
     pub(super) id: BlockId,
     /// Bytes that were cut off its head to bound the memory.
@@ -73,7 +75,7 @@ pub(super) struct Open {
 }
 
 /// What the ids of the events say about wholeness.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Positions {
     next: Option<u64>,
     seen_first: bool,

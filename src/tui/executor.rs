@@ -17,10 +17,11 @@ use tokio_util::task::TaskTracker;
 
 use super::child;
 use super::reading::Highlighter;
+use super::recordings::Recordings;
 use super::saved::Saver;
 use super::service::{CallError, Connected, Service};
 use crate::app::reading::Do;
-use crate::app::{Effect, Msg, Outage, RequestId, SavedState, copying};
+use crate::app::{Effect, Msg, Outage, RequestId, SavedState, copying, recordings};
 use crate::term::clipboard::SystemClipboard;
 use crate::wire::{ChannelId, DispatchRequest};
 
@@ -122,6 +123,7 @@ pub struct Executor {
     /// The file of what was sent.
     history: PathBuf,
     clipboard: Option<Arc<Mutex<SystemClipboard>>>,
+    recordings: Recordings,
     replies: mpsc::Sender<Reply>,
     /// Everything that may be dropped at the end.
     tasks: Tasks,
@@ -131,12 +133,14 @@ pub struct Executor {
 
 impl Executor {
     /// An executor that has found no server. `loaded` is what the state file held at the start; `clipboard`: the
-    /// system's, where the session is local.
+    /// system's, where the session is local; `recordings`: where they are kept; `server`: what it is called in them.
     #[must_use]
     pub fn new(
         state_file: PathBuf,
         loaded: SavedState,
         clipboard: Option<SystemClipboard>,
+        recordings: PathBuf,
+        server: String,
     ) -> (Self, mpsc::Receiver<Reply>) {
         let (replies, receiver) = mpsc::channel(REPLIES);
         let executor = Self {
@@ -155,6 +159,7 @@ impl Executor {
             history: super::compose::history_file(&state_file),
             saver: Saver::start(state_file, loaded, replies.clone()),
             clipboard: clipboard.map(|clipboard| Arc::new(Mutex::new(clipboard))),
+            recordings: Recordings::new(recordings, server, replies.clone()),
             replies,
             tasks: Tasks::default(),
             sent: TaskTracker::new(),
@@ -317,6 +322,14 @@ impl Executor {
             self.reconnect();
             return;
         }
+        let effect = match effect {
+            Effect::Recordings(what) => match self.recordings.execute(what) {
+                // This one needs the server.
+                Some(what) => Effect::Recordings(what),
+                None => return,
+            },
+            effect => effect,
+        };
         let epoch = self.epoch;
         let Some(service) = &mut self.service else {
             self.hold(effect);
@@ -391,7 +404,11 @@ impl Executor {
             Effect::Copying(copying::Do::Open(_)) => {}
             Effect::Calls(effect) => match effect {},
             Effect::Wall(effect) => match effect {},
-            Effect::Recordings(effect) => match effect {},
+            Effect::Recordings(what) => {
+                if let recordings::Do::Spool { channel, title, file } = what {
+                    self.recordings.spool(&**service, channel, &title, file);
+                }
+            }
             Effect::Reading(_)
             | Effect::Notifications(_)
             | Effect::NeedIds(_)

@@ -41,7 +41,13 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
         clock.now(),
     );
     app.server.local = options.local;
-    let (executor, mut replies) = Executor::new(options.state_file, loaded.state, None);
+    let (executor, mut replies) = Executor::new(
+        options.state_file,
+        loaded.state,
+        None,
+        app.settings.recordings.directory.clone(),
+        app.server.name.clone(),
+    );
     let (arrivals_sender, mut arrivals) = mpsc::channel(ARRIVALS);
     let mut lines = read_lines()?;
     let mut terminate = signal(SignalKind::terminate())?;

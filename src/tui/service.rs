@@ -4,9 +4,13 @@
 
 use futures::future::BoxFuture;
 use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
+use crate::client::feed::FeedOptions;
 use crate::client::supervisor::Supervisor;
 use crate::client::{Client, ClientError, EndpointKind};
+use crate::transcript::FeedBatch;
 use crate::wire::request::{RunSummary, ServerInfo};
 use crate::wire::{ChannelId, DispatchRequest};
 
@@ -38,6 +42,14 @@ pub trait Service: Send {
     fn cancel(&self, channel: ChannelId) -> Answer<()>;
     /// Lists the account's runs.
     fn runs(&self) -> Answer<Vec<RunSummary>>;
+    /// Follows a channel beside what is watched, after the event of the id that `after` gives, until its run is over;
+    /// what comes goes to `batches`. It ends when the future is dropped.
+    fn follow(
+        &self,
+        channel: ChannelId,
+        after: BoxFuture<'static, Option<u64>>,
+        batches: mpsc::Sender<FeedBatch>,
+    ) -> BoxFuture<'static, ()>;
 }
 
 /// What finding a server gives.
@@ -107,6 +119,26 @@ impl Service for ClientService {
     fn cancel(&self, channel: ChannelId) -> Answer<()> {
         let client = self.client.clone();
         self.answer(async move { client.cancel(&channel).await })
+    }
+
+    fn follow(
+        &self,
+        channel: ChannelId,
+        after: BoxFuture<'static, Option<u64>>,
+        batches: mpsc::Sender<FeedBatch>,
+    ) -> BoxFuture<'static, ()> {
+        let leave_when_gone = can_be_found_again(&self.client);
+        let client = self.client.clone();
+        Box::pin(async move {
+            let options = FeedOptions {
+                resume: after.await,
+                leave_when_gone,
+                ..FeedOptions::default()
+            };
+            // It is cancelled by being dropped.
+            let never = CancellationToken::new();
+            crate::client::feed::run(client, channel, options, batches, never).await;
+        })
     }
 
     fn runs(&self) -> Answer<Vec<RunSummary>> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use ratatui::Frame;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -17,7 +18,7 @@ use crate::app::state::SavedChannel;
 use crate::app::{Action, App, Msg, SavedState, Settings};
 use crate::client::supervisor::Arrival;
 use crate::term::{BackendScreen, Input, ScriptedInput};
-use crate::transcript::{Connection, FeedBatch};
+use crate::transcript::{Connection, FeedBatch, Item};
 use crate::wire::request::RunSummary;
 use crate::wire::{ChannelId, DispatchRequest};
 
@@ -145,6 +146,24 @@ impl Service for Server {
     fn runs(&self) -> Answer<Vec<RunSummary>> {
         async { Ok(Vec::new()) }.boxed()
     }
+
+    fn follow(
+        &self,
+        _: ChannelId,
+        after: BoxFuture<'static, Option<u64>>,
+        batches: mpsc::Sender<FeedBatch>,
+    ) -> BoxFuture<'static, ()> {
+        let log = self.0.clone();
+        async move {
+            log.push(format!("follow after {:?}", after.await));
+            let ended = FeedBatch {
+                items: vec![Item::Gap { missing: Some(2) }],
+                connection: Some(Connection::Ended),
+            };
+            let _ = batches.send(ended).await;
+        }
+        .boxed()
+    }
 }
 
 fn connect(log: &Log, behaviour: Behaviour) -> Connect {
@@ -226,7 +245,13 @@ impl Run {
             clock.now(),
         );
         let path = self.home.path().join("state.json");
-        let (mut executor, mut replies) = Executor::new(path.clone(), self.saved.clone(), None);
+        let (mut executor, mut replies) = Executor::new(
+            path.clone(),
+            self.saved.clone(),
+            None,
+            path.with_extension("recordings"),
+            "test".into(),
+        );
         let mut view = Keys(self.log.clone());
         let session = Session {
             app: &mut app,

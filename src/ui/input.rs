@@ -205,6 +205,7 @@ impl Ui {
     pub(super) fn with_viewport<T>(&mut self, app: &App, work: impl FnOnce(&mut Viewport, usize) -> T) -> Option<T> {
         let channel = app.selected_channel()?;
         let (_, pane) = self.areas_of(app).transcript?;
+        let pane = super::playback::text_area(pane, channel);
         let cache = self.cache(channel);
         let mut viewport = Viewport::new(app, channel, cache, text_width(pane));
         Some(work(&mut viewport, usize::from(pane.height)))

@@ -118,9 +118,9 @@ fn draw_empty(canvas: &mut Canvas, body: Rect, app: &App, settings: &Settings, o
             "No run has one of the titles that this kiosk shows.".to_owned()
         }
         ServerState::Ready => match (app.server.info.is_some(), lobby) {
-            (true, true) => "No runs now. Those of this server appear here, and those that are announced in the lobby.",
-            (true, false) => "No runs now. Those that are dispatched on this server appear here.",
-            (false, true) => "No runs now. Those that are announced in the lobby appear here.",
+            (true, true) => "No runs now. This server's appear here, and those of the lobby.",
+            (true, false) => "No runs now. What this server runs appears here.",
+            (false, true) => "No runs now. What is announced in the lobby appears here.",
             (false, false) => {
                 "No runs. This server has no list of them: name a [lobby] in the configuration, in which terminals announce theirs."
             }
@@ -271,9 +271,11 @@ fn words(channel: &Channel, state: ChannelState, cells: usize) -> String {
             calls.collect::<Vec<_>>().join("\n")
         }
         ChannelState::Failed => failure(channel),
-        ChannelState::Reconnecting { .. } | ChannelState::Done | ChannelState::Live | ChannelState::Cancelled => {
-            last_lines(channel, cells)
-        }
+        ChannelState::Reconnecting { .. }
+        | ChannelState::Done
+        | ChannelState::Live
+        | ChannelState::Cancelled
+        | ChannelState::Replay => last_lines(channel, cells),
         ChannelState::NotKept => "the server has nothing of it any more".to_owned(),
         ChannelState::Connecting | ChannelState::Quiet | ChannelState::Queued => String::new(),
     };

@@ -147,7 +147,7 @@ fn numbers(channel: &Channel, app: &App, state: ChannelState) -> (String, String
         tokens => format!("{} tok", number(tokens)),
     };
     let rate = if state == ChannelState::Live {
-        format!("{:.0}/s", channel.transcript.rate(app.now.unix_ms))
+        format!("{:.0}/s", channel.transcript.rate(channel.clock(app.now)))
     } else {
         String::new()
     };

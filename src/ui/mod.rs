@@ -19,6 +19,7 @@ mod list;
 mod overlay;
 mod panes;
 mod picker;
+mod playback;
 mod search;
 mod tail;
 #[cfg(test)]

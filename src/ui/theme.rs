@@ -320,6 +320,7 @@ impl Theme {
             ChannelState::Done => ("+", self.painted(self.palette.done)),
             ChannelState::Failed => ("x", self.error()),
             ChannelState::Cancelled => ("-", self.dim()),
+            ChannelState::Replay => (">", self.accent()),
             ChannelState::Reconnecting { .. } => ("~", self.warning()),
         }
     }

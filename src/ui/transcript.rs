@@ -61,6 +61,7 @@ pub(super) fn draw_body(
     cache: &mut RowCache,
     options: UiOptions,
 ) {
+    let pane = super::playback::draw(canvas, pane, channel, &app.settings.keymap);
     if channel.transcript.is_empty() {
         draw_empty(canvas, pane, app, channel);
         return;
@@ -318,7 +319,7 @@ fn summary(app: &App, channel: &Channel, room: usize) -> String {
         parts.push(format!("  {:>5} tok out", number(tokens)));
     }
     if state == ChannelState::Live {
-        parts.push(format!("  {:>3.0}/s", channel.transcript.rate(now.unix_ms)));
+        parts.push(format!("  {:>3.0}/s", channel.transcript.rate(channel.clock(now))));
     }
     for part in parts {
         if text.len() + part.len() > room {

@@ -4,6 +4,15 @@
 //! are data: nothing here or elsewhere does what a message says, beyond watching a channel that it names. Reading is
 //! lenient (unknown fields are left alone, unknown messages are none) and bounded. Data only: what is announced when
 //! is decided in `app`.
+//!
+//! ```json
+//! {"switchboard": 1, "type": "ask", "at": 1700000000000, "from": "laptop-2", "instance": "5f0c1b2a9d3e"}
+//! {"switchboard": 1, "type": "run", "channelId": "…", "title": "deploy check", "startedAt": 1700000000000,
+//!  "from": "laptop-2", "instance": "5f0c1b2a9d3e"}
+//! ```
+//!
+//! `title`, `startedAt`, `from` and `instance` may be missing. Whoever asks is told of every run that goes on by the
+//! program that dispatched it, each with a `run` message of its own.
 
 use serde_json::{Value, json};
 

@@ -10,6 +10,7 @@ mod general;
 pub mod key;
 mod list;
 mod panes;
+mod recordings;
 mod table;
 mod transcript;
 mod wall;
@@ -228,6 +229,22 @@ pub enum Action {
     No,
     /// Clear what is typed; twice: quit.
     Interrupt,
+    /// Record the channel, or stop recording it.
+    Record,
+    /// Record what the server is about to forget.
+    Rescue,
+    /// Open a recording.
+    OpenRecording,
+    /// Play a recording, or pause it.
+    PlayPause,
+    /// Back in a recording.
+    SeekBack,
+    /// Forward in a recording.
+    SeekForward,
+    /// Play a recording faster.
+    Faster,
+    /// Play a recording slower.
+    Slower,
     /// Pick from all that can be done.
     Palette,
     /// The same from the compose box, where printable keys type.
@@ -323,18 +340,21 @@ pub enum Group {
     Transcript,
     /// In the compose box.
     Compose,
+    /// Recordings.
+    Recordings,
     /// In dialogues.
     Dialogue,
 }
 
 impl Group {
     /// All headings in the help's order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::General,
         Self::List,
         Self::Panes,
         Self::Transcript,
         Self::Compose,
+        Self::Recordings,
         Self::Dialogue,
     ];
 
@@ -347,6 +367,7 @@ impl Group {
             Self::Panes => "Panes",
             Self::Transcript => "Transcript",
             Self::Compose => "Compose box",
+            Self::Recordings => "Recordings",
             Self::Dialogue => "Dialogues",
         }
     }
@@ -361,6 +382,7 @@ static TABLES: &[&[ActionInfo]] = &[
     calls::ROWS,
     compose::ROWS,
     wall::ROWS,
+    recordings::ROWS,
     dialogue::ROWS,
 ];
 
