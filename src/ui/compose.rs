@@ -8,6 +8,7 @@ use crate::app::compose::attach::{self, Found};
 use crate::app::compose::thread::{QueueState, queue_state};
 use crate::app::state::Focus;
 use crate::app::{App, Channel};
+use crate::text::width::width;
 use crate::text::{preview, sanitise_line};
 
 use super::canvas::Canvas;
@@ -20,8 +21,8 @@ const CHARACTERS_A_TOKEN: usize = 4;
 /// A row above the text.
 struct Note {
     text: String,
-    /// What stands behind it where there is room.
-    keys: String,
+    /// What stands behind it where there is room, the longest first.
+    keys: Vec<String>,
     error: bool,
 }
 
@@ -37,7 +38,7 @@ fn notes(app: &App) -> Vec<Note> {
     if !files.is_empty() {
         notes.push(Note {
             text: attach::summary(files),
-            keys: String::new(),
+            keys: Vec::new(),
             error: files.iter().any(|file| !matches!(file.found, Found::Text { .. })),
         });
     }
@@ -59,12 +60,18 @@ fn queued(app: &App, channel: &Channel) -> Note {
     match queue_state(channel) {
         QueueState::Waits | QueueState::Due => Note {
             text,
-            keys: format!("({edit} edits, {drop} drops, sent when the run ends)"),
+            keys: vec![
+                format!("({edit} edits, {drop} drops, sent when the run ends)"),
+                format!("({edit} edits, sent when the run ends)"),
+            ],
             error: false,
         },
         QueueState::Stuck(why) => Note {
             text,
-            keys: format!("(not sent: {why}; {edit} edits, {drop} drops)"),
+            keys: vec![
+                format!("(not sent: {why}; {edit} edits, {drop} drops)"),
+                format!("(not sent: {why})"),
+            ],
             error: true,
         },
     }
@@ -104,9 +111,14 @@ pub(super) fn draw(canvas: &mut Canvas, bar: Rect, area: Rect, app: &App, editor
         text.y += 1;
         text.height -= 1;
     }
-    let placeholder = match (focused, app.continued().is_some()) {
-        (true, false) => "Type a prompt".to_owned(),
-        (true, true) => "Type what comes next".to_owned(),
+    let stuck =
+        |channel: &Channel| !channel.compose.queue.is_empty() && matches!(queue_state(channel), QueueState::Stuck(_));
+    let placeholder = match (focused, app.continued()) {
+        (true, None) => "Type a prompt".to_owned(),
+        (true, Some(channel)) if stuck(channel) => {
+            format!("{} sends what is queued", app.settings.keymap.first(Action::Send))
+        }
+        (true, Some(_)) => "Type what comes next".to_owned(),
         (false, _) => format!("{} writes a prompt", app.settings.keymap.first(Action::Compose)),
     };
     editor.draw(canvas, text, focused, &placeholder);
@@ -118,16 +130,14 @@ fn draw_note(canvas: &mut Canvas, area: Rect, note: &Note) {
     let right = area.right().saturating_sub(1);
     let room = right.saturating_sub(left);
     let style = if note.error { theme.warning() } else { theme.dim() };
-    let keys = u16::try_from(crate::text::width::width(&note.keys)).unwrap_or(u16::MAX);
-    // The keys stay as long as a few words of the text have room too.
-    let most = if keys > 0 && keys + 2 + 20 <= room {
-        room - keys - 2
-    } else {
-        room
-    };
+    let columns = |text: &str| u16::try_from(width(text)).unwrap_or(u16::MAX / 2);
+    // They stay as long as a few words of the text have room too.
+    let text = columns(&note.text).min(30);
+    let keys = note.keys.iter().find(|keys| columns(keys) + 2 + text <= room);
+    let most = keys.map_or(room, |keys| room - columns(keys) - 2);
     let end = canvas.put(left, area.y, most, &note.text, style);
-    if keys > 0 && end + 2 < right {
-        canvas.put(end + 2, area.y, right - end - 2, &note.keys, theme.dim());
+    if let Some(keys) = keys {
+        canvas.put(end + 2, area.y, right.saturating_sub(end + 2), keys, theme.dim());
     }
 }
 

@@ -136,10 +136,18 @@ impl Pastes {
     pub fn fold_again(&self, text: &str, draft: &str) -> String {
         let mut text = without_marks(text).into_owned();
         for mark in draft.chars().filter(|c| is_mark(*c)) {
-            if let Some(paste) = self.0.get(&mark)
-                && let Some(at) = text.find(&*paste.text)
-            {
-                text.replace_range(at..at + paste.text.len(), mark.encode_utf8(&mut [0; 4]));
+            let Some(paste) = self.0.get(&mark) else {
+                continue;
+            };
+            // Editors and those who read from them differ over the line break at the end.
+            let short = paste.text.trim_end_matches('\n');
+            let found = match text.find(&*paste.text) {
+                Some(at) => Some((at, paste.text.len())),
+                None if text.ends_with(short) => Some((text.len() - short.len(), short.len())),
+                None => None,
+            };
+            if let Some((at, length)) = found {
+                text.replace_range(at..at + length, mark.encode_utf8(&mut [0; 4]));
             }
         }
         text
@@ -225,6 +233,12 @@ mod tests {
         let whole = pastes.expand(&draft);
         assert_eq!(pastes.fold_again(&format!("{whole}!"), &draft), format!("{draft}!"));
         assert_eq!(pastes.fold_again("a few lines b", &draft), "a few lines b");
+        pastes.keep(mark, "lines\nat the end\n".into());
+        assert_eq!(
+            pastes.fold_again("a lines\nat the end", &draft),
+            format!("a {mark}"),
+            "without the last line break"
+        );
         assert_eq!(
             without_marks(&draft),
             "a \u{fffd} b",
