@@ -9,7 +9,7 @@ use super::effect::Effect;
 use super::msg::{Scroll, Spot};
 use super::picker::Picker;
 use super::state::{App, Ask, AskFor, Focus, Overlay, Question};
-use super::update::{complain, copy, quit, say, select, set_draft, unwatch, with_selected};
+use super::update::{complain, copy, quit, say, set_draft, unwatch, with_selected};
 use super::{Msg, dialogue};
 
 /// Within this time a second Ctrl-C quits, in milliseconds.
@@ -43,7 +43,6 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         Action::Watch => {
             app.overlay = Some(Overlay::Ask(Ask::new(AskFor::Watch, "")));
         }
-        Action::NextNeedsYou => next_needs_you(app),
         Action::Answer => dialogue::open_answer(app),
         Action::CopyId => match app.selected.clone() {
             Some(id) => copy(app, id.to_string(), format!("channel id {id}"), effects),
@@ -60,10 +59,6 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         },
         Action::CancelRun => cancel_run(app),
         Action::Quit => quit(app, effects),
-        Action::SelectNext => step(app, 1),
-        Action::SelectPrevious => step(app, -1),
-        Action::SelectFirst => select_at(app, 0),
-        Action::SelectLast => select_at(app, app.channels.len().saturating_sub(1)),
         Action::Open => {
             if app.selected.is_some() {
                 focus(app, Focus::Transcript);
@@ -122,7 +117,29 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         | Action::EditDraft
         | Action::Unfold
         | Action::TakeBackQueued
-        | Action::DropQueued => {}
+        | Action::DropQueued
+        | Action::NextNeedsYou
+        | Action::SelectNext
+        | Action::SelectPrevious
+        | Action::SelectFirst
+        | Action::SelectLast
+        | Action::PageOfListDown
+        | Action::PageOfListUp
+        | Action::Peek
+        | Action::CycleSort
+        | Action::GroupList
+        | Action::CycleLines
+        | Action::NarrowList
+        | Action::WidenList
+        | Action::FilterList
+        | Action::ClearFilter
+        | Action::Rename
+        | Action::SetGroup
+        | Action::Pin
+        | Action::MoveUp
+        | Action::MoveDown
+        | Action::StopWatchingEnded
+        | Action::FindRuns => {}
         Action::Back => focus(app, Focus::List),
         Action::Send => {
             let draft = app.draft.clone();
@@ -144,11 +161,13 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         Action::PickNext => pick_step(app, 1),
         Action::PickPrevious => pick_step(app, -1),
         Action::Close | Action::CloseHelp | Action::No => app.overlay = None,
-        Action::Yes => {
-            if let Some(Overlay::Confirm(Question::CancelRun(id))) = app.overlay.take() {
-                effects.push(Effect::CancelRun { channel: id });
+        Action::Yes => match app.overlay.take() {
+            Some(Overlay::Confirm(Question::CancelRun(id))) => effects.push(Effect::CancelRun { channel: id }),
+            Some(Overlay::Confirm(Question::StopWatchingEnded { .. })) => {
+                super::list::stop_watching(app, effects);
             }
-        }
+            _ => {}
+        },
         // `recordings` took these.
         Action::Record
         | Action::Rescue
@@ -194,44 +213,6 @@ fn no_channel(app: &mut App) {
         app,
         format!("No channel is watched yet: {compose} writes a prompt, {watch} watches a channel id"),
     );
-}
-
-fn step(app: &mut App, by: isize) {
-    let at = app.selected_index().unwrap_or(0);
-    select_at(
-        app,
-        at.saturating_add_signed(by).min(app.channels.len().saturating_sub(1)),
-    );
-}
-
-fn select_at(app: &mut App, index: usize) {
-    let id = app.channels.get_index(index).map(|(id, _)| id.clone());
-    if let Some(id) = id {
-        select(app, &id);
-    }
-}
-
-/// The next channel after the selected one that waits; without any, the next with an unread end.
-fn next_needs_you(app: &mut App) {
-    let count = app.channels.len();
-    let from = app.selected_index().unwrap_or(0);
-    let around = |wanted: &dyn Fn(&super::Channel) -> bool| {
-        (1..=count)
-            .filter_map(|step| app.channels.get_index((from + step) % count))
-            .find(|(_, channel)| wanted(channel))
-            .map(|(id, _)| id.clone())
-    };
-    let now = app.now;
-    let found = around(&|channel| channel.state(now) == ChannelState::Waiting)
-        .or_else(|| around(&|channel| channel.unread && !channel.state(now).is_open()));
-    match found {
-        Some(id) => {
-            select(app, &id);
-            with_selected(app, |channel| channel.scroll = Scroll::Tail);
-            focus(app, Focus::Transcript);
-        }
-        None => say(app, "Nothing needs you now".to_owned()),
-    }
 }
 
 fn cancel_run(app: &mut App) {

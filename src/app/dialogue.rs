@@ -23,9 +23,11 @@ pub(super) fn changed(app: &mut App, text: String) {
         Some(Overlay::Ask(ask)) => {
             ask.input = text;
             ask.error = None;
-            if ask.purpose == AskFor::Search {
-                let text = ask.input.clone();
-                super::reading::typed(app, &text);
+            let (purpose, text) = (ask.purpose.clone(), ask.input.clone());
+            match purpose {
+                AskFor::Search => super::reading::typed(app, &text),
+                AskFor::Filter => super::list::filter_changed(app, &text),
+                _ => {}
             }
         }
         Some(Overlay::Pick(picker)) => picker.narrow(text),
@@ -47,6 +49,9 @@ pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
         Some(Overlay::Ask(ask)) => match ask.purpose {
             AskFor::Watch => submit_watch(app, text, effects),
             AskFor::Search => super::reading::keep(app, text),
+            AskFor::Filter => super::list::submit_filter(app, text),
+            AskFor::Rename(id) => super::list::renamed(app, &id, text),
+            AskFor::Group(id) => super::list::grouped(app, &id, text),
             AskFor::Race => race::submit_contestants(app, text, effects),
             AskFor::RacePrompt(names) => race::submit_prompt(app, names, text, effects),
         },
@@ -104,7 +109,8 @@ fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
         Purpose::Preset => super::compose::presets::picked(app, &entry.value),
         Purpose::History => super::compose::history::picked(app, &entry.value),
         Purpose::Recording => super::recordings::picked(&entry.value, effects),
-        Purpose::Run | Purpose::Copy | Purpose::Export => {}
+        Purpose::Run => super::list::picked_run(app, entry, effects),
+        Purpose::Copy | Purpose::Export => {}
     }
 }
 

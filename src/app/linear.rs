@@ -474,7 +474,10 @@ fn ready(text: &str, streaming: bool) -> usize {
         return text.len();
     }
     let line = text.rfind('\n').map_or(0, |at| at + 1);
-    let sentence = [". ", "! ", "? ", ": "].iter().filter_map(|end| text.rfind(end)).max();
+    // The number of a list's item ends no sentence.
+    let ends = |at: &usize| !text[..*at].ends_with(|c: char| c.is_ascii_digit());
+    let last = |end: &&str| text.rmatch_indices(*end).map(|(at, _)| at).find(ends);
+    let sentence = [". ", "! ", "? ", ": "].iter().filter_map(last).max();
     line.max(sentence.map_or(0, |at| at + 2))
 }
 

@@ -7,7 +7,7 @@ use crate::transcript::{BlockId, Connection};
 use crate::wire::ChannelId;
 use crate::wire::request::ServerInfo;
 
-use super::channel::{Channel, ChannelState, Counts, Kept};
+use super::channel::{Channel, Counts, Kept};
 use super::msg::{Now, RequestId};
 use super::picker::Picker;
 use super::settings::Settings;
@@ -100,6 +100,7 @@ impl App {
             channel.compose = super::compose::OfChannel::load(saved.compose);
             channel.compose.begin(&mut channel.transcript);
             channel.kept = Kept::Yes;
+            channel.list = super::list::OfChannel::of_saved(saved.list);
             channel.recordings = super::recordings::OfChannel::restored(saved.recordings);
             channel.wall = super::wall::OfChannel::restored(saved.wall);
             channels.insert(saved.id, channel);
@@ -136,7 +137,7 @@ impl App {
             save_due: None,
             focus_before_compose: Focus::List,
             settings,
-            list: super::list::Listing::default(),
+            list: super::list::Listing::of_saved(&saved.list),
             panes: super::panes::Panes::restore(saved.panes),
             reading: super::reading::restored(&saved.reading),
             copying,
@@ -148,6 +149,7 @@ impl App {
             look: super::look::Look::default(),
         };
         super::panes::begin(&mut app);
+        super::list::settle(&mut app);
         app
     }
 
@@ -182,16 +184,7 @@ impl App {
     /// Whether anything on the screen changes by the second.
     #[must_use]
     pub fn shows_seconds(&self) -> bool {
-        matches!(self.server.state, ServerState::Unreachable { .. })
-            || self.channels.values().any(|channel| {
-                matches!(
-                    channel.state(self.now),
-                    ChannelState::Live
-                        | ChannelState::Queued
-                        | ChannelState::Waiting
-                        | ChannelState::Reconnecting { .. }
-                )
-            })
+        matches!(self.server.state, ServerState::Unreachable { .. }) || self.list.shows_seconds()
     }
 
     /// What the terminal's title says: counts, no ids, no prompts, no secrets.
@@ -215,24 +208,7 @@ impl App {
     /// How many channels are in which state.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        let channels = self.channels.values();
-        for channel in channels.filter(|channel| !super::recordings::is_replay(channel)) {
-            match channel.state(self.now) {
-                ChannelState::Waiting => counts.waiting += 1,
-                ChannelState::Done => counts.done += 1,
-                ChannelState::Cancelled => counts.cancelled += 1,
-                ChannelState::Failed => counts.failed += 1,
-                // Nothing is known of a run there.
-                ChannelState::Connecting | ChannelState::Reconnecting { .. } if channel.is_untouched() => {}
-                ChannelState::Connecting
-                | ChannelState::Queued
-                | ChannelState::Live
-                | ChannelState::Reconnecting { .. } => counts.live += 1,
-                ChannelState::Quiet | ChannelState::NotKept | ChannelState::Replay => {}
-            }
-        }
-        counts
+        self.list.counts()
     }
 
     /// Since when the server cannot be reached and when it is tried again, both Unix time in milliseconds; `None`
@@ -267,10 +243,11 @@ impl App {
         self.channels.get(self.selected.as_ref()?)
     }
 
-    /// The place of the selected channel in the list, from the top.
+    /// The place of the selected channel among those that the list shows, from the top; `None`: the filter hides it.
     #[must_use]
     pub fn selected_index(&self) -> Option<usize> {
-        self.channels.get_index_of(self.selected.as_ref()?)
+        let channel = self.channels.get_index_of(self.selected.as_ref()?)?;
+        self.list.place_of(channel)
     }
 
     /// What the next start is to show again.
@@ -290,7 +267,7 @@ impl App {
                         String::new()
                     },
                     added_at: channel.added_at,
-                    list: super::list::SavedOfChannel::default(),
+                    list: channel.list.saved(),
                     panes: channel.panes.saved(),
                     reading: super::reading::saved_of(channel),
                     copying: super::copying::SavedOfChannel::default(),
@@ -303,7 +280,7 @@ impl App {
                 .collect(),
             selected: self.selected.clone(),
             draft: super::compose::drafts::of_new_run(self).to_owned(),
-            list: super::list::Saved::default(),
+            list: self.list.saved(),
             panes: self.panes.saved(),
             reading: super::reading::saved(self),
             copying: super::copying::Saved::default(),
@@ -428,6 +405,12 @@ pub enum AskFor {
     Watch,
     /// A text to find in the transcript.
     Search,
+    /// What the list is narrowed to.
+    Filter,
+    /// A title for this channel.
+    Rename(ChannelId),
+    /// A group for this channel.
+    Group(ChannelId),
     /// Who runs in a race.
     Race,
     /// The prompt of a race, for these contestants.
@@ -475,6 +458,11 @@ pub enum JsonCheck {
 pub enum Question {
     /// Cancel this channel's run on the server?
     CancelRun(ChannelId),
+    /// Stop watching the channels that are over and were read?
+    StopWatchingEnded {
+        /// How many there were when it was asked.
+        count: usize,
+    },
 }
 
 /// A line of news.

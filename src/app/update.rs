@@ -10,7 +10,7 @@ use super::action::Action;
 use super::channel::{Channel, Kept};
 use super::effect::Effect;
 use super::msg::{Msg, Now, RequestId, Scroll};
-use super::state::{App, Focus, Notice, Overlay, Question};
+use super::state::{App, Ask, AskFor, Focus, Notice, Overlay, Question};
 use super::{commands, compose, dialogue, server};
 
 /// How many fresh ids are kept in stock.
@@ -33,6 +33,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
     if super::wall::refuses(app, &msg) {
         return effects;
     }
+    let concerns_the_list = concerns_the_list(&msg);
     forget_old_news(app, &msg);
     super::notifications::note(app, &msg);
     // What a feed brings changes no selection, and comes often.
@@ -69,11 +70,11 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         Msg::Submit(text) => compose::submit(app, text, &mut effects),
         Msg::DialogueChanged(text) => dialogue::changed(app, text),
         Msg::DialogueSubmit(text) => dialogue::submit(app, &text, &mut effects),
+        Msg::Dismiss if super::list::leave_dialogue(app) => {}
         Msg::Dismiss => app.overlay = None,
         Msg::ScrollTo(scroll) => scroll_to(app, scroll),
         Msg::SelectIndex(index) => {
-            if let Some((id, _)) = app.channels.get_index(index) {
-                let id = id.clone();
+            if let Some(id) = super::list::listed_at(app, index) {
                 select(app, &id);
             }
         }
@@ -82,9 +83,6 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         Msg::Resize(columns, rows) => app.size = (columns, rows),
         Msg::TerminalFocus(focused) => {
             app.terminal_focused = focused;
-            if focused {
-                with_selected(app, |channel| channel.unread = false);
-            }
         }
         Msg::Server(Ok(info)) => server::found(app, Some(*info), &mut effects),
         Msg::Server(Err(outage)) => server::missing(app, outage),
@@ -109,6 +107,7 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
             }
             Err(reason) => complain(app, format!("Could not cancel the run: {reason}")),
         },
+        Msg::Runs { request, runs } if super::list::found(app, request, runs.as_deref()) => {}
         Msg::Runs { request, runs } => server::runs(app, request, runs, &mut effects),
         Msg::Copied(result) => copied(app, result),
         Msg::SaveFailed(reason) => complain(app, format!("Could not save what is watched: {reason}")),
@@ -133,8 +132,28 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         super::recordings::settle(app, &mut effects);
     }
     compose::settle(app);
+    if concerns_the_list {
+        super::list::settle(app);
+    } else {
+        super::list::settle_if_stale(app);
+    }
     app.revision += 1;
     effects
+}
+
+/// Whether any channel may have another state, or another place in the list, afterwards. What is typed and scrolled
+/// changes neither; what a feed brings concerns its channel alone, unless the rules say more.
+fn concerns_the_list(msg: &Msg) -> bool {
+    !matches!(
+        msg,
+        Msg::Feed { .. }
+            | Msg::DraftChanged(_)
+            | Msg::ScrollTo(_)
+            | Msg::MarkPart(_)
+            | Msg::ToggleFold(_)
+            | Msg::Copied(_)
+            | Msg::Warning(_)
+    )
 }
 
 /// News are about what was done before: the next thing that the person does takes them away.
@@ -201,14 +220,12 @@ pub(super) fn with_selected(app: &mut App, change: impl FnOnce(&mut Channel)) {
     }
 }
 
-/// Moves the mark of the list; what is looked at is no longer unread.
+/// Moves the mark of the list. Where its transcript is on the screen, the channel is read by that.
 pub(super) fn select(app: &mut App, id: &ChannelId) {
-    if let Some(channel) = app.channels.get_mut(id) {
-        channel.unread = false;
-        if app.selected.as_ref() != Some(id) {
-            app.selected = Some(id.clone());
-            save_later(app);
-        }
+    super::list::selecting(app, id);
+    if app.channels.contains_key(id) && app.selected.as_ref() != Some(id) {
+        app.selected = Some(id.clone());
+        save_later(app);
     }
 }
 
@@ -265,6 +282,7 @@ pub(super) fn unwatch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) 
     let Some(index) = app.channels.get_index_of(id) else {
         return;
     };
+    let neighbour = super::list::neighbour_of(app, index);
     if let Some(channel) = app.channels.shift_remove(id) {
         super::recordings::unwatched(&channel, effects);
         super::wall::unwatched(app, &channel);
@@ -272,9 +290,13 @@ pub(super) fn unwatch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) 
     effects.push(Effect::Unwatch { channel: id.clone() });
     close_overlay_of(app, id);
     if app.selected.as_ref() == Some(id) {
-        let neighbour = app.channels.get_index(index).or_else(|| app.channels.last());
-        app.selected = neighbour.map(|(id, _)| id.clone());
-        with_selected(app, |channel| channel.unread = false);
+        let any = || {
+            app.channels
+                .get_index(index)
+                .or_else(|| app.channels.last())
+                .map(|(id, _)| id.clone())
+        };
+        app.selected = neighbour.filter(|id| app.channels.contains_key(id)).or_else(any);
     }
     if app.channels.is_empty() {
         // There is no transcript to be in, and none to come back to.
@@ -330,7 +352,6 @@ fn start(app: &mut App, effects: &mut Vec<Effect>) {
     }
     super::recordings::start(app, effects);
     super::wall::start(app, effects);
-    with_selected(app, |channel| channel.unread = false);
 }
 
 fn tick(app: &mut App, before: Now, effects: &mut Vec<Effect>) {
@@ -356,6 +377,9 @@ fn tick(app: &mut App, before: Now, effects: &mut Vec<Effect>) {
     changed |= super::wall::tick(app, effects);
     changed |= super::recordings::tick(app, effects);
     changed |= super::notifications::tick(app, effects);
+    if changed {
+        super::list::settle(app);
+    }
     app.revision += u64::from(changed);
     let another_minute = before.unix_ms / 60_000 != now.unix_ms / 60_000;
     let another_second = before.unix_ms / 1_000 != now.unix_ms / 1_000;
@@ -367,7 +391,7 @@ fn tick(app: &mut App, before: Now, effects: &mut Vec<Effect>) {
 /// Takes a batch in; `false`: it was stale, nothing changed.
 fn feed(app: &mut App, id: &ChannelId, generation: u64, batch: FeedBatch, effects: &mut Vec<Effect>) -> bool {
     let now = app.now;
-    let looked_at = app.terminal_focused && app.is_in_view(id);
+    let looked_at = app.terminal_focused && app.is_in_view(id) && super::list::transcript_is_shown(app);
     if super::wall::lobby::owns(app, id, generation) {
         return super::wall::lobby::feed(app, batch, effects);
     }
@@ -444,8 +468,10 @@ fn feed(app: &mut App, id: &ChannelId, generation: u64, batch: FeedBatch, effect
     super::notifications::after_feed(app, id, effects);
     if gone {
         server::gone(app, effects);
+        super::list::settle(app);
     } else if came_back {
         server::connected_again(app, id, effects);
+        super::list::settle(app);
     }
     true
 }
@@ -477,7 +503,18 @@ pub(super) fn close_overlay_of(app: &mut App, id: &ChannelId) {
     let of = match &app.overlay {
         Some(Overlay::Answer(answer)) => Some(&answer.run),
         Some(Overlay::Confirm(Question::CancelRun(run))) => Some(run),
-        Some(Overlay::Help | Overlay::Ask(_) | Overlay::Pick(_) | Overlay::Tail) | None => None,
+        Some(Overlay::Ask(Ask {
+            purpose: AskFor::Rename(of) | AskFor::Group(of),
+            ..
+        })) => Some(of),
+        Some(
+            Overlay::Help
+            | Overlay::Ask(_)
+            | Overlay::Pick(_)
+            | Overlay::Tail
+            | Overlay::Confirm(Question::StopWatchingEnded { .. }),
+        )
+        | None => None,
     };
     if of == Some(id) {
         app.overlay = None;

@@ -191,23 +191,19 @@ fn unknown_action(name: &str) -> String {
 /// The section `[keys]` as it is in effect, complete: for people to copy from.
 #[must_use]
 pub(super) fn keys_section(keymap: &Keymap) -> String {
-    let mut text = String::from("[keys]\n");
-    let mut group = None;
-    for info in action::actions() {
-        if group != Some(info.group) {
-            group = Some(info.group);
-            text.push_str(&format!("\n# {}\n", info.group.title()));
+    let mut text = String::from(
+        "# Which keys do what: what `switchboard config keys` prints. Take what is to be otherwise into your configuration.\n\n[keys]\n",
+    );
+    for group in action::Group::ALL {
+        text.push_str(&format!("\n# {}\n", group.title()));
+        for info in action::actions().filter(|info| info.group == group) {
+            let keys = keymap.keys(info.action).iter().map(|key| quoted(&key.to_string()));
+            let keys = match keys.collect::<Vec<_>>().as_slice() {
+                [key] => key.clone(),
+                keys => format!("[{}]", keys.join(", ")),
+            };
+            text.push_str(&format!("{} = {keys} # {}\n", info.action.name(), info.help));
         }
-        let keys: Vec<String> = keymap
-            .keys(info.action)
-            .iter()
-            .map(|key| quoted(&key.to_string()))
-            .collect();
-        let keys = match keys.as_slice() {
-            [key] => key.clone(),
-            keys => format!("[{}]", keys.join(", ")),
-        };
-        text.push_str(&format!("{} = {keys} # {}\n", info.action.name(), info.help));
     }
     text
 }

@@ -13,8 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Signal, getpid, getsid, kill_current_process_group, kill_process};
 
 /// Puts the title on the terminal's stack, changes to the alternate screen, clears it once, asks for
-/// bracketed paste and for focus reports, and hides the cursor until a frame places it.
-const ENTER: &[u8] = b"\x1b[22;2t\x1b[?1049h\x1b[H\x1b[2J\x1b[?2004h\x1b[?1004h\x1b[?25l";
+/// bracketed paste and for focus reports, says that right-to-left text is in its order already, and hides the cursor until a frame places it.
+const ENTER: &[u8] = b"\x1b[22;2t\x1b[?1049h\x1b[H\x1b[2J\x1b[?2004h\x1b[?1004h\x1b[8l\x1b[?25l";
 /// Asks for reports of the mouse: its buttons, its wheel, and where it goes while a button is held, in the form that
 /// has no bounds (SGR). Motion alone is not reported: nothing wakes up for it.
 const MOUSE_ON: &str = "\x1b[?1000h\x1b[?1002h\x1b[?1006h";
@@ -22,7 +22,7 @@ const MOUSE_ON: &str = "\x1b[?1000h\x1b[?1002h\x1b[?1006h";
 const MOUSE_OFF: &str = "\x1b[?1006l\x1b[?1002l\x1b[?1000l";
 /// The reverse of [`ENTER`] and of [`MOUSE_ON`], and the end of a frame that was cut off in the middle.
 const LEAVE: &[u8] =
-    b"\x1b[?2026l\x1b[0m\x1b[?1006l\x1b[?1002l\x1b[?1000l\x1b[?1004l\x1b[?2004l\x1b[?1049l\x1b[?25h\x1b[23;2t";
+    b"\x1b[?2026l\x1b[0m\x1b[?1006l\x1b[?1002l\x1b[?1000l\x1b[8h\x1b[?1004l\x1b[?2004l\x1b[?1049l\x1b[?25h\x1b[23;2t";
 /// The most columns and rows that are drawn on: more than a wall of screens has.
 const MOST_COLUMNS: u16 = 2_000;
 const MOST_ROWS: u16 = 1_000;

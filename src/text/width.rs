@@ -64,6 +64,26 @@ mod tests {
             ("e\u{301}", 1),
             ("👩\u{200d}👩\u{200d}👧", 2),
             ("🇩🇪", 2),
+            // Two flags, and half a flag: terminals give a lone indicator one column or two; here it has one.
+            ("🇩🇪🇫🇷", 4),
+            ("🇩", 1),
+            // With and without the selector for emoji.
+            ("❤\u{fe0f}", 2),
+            ("❤", 1),
+            ("1\u{fe0f}\u{20e3}", 2),
+            ("👍\u{1f3fd}", 2),
+            ("👨\u{200d}👩\u{200d}👧\u{200d}👦", 2),
+            ("🏳\u{fe0f}\u{200d}🌈", 2),
+            // Marks on letters take nothing, Hangul parts make one letter.
+            ("e\u{301}\u{323}", 1),
+            ("\u{1112}\u{1161}\u{11ab}", 2),
+            ("นี้", 1),
+            ("शि", 2),
+            ("שָׁלוֹם", 4),
+            ("العربية", 7),
+            ("ｱ", 1),
+            ("Ａ", 2),
+            ("…", 1),
         ] {
             assert_eq!(width(text), columns, "{text}");
         }

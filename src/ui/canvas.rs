@@ -49,6 +49,16 @@ impl Canvas<'_> {
         }
     }
 
+    /// Takes away what was written in an area.
+    pub fn clear(&mut self, area: Rect) {
+        let area = area.intersection(self.buffer.area);
+        for y in area.top()..area.bottom() {
+            for x in area.left()..area.right() {
+                self.buffer[(x, y)].reset();
+            }
+        }
+    }
+
     /// A pane's title bar: `━ title ━━━━━━━ right ━`, heavy when the pane has the focus.
     pub fn bar(&mut self, area: Rect, title: &str, right: &str, focused: bool) {
         let style = self.theme.bar_style(focused);

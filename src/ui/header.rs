@@ -303,6 +303,9 @@ fn asked(ask: &Ask) -> &'static str {
     match &ask.purpose {
         AskFor::Watch => "watch",
         AskFor::Search => "find",
+        AskFor::Filter => "keep the filter",
+        AskFor::Rename(_) => "rename",
+        AskFor::Group(_) => "set",
         AskFor::Race => "take them",
         AskFor::RacePrompt(_) => "start the race",
     }
@@ -410,14 +413,11 @@ fn search_is_on(app: &App) -> bool {
 fn browsing(app: &App) -> Vec<Action> {
     let mut hints = Vec::with_capacity(10);
     let waits = |channel: &crate::app::Channel| channel.state(app.now) == ChannelState::Waiting;
-    if app.selected_channel().is_some_and(waits) {
+    let selected_waits = app.selected_channel().is_some_and(waits);
+    if selected_waits {
         hints.push(Action::Answer);
     }
-    if app
-        .channels
-        .values()
-        .any(|channel| waits(channel) && app.selected.as_ref() != Some(&channel.id))
-    {
+    if app.counts().waiting > usize::from(selected_waits) {
         hints.push(Action::NextNeedsYou);
     }
     if app.focus == Focus::List {
@@ -425,10 +425,16 @@ fn browsing(app: &App) -> Vec<Action> {
             hints.push(Action::Open);
         }
         hints.extend([Action::Compose, Action::Watch]);
+        if !app.list.filter.is_empty() {
+            hints.insert(0, Action::ClearFilter);
+        }
         if app.selected.is_some() {
-            hints.push(Action::StopWatching);
+            hints.extend([Action::StopWatching, Action::Peek]);
         }
         hints.push(Action::FocusNext);
+        if app.channels.len() > 1 {
+            hints.extend([Action::FilterList, Action::CycleSort]);
+        }
     } else {
         hints.extend([
             Action::Back,

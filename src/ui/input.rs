@@ -50,6 +50,8 @@ impl Ui {
             return self.act(app, place, action);
         }
         match place {
+            // Any key ends a peek.
+            Place::List if app.list.peek.is_some() => vec![Msg::List(crate::app::list::Msg::EndPeek)],
             Place::Compose if self.compose.input(Input::from(event)) => vec![Msg::DraftChanged(self.compose.text())],
             // There is nowhere to go to by Tab, and nobody means to type one.
             Place::Dialogue | Place::Picker if matches!(event.code, KeyCode::Tab | KeyCode::BackTab) => Vec::new(),
@@ -182,6 +184,8 @@ impl Ui {
             Action::TailPageDown | Action::TailPageUp => self.tail_page(app, action),
             Action::ScrollDown => self.scroll(app, |_| 1),
             Action::ScrollUp => self.scroll(app, |_| -1),
+            Action::PageOfListDown => self.page_of_list(app, 1),
+            Action::PageOfListUp => self.page_of_list(app, -1),
             Action::HalfPageDown => self.scroll(app, |page| page / 2),
             Action::HalfPageUp => self.scroll(app, |page| -(page / 2)),
             Action::PageDown => self.scroll(app, |page| page),
@@ -229,6 +233,15 @@ impl Ui {
         let mut messages: Vec<Msg> = own.into_iter().collect();
         messages.extend(self.scroll_others(app, moved));
         messages
+    }
+
+    /// Moves the list's mark by so many pages; a row of the page before stays in view.
+    fn page_of_list(&mut self, app: &App, pages: isize) -> Vec<Msg> {
+        let Some((_, pane)) = self.areas_of(app).list else {
+            return Vec::new();
+        };
+        let page = isize::try_from(super::list::channels_of(app, pane)).unwrap_or(1);
+        vec![Msg::List(crate::app::list::Msg::Step(pages * (page - 1).max(1)))]
     }
 
     /// Folds or unfolds; the rows above the part stay where they are.

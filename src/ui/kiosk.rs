@@ -239,7 +239,8 @@ fn draw_tile(canvas: &mut Canvas, area: Rect, app: &App, channel: &Channel, opti
         canvas.put(left, y, limit.saturating_sub(left + 1), &word, style);
     }
     y += 1 + u16::from(airy);
-    let rows = area.bottom().saturating_sub(y);
+    // Where there is room, the next tile's rule does not stand right under the text.
+    let rows = area.bottom().saturating_sub(y + u16::from(airy));
     if rows == 0 || room < 4 {
         return;
     }
@@ -257,7 +258,7 @@ fn draw_tile(canvas: &mut Canvas, area: Rect, app: &App, channel: &Channel, opti
     } else {
         all.len().saturating_sub(usize::from(rows))
     };
-    for (row, y) in all.iter().skip(skip).zip(y..area.bottom()) {
+    for (row, y) in all.iter().skip(skip).zip(y..y + rows) {
         put(canvas, y, &row.text(), style);
     }
 }

@@ -5,15 +5,10 @@ use ratatui::layout::Rect;
 use super::header::MOST_ROWS;
 use super::panes::{self, Pane};
 use crate::app::App;
-use crate::app::state::Focus;
+use crate::app::list::{SIDE_BY_SIDE, shows_list, width as list_width};
 
 /// The fewest columns and rows that can be drawn on.
 pub(super) const SMALLEST: (u16, u16) = (40, 10);
-/// From this width on list and transcript stand side by side.
-const WIDE: u16 = 100;
-/// The list beside a transcript: a third of the screen up to the first, a quarter of it up to the second.
-const USUAL_LIST: u16 = 40;
-const WIDEST_LIST: u16 = 56;
 
 /// Where the parts of the screen are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -40,7 +35,7 @@ pub(super) struct Areas {
 
 /// Whether list and transcript stand side by side.
 pub(super) fn is_wide(width: u16) -> bool {
-    width >= WIDE
+    width >= SIDE_BY_SIDE
 }
 
 /// Lays the screen out. `bottom_rows` and `hint_rows` are what those parts would like to have.
@@ -54,17 +49,17 @@ pub(super) fn areas(app: &App, screen: Rect, bottom_rows: u16, hint_rows: u16) -
         Rect::new(screen.x + x, screen.y + y, width, height).intersection(screen)
     };
     let pane = |x: u16, width: u16| (row(x, 1, width, 1), row(x, 2, width, body_rows));
-    let list_width = if !is_wide(screen.width) {
+    let columns = if !is_wide(screen.width) {
         shows_list(app).then_some(screen.width)
     } else if app.is_zoomed() {
         None
     } else if app.panes.is_several() {
-        panes::list_width(app, screen.width)
+        panes::shows_list(app, screen.width).then(|| list_width(app, screen.width))
     } else {
-        Some(usual_list_width(screen.width))
+        Some(list_width(app, screen.width))
     };
-    let list = list_width.map(|width| pane(0, width));
-    let from = list_width.map_or(0, |width| width + 1);
+    let list = columns.map(|width| pane(0, width));
+    let from = columns.map_or(0, |width| width + 1);
     let (panes, mut dividers) = if from < screen.width {
         panes::arrange(app, row(from, 1, screen.width - from, body_rows + 1))
     } else {
@@ -88,20 +83,5 @@ pub(super) fn areas(app: &App, screen: Rect, bottom_rows: u16, hint_rows: u16) -
         beside,
         panes,
         dividers,
-    }
-}
-
-/// The list's width beside one transcript.
-fn usual_list_width(width: u16) -> u16 {
-    let third = (width / 3).min(USUAL_LIST);
-    third.max((width / 4).min(WIDEST_LIST))
-}
-
-/// Where one pane shows at a time: whether it is the list.
-fn shows_list(app: &App) -> bool {
-    match app.focus {
-        Focus::List => true,
-        Focus::Transcript => false,
-        Focus::Compose => app.selected.is_none() || app.focus_before_compose == Focus::List,
     }
 }

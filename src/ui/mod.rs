@@ -3,6 +3,7 @@
 //! It changes nothing of [`App`]; the text areas and the caches of rows live here. It does no I/O beyond
 //! the frame that it is handed.
 
+mod bidi;
 mod block;
 mod canvas;
 mod compose;
@@ -18,6 +19,7 @@ mod links;
 mod list;
 mod overlay;
 mod panes;
+mod peek;
 mod picker;
 mod playback;
 mod search;
@@ -85,6 +87,8 @@ pub struct Ui {
     help_scroll: usize,
     help_most: usize,
     first_channel: usize,
+    /// The row of the screen that the list's mark is on.
+    marked_row: Option<u16>,
     /// The name of the line at the top of the merged tail.
     tail_top: u64,
     /// Rows by channel and generation, the one used last at the end.
@@ -105,6 +109,7 @@ impl Ui {
             help_scroll: 0,
             help_most: 0,
             first_channel: 0,
+            marked_row: None,
             tail_top: 0,
             caches: Vec::new(),
             cached_channels: CACHED_CHANNELS,
@@ -130,6 +135,7 @@ impl Ui {
         if self.options.ascii {
             theme::to_ascii(frame.buffer_mut());
         }
+        bidi::reorder(frame.buffer_mut());
     }
 
     fn draw_parts(&mut self, app: &App, frame: &mut Frame) {
@@ -176,7 +182,7 @@ impl Ui {
         }
         if let Some((bar, pane)) = areas.list {
             let wide = areas.beside;
-            list::draw(&mut canvas, bar, pane, app, &mut self.first_channel, wide, self.options);
+            self.marked_row = list::draw(&mut canvas, bar, pane, app, &mut self.first_channel, wide, self.options);
         }
         self.cached_channels = areas.panes.len() + CACHED_CHANNELS;
         if app.panes.is_several() {
@@ -193,6 +199,7 @@ impl Ui {
                 None => transcript::draw_welcome(&mut canvas, pane, app, options),
             }
         }
+        self.draw_peek(&mut canvas, &areas, app);
         self.draw_bottom(&mut canvas, &areas, app, dialogue.as_ref());
         panes::draw_dividers(&mut canvas, &areas);
         header::draw_hint(&mut canvas, areas.hint, app, self.options);
@@ -230,6 +237,19 @@ impl Ui {
             bottom_rows,
             header::hint_rows(app, screen.width, self.options),
         )
+    }
+
+    /// The end of the channel that is peeked at, over the transcript, else over a part of the list.
+    fn draw_peek(&mut self, canvas: &mut Canvas, areas: &Areas, app: &App) {
+        let Some(channel) = app.list.peek.as_ref().and_then(|id| app.channels.get(id)) else {
+            return;
+        };
+        let Some(area) = peek::area(areas, self.marked_row) else {
+            return;
+        };
+        let options = self.options;
+        let cache = self.cache(channel);
+        peek::draw(canvas, area, app, channel, cache, options);
     }
 
     /// The rows of a channel.

@@ -103,14 +103,14 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, keymap: &Keymap, scroll
 pub(super) struct Dialogue {
     title: String,
     right: String,
-    above: Vec<(String, Style)>,
+    pub above: Vec<(String, Style)>,
     /// What stands above where there are fewer rows than `above` takes.
     short: Vec<(String, Style)>,
     /// The line below only helps: it gives way to what is above.
     below_may_go: bool,
-    below: Vec<(String, Style)>,
+    pub below: Vec<(String, Style)>,
     pub placeholder: &'static str,
-    has_editor: bool,
+    pub has_editor: bool,
 }
 
 impl Dialogue {
@@ -185,13 +185,13 @@ fn text_columns(width: u16) -> u16 {
 }
 
 /// The text on rows of a width.
-fn wrapped(text: &str, style: Style, width: u16) -> Vec<(String, Style)> {
+pub(super) fn wrapped(text: &str, style: Style, width: u16) -> Vec<(String, Style)> {
     let rows = wrap(text, text_columns(width));
     rows.rows().iter().map(|row| (row.text(), style)).collect()
 }
 
 /// The first of some ways to say something that fits on one row; the last one if none does.
-fn that_fits<'a>(ways: &[&'a str], width: u16) -> &'a str {
+pub(super) fn that_fits<'a>(ways: &[&'a str], width: u16) -> &'a str {
     let fits = |way: &&&str| columns(way) <= usize::from(text_columns(width));
     ways.iter().find(fits).or(ways.last()).copied().unwrap_or_default()
 }
@@ -206,8 +206,8 @@ pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
             canvas,
             "race: one prompt to several",
             &[
-                "Who runs? The names of models, with commas between them.",
-                "Models, with commas between them.",
+                "Who runs? Presets or models, with commas between them.",
+                "Presets or models, with commas.",
             ],
             error,
             "one, another",
@@ -218,6 +218,9 @@ pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
             let texts = [text.as_str(), "The prompt for all of them."];
             race(canvas, "race: the prompt", &texts, error, "prompt", width)
         }
+        AskFor::Filter => super::list::ask_filter(canvas, width),
+        AskFor::Rename(_) => super::list::ask_title(canvas, width),
+        AskFor::Group(_) => super::list::ask_group(canvas, width),
     }
 }
 
@@ -317,7 +320,10 @@ pub(super) fn answer(canvas: &Canvas, app: &App, answer: &Answer, width: u16) ->
 
 /// A question with yes and no.
 pub(super) fn confirm(canvas: &Canvas, app: &App, question: &Question, width: u16) -> Dialogue {
-    let Question::CancelRun(id) = question;
+    let id = match question {
+        Question::CancelRun(id) => id,
+        Question::StopWatchingEnded { count } => return super::list::confirm_ended(canvas, *count, width),
+    };
     let title = app
         .channels
         .get(id)

@@ -22,9 +22,6 @@ use super::{Ui, input, wrap};
 
 /// Where there is room for it a pane has so many columns at least, and the list stands beside the panes.
 const COMFORTABLE: u16 = 50;
-/// The width of the list beside several panes.
-const NARROWEST_LIST: u16 = 28;
-const NARROW_LIST: u16 = 40;
 /// Columns of a title bar that the title keeps.
 const LEAST_TITLE: usize = 24;
 /// Columns of a title bar beside the title and what stands to its right.
@@ -41,12 +38,12 @@ pub(super) struct Pane {
     pub body: Rect,
 }
 
-/// The columns of the list beside several panes; `None`: it is not shown.
-pub(super) fn list_width(app: &App, width: u16) -> Option<u16> {
-    let list = (width / 5).clamp(NARROWEST_LIST, NARROW_LIST);
+/// Whether the list is shown beside several panes.
+pub(super) fn shows_list(app: &App, width: u16) -> bool {
+    let list = crate::app::list::width(app, width);
     let columns = u16::try_from(app.panes.layout.columns()).unwrap_or(1);
     let wanted = columns.saturating_mul(COMFORTABLE + 1).saturating_sub(1);
-    (app.is_in_list() || width.saturating_sub(list + 1) >= wanted).then_some(list)
+    app.is_in_list() || width.saturating_sub(list + 1) >= wanted
 }
 
 /// The panes in an area, and the columns between them; the title bars are in the first row of each.

@@ -1,12 +1,5 @@
 //! What a person sees, as snapshots; what keys do, through the action table; what stays where it is.
 
-mod compose;
-mod kiosk;
-mod manners;
-mod panes;
-mod reading;
-mod rules;
-
 use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
 use proptest::prelude::*;
 use ratatui::Terminal;
@@ -279,6 +272,14 @@ macro_rules! screens {
         }
     };
 }
+
+mod compose;
+mod kiosk;
+mod list;
+mod manners;
+mod panes;
+mod reading;
+mod rules;
 
 #[test]
 fn a_channel_that_is_watched_anew_shows_nothing_of_the_watch_before() {
@@ -707,10 +708,19 @@ fn every_key_of_the_table_does_something() {
             }
             for key in info.keys {
                 let mut play = ready(*place);
-                if info.action == Action::SelectPrevious || info.action == Action::SelectFirst {
+                if matches!(
+                    info.action,
+                    Action::SelectPrevious | Action::SelectFirst | Action::PageOfListUp
+                ) {
                     play.send(Msg::SelectIndex(1));
-                } else if matches!(info.action, Action::SelectNext | Action::SelectLast | Action::GoToPane2) {
+                } else if matches!(
+                    info.action,
+                    Action::SelectNext | Action::SelectLast | Action::PageOfListDown | Action::GoToPane2
+                ) {
                     play.send(Msg::SelectIndex(0));
+                } else if info.action == Action::ClearFilter {
+                    play.send(Msg::Action(Action::FilterList));
+                    play.send(Msg::DialogueSubmit("other".to_owned()));
                 }
                 if info.action == Action::HistoryForward {
                     play.send(Msg::Action(Action::HistoryBack));

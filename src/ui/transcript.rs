@@ -9,7 +9,7 @@ use crate::app::state::{Focus, ServerState};
 use crate::app::{App, Channel, ChannelState, Now, Spot};
 use crate::text::sanitise_line;
 use crate::text::width::width as columns;
-use crate::transcript::{Block, BlockId, BlockKind, CallState, Connection, Honesty};
+use crate::transcript::{Block, BlockId, BlockKind, CallState, Connection};
 
 use super::block::{BlockView, Line, Right, Tone};
 use super::canvas::Canvas;
@@ -133,6 +133,9 @@ pub(super) fn draw_body(
         };
         canvas.put(pane.x + MARGIN, bottom, text_width(pane), &sanitise_line(&text), style);
     }
+    if window.at_end && bottom == pane.bottom() {
+        super::list::draw_footing(canvas, pane, app, channel);
+    }
     if !window.at_end && bottom > pane.top() {
         let below = viewport.moved(window.top, isize::try_from(window.rows).unwrap_or(0));
         let rows = viewport.rows_from(below, COUNTED_ROWS + 1);
@@ -163,8 +166,6 @@ pub(super) fn draw_body(
             &text,
             style,
         );
-    } else if window.at_end {
-        draw_honesty(canvas, pane, bottom, channel);
     }
 }
 
@@ -190,25 +191,6 @@ fn new_rows(viewport: &mut Viewport) -> usize {
         }
     };
     viewport.rows_from(place, COUNTED_ROWS + 2).saturating_sub(1)
-}
-
-/// What may be said of the transcript's wholeness, at the end of the last row where nothing else stands there.
-fn draw_honesty(canvas: &mut Canvas, pane: Rect, bottom: u16, channel: &Channel) {
-    let (text, style) = match channel.transcript.honesty() {
-        Honesty::Complete => ("complete", canvas.theme.dim()),
-        Honesty::HeadTrimmed => ("head trimmed", canvas.theme.warning()),
-        Honesty::Gap => ("gap", canvas.theme.warning()),
-        Honesty::Unknown => return,
-    };
-    let right = pane.right().saturating_sub(1);
-    let Some(y) = bottom.checked_sub(1).filter(|y| *y >= pane.top()) else {
-        return;
-    };
-    let left = right.saturating_sub(u16::try_from(text.len()).unwrap_or(0) + 2);
-    let is_free = left >= pane.x + MARGIN && (left..right).all(|x| canvas.buffer[(x, y)].symbol() == " ");
-    if is_free {
-        canvas.put_right(left, right, y, text, style);
-    }
 }
 
 /// The time that stands beside a block, as the reader wants it.
@@ -301,7 +283,7 @@ pub(super) fn front(app: &App, channel: &Channel) -> String {
 }
 
 /// State, time, tokens and rate for the title bar, as much as there is room for; before them, what is not as usual.
-fn summary(app: &App, channel: &Channel, room: usize) -> String {
+pub(super) fn summary(app: &App, channel: &Channel, room: usize) -> String {
     let now = app.now;
     let state = channel.state(now);
     let front = front(app, channel);
@@ -348,19 +330,19 @@ fn has_room(view: &BlockView) -> bool {
 }
 
 /// A block that is being drawn.
-struct Drawn<'a> {
-    channel: &'a Channel,
-    options: UiOptions,
-    view: &'a BlockView,
+pub(super) struct Drawn<'a> {
+    pub channel: &'a Channel,
+    pub options: UiOptions,
+    pub view: &'a BlockView,
     /// `None`: a raw event.
-    block: Option<&'a Block>,
+    pub block: Option<&'a Block>,
     /// The time beside it.
-    stamp: Option<&'a str>,
-    now: Now,
+    pub stamp: Option<&'a str>,
+    pub now: Now,
 }
 
 impl Drawn<'_> {
-    fn row(&self, canvas: &mut Canvas, area: Rect, row: usize, is_target: bool) {
+    pub fn row(&self, canvas: &mut Canvas, area: Rect, row: usize, is_target: bool) {
         let view = self.view;
         let left = area.x + MARGIN;
         let right = area.right().saturating_sub(1);
@@ -531,7 +513,7 @@ fn seeking(app: &App) -> String {
 }
 
 /// A channel that nothing has come of.
-fn draw_empty(canvas: &mut Canvas, pane: Rect, app: &App, channel: &Channel) {
+pub(super) fn draw_empty(canvas: &mut Canvas, pane: Rect, app: &App, channel: &Channel) {
     let theme = canvas.theme;
     let mut texts = Vec::new();
     if let Some(prompt) = &channel.prompt {

@@ -53,8 +53,42 @@ pub enum Action {
     SelectFirst,
     /// The last channel of the list.
     SelectLast,
+    /// A page further down in the list.
+    PageOfListDown,
+    /// A page further up in the list.
+    PageOfListUp,
     /// Go to the selected channel's transcript.
     Open,
+    /// Show the end of the selected channel until the next key.
+    Peek,
+    /// The next way to sort the list.
+    CycleSort,
+    /// The next way to group the list.
+    GroupList,
+    /// Narrow the list by what is typed.
+    FilterList,
+    /// Take the filter off.
+    ClearFilter,
+    /// Give the channel a title.
+    Rename,
+    /// Put the channel in a group.
+    SetGroup,
+    /// Keep the channel at the top.
+    Pin,
+    /// Move the channel up.
+    MoveUp,
+    /// Move the channel down.
+    MoveDown,
+    /// One, two or three lines a channel.
+    CycleLines,
+    /// A narrower list.
+    NarrowList,
+    /// A wider list.
+    WidenList,
+    /// Stop watching all that is over and was read.
+    StopWatchingEnded,
+    /// Find runs of the account to watch.
+    FindRuns,
     /// One row down.
     ScrollDown,
     /// One row up.

@@ -292,7 +292,11 @@ fn several(app: &mut App) -> bool {
 /// from the selected one on.
 fn not_shown(app: &App) -> Vec<ChannelId> {
     let count = app.channels.len();
-    let from = app.selected_index().map_or(0, |at| at + 1);
+    let from = app
+        .selected
+        .as_ref()
+        .and_then(|id| app.channels.get_index_of(id))
+        .map_or(0, |at| at + 1);
     let mut found: Vec<(u8, &ChannelId)> = (0..count)
         .filter_map(|step| app.channels.get_index((from + step) % count))
         .filter(|(id, _)| app.panes.layout.find(id).is_none())
@@ -566,7 +570,7 @@ pub(super) fn settle(app: &mut App) {
             None => app.panes.layout.put(focus, Some(id)),
         },
     }
-    if app.terminal_focused {
+    if app.terminal_focused && super::list::transcript_is_shown(app) {
         let seen: Vec<ChannelId> = app.channels_in_view().cloned().collect();
         for id in seen {
             if let Some(channel) = app.channels.get_mut(&id) {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::transcript::{EndReason, Status};
 
 use super::super::channel::Channel;
+use super::super::compose::attach::Found;
 use super::super::effect::Effect;
 use super::super::msg::Now;
 use super::super::state::{App, Ask, AskFor, Focus, Overlay};
@@ -57,6 +58,11 @@ pub(super) fn ask(app: &mut App) {
 
 /// What may run here, as far as that is known.
 fn suggestion(app: &App) -> String {
+    let presets = &app.settings.compose.presets;
+    if presets.len() > 1 {
+        let names: Vec<&str> = presets.iter().take(MOST).map(|preset| preset.name.as_str()).collect();
+        return names.join(", ");
+    }
     let model = app.server.info.as_ref().map(|info| info.model.clone());
     model.map_or(String::new(), |model| format!("{model}, "))
 }
@@ -84,6 +90,8 @@ pub(in crate::app) fn submit_contestants(app: &mut App, text: &str, effects: &mu
         ))
     } else if names.iter().any(|name| name.chars().count() > LONGEST_NAME) {
         Some(format!("A name has at most {LONGEST_NAME} characters"))
+    } else if names_files(app) {
+        Some("A race attaches no files: take the @ words out of the prompt first".to_owned())
     } else {
         None
     };
@@ -100,7 +108,8 @@ pub(in crate::app) fn submit_contestants(app: &mut App, text: &str, effects: &mu
         app.overlay = Some(Overlay::Ask(Ask::new(AskFor::RacePrompt(names), "")));
         return;
     }
-    let prompt = app.draft.clone();
+    // What was folded to a mark in the box goes whole.
+    let prompt = app.compose.pastes.expand(&app.draft);
     set_draft(app, String::new());
     start(app, prompt, names, effects);
 }
@@ -115,6 +124,12 @@ pub(in crate::app) fn submit_prompt(app: &mut App, names: Vec<String>, text: &st
         return;
     }
     start(app, text.to_owned(), names, effects);
+}
+
+/// Whether the draft names files that are there.
+fn names_files(app: &App) -> bool {
+    let found = app.compose.files.found();
+    found.iter().any(|file| matches!(file.found, Found::Text { .. }))
 }
 
 fn start(app: &mut App, prompt: String, names: Vec<String>, effects: &mut Vec<Effect>) {

@@ -298,6 +298,7 @@ fn previews_show_words_without_marks() {
         &[user("one"), begin(), token("- **bold** `code`\n")],
         Some(Connection::Live),
     );
+    play.send(Msg::Action(Action::CycleLines));
     assert!(lines(&mut play)[3].contains("bold code"), "{}", lines(&mut play)[3]);
 }
 
