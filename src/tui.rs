@@ -3,6 +3,7 @@
 //! The loop is in [`session`], what it carries out in [`executor`], what it remembers in [`saved`]. No rule of the
 //! program is here (they are in `app`), and no drawing (it is in `ui`).
 
+mod calls;
 mod child;
 pub mod compose;
 pub mod executor;

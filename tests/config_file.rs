@@ -54,6 +54,7 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
         "[notifications]",
         "[kiosk]",
         "[lobby]",
+        "[functions.x]",
     ] {
         let message = problem(&format!("{section}\nqqqqqqqqqqqqqqq = 1"));
         let keys: Vec<&str> = message.split('`').skip(3).step_by(2).collect();
@@ -145,6 +146,58 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
             ":1:1: profile `a` has both `token` and `token_env`, expected one of them",
         ),
         (
+            "[functions.f]\ncommand = [\"c\"]",
+            ":1:12: function `f` has no description, expected `description = \"…\"`: what it does, for the model",
+        ),
+        (
+            "[functions._f]\ndescription = \"d\"",
+            ":1:12: `_f` is not a function's name, expected letters, digits, `$` and `_`, at most 64, beginning with a letter or `$`",
+        ),
+        (
+            "[functions.f]\ndescription = \"d\"\npolicy = \"allow\"",
+            ":1:12: function `f` has no command to allow, expected `command = [\"…\"]`, or another policy",
+        ),
+        (
+            "[functions.f]\npolicy = \"alow\"",
+            ":2:10: unknown value `alow`; did you mean `allow`? (expected one of `ask`, `allow`, `deny`)",
+        ),
+        (
+            "[functions.f]\ncommand = \"./f --fast\"",
+            ":2:11: no shell reads a command, expected the program and its arguments as a list, such as [\"./approve.sh\", \"--quick\"]",
+        ),
+        (
+            "[functions.f]\ncommand = []",
+            ":2:11: an empty command, expected the program and its arguments as a list, such as [\"./approve.sh\", \"--quick\"]",
+        ),
+        (
+            "[functions.f]\ncwd = \"here\"",
+            ":2:7: `here` is a relative path, expected one that begins with `/`",
+        ),
+        (
+            "[functions.f]\nenv = { \"A=B\" = \"geheim\" }",
+            ":2:7: this holds no name of an environment variable, expected one such as REGION",
+        ),
+        (
+            "[functions.f]\ntimeout = \"soon\"",
+            ":2:11: `soon` is not a time span, expected a number with a unit, such as \"30s\", \"15m\" or \"1h\"",
+        ),
+        (
+            "[functions.f]\nmax_output = \"1GiB\"",
+            ":2:14: `1GiB` is not a size, expected a number with a unit up to \"16MiB\", such as \"64KiB\" or \"1MiB\"",
+        ),
+        (
+            "[functions.f]\nparameters = { type = \"array\" }",
+            ":2:14: expected a JSON Schema whose `type` is \"object\"",
+        ),
+        (
+            "[functions.f]\nresult = \"text\"",
+            ":2:10: expected a JSON Schema as a table, such as { type = \"object\" }",
+        ),
+        (
+            "device = \" \"",
+            ":1:10: expected a name for this machine of 1 to 64 characters, such as \"laptop-2\"",
+        ),
+        (
             "default_preset = \"revue\"\n[presets.review]\n[presets.fast]",
             ":1:18: there is no preset `revue`; did you mean `review`? (expected one of `fast`, `review`)",
         ),
@@ -212,6 +265,22 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
             None => assert_eq!(message, format!("/etc/switchboard.toml{expected}")),
         }
         assert!(!message.contains("geheim") && !message.contains("4711"), "{message}");
+    }
+}
+
+#[test]
+fn a_schema_that_cannot_be_used_is_refused_with_its_place() {
+    for schema in [
+        "{ type = \"object\", properties = { a = { type = \"strin\" } } }",
+        "{ type = \"object\", \"$ref\" = \"https://example.com/schema.json\" }",
+        "{ type = \"object\", \"$ref\" = \"file:///etc/passwd\" }",
+        "{ type = \"object\", properties = { a = { pattern = \"(\" } } }",
+    ] {
+        for key in ["parameters", "result"] {
+            let message = problem(&format!("[functions.f]\n{key} = {schema}"));
+            assert!(message.starts_with("/etc/switchboard.toml:2:"), "{message}");
+            assert!(message.contains("not a usable JSON Schema"), "{message}");
+        }
     }
 }
 

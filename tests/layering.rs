@@ -32,6 +32,11 @@ const MODULES: &[(&str, u8, &[&str])] = &[
             "reqwest",
         ],
     ),
+    (
+        "functions",
+        2,
+        &["app", "ui", "client", "server", "ratatui", "crossterm"],
+    ),
     ("hub", 2, &["axum", "hyper", "http", "engine", "server"]),
     ("store", 2, &["axum", "hyper", "http", "engine", "server"]),
     ("llm", 2, &["hub", "store", "server"]),

@@ -43,7 +43,6 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         Action::Watch => {
             app.overlay = Some(Overlay::Ask(Ask::new(AskFor::Watch, "")));
         }
-        Action::Answer => dialogue::open_answer(app),
         Action::CopyId => match app.selected.clone() {
             Some(id) => copy(app, id.to_string(), format!("channel id {id}"), effects),
             None => no_channel(app),
@@ -87,6 +86,24 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
                 format!("Nothing to fold in view; {back} and {next} mark a part, {fold} folds it"),
             );
         }
+        // These belong to the areas that took them above.
+        Action::Answer
+        | Action::Inbox
+        | Action::CallBelow
+        | Action::CallAbove
+        | Action::NextField
+        | Action::PreviousField
+        | Action::ToggleField
+        | Action::ToggleFieldBack
+        | Action::LeaveField
+        | Action::AllowOnce
+        | Action::AllowAlways
+        | Action::RunCommand
+        | Action::DenyCall
+        | Action::AnswerJson
+        | Action::PublishAnswer
+        | Action::ShowCall
+        | Action::LeaveInbox => {}
         Action::ScrollDown
         | Action::ScrollUp
         | Action::HalfPageDown
@@ -281,6 +298,10 @@ fn interrupt(app: &mut App, effects: &mut Vec<Effect>) {
             true
         }
         Some(Overlay::Answer(answer)) if !answer.input.is_empty() => {
+            dialogue::changed(app, String::new());
+            true
+        }
+        Some(Overlay::Inbox(inbox)) if inbox.form.typing().is_some_and(|typed| !typed.is_empty()) => {
             dialogue::changed(app, String::new());
             true
         }

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use crate::transcript::{BlockKind, CallState, Connection};
 use crate::wire::ChannelId;
 
-use super::action::Action;
 use super::effect::Effect;
 use super::msg::RequestId;
 use super::palette;
@@ -39,6 +38,7 @@ pub(super) fn changed(app: &mut App, text: String) {
             let run = answer.run.clone();
             call_changed(app, &run);
         }
+        Some(Overlay::Inbox(_)) => super::calls::inbox::typed(app, text),
         Some(Overlay::Help | Overlay::Confirm(_) | Overlay::Tail) | None => {}
     }
 }
@@ -49,6 +49,7 @@ pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
         Some(Overlay::Ask(ask)) => match ask.purpose {
             AskFor::Watch => submit_watch(app, text, effects),
             AskFor::Search => super::reading::keep(app, text),
+            AskFor::Deny(call) => super::calls::inbox::deny(app, call, text, effects),
             AskFor::Filter => super::list::submit_filter(app, text),
             AskFor::Rename(id) => super::list::renamed(app, &id, text),
             AskFor::Group(id) => super::list::grouped(app, &id, text),
@@ -114,50 +115,6 @@ fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
     }
 }
 
-/// Opens the dialogue for the marked waiting call of the selected channel, else for its oldest one
-/// that can be answered.
-pub(super) fn open_answer(app: &mut App) {
-    let Some(channel) = app.selected_channel() else {
-        say(app, "No channel is selected".to_owned());
-        return;
-    };
-    if super::recordings::is_replay(channel) {
-        say(app, "This is a recording: its calls were answered then".to_owned());
-        return;
-    }
-    let transcript = &channel.transcript;
-    let call = transcript
-        .waiting_calls()
-        .find(|call| Some(call.block) == channel.marked)
-        .or_else(|| {
-            transcript
-                .waiting_calls()
-                .find(|call| ChannelId::parse(call.channel).is_ok())
-        })
-        .or_else(|| transcript.waiting_calls().next());
-    let Some(call) = call else {
-        let key = app.settings.keymap.first(Action::NextNeedsYou);
-        say(
-            app,
-            format!("Nothing waits for an answer here; {key} goes to the next that needs you"),
-        );
-        return;
-    };
-    if let Err(error) = ChannelId::parse(call.channel) {
-        let text = format!("{} cannot be answered: {error}", call.function);
-        complain(app, crate::text::sanitise_line(&text).into_owned());
-        return;
-    }
-    app.overlay = Some(Overlay::Answer(Answer {
-        run: channel.id.clone(),
-        block: call.block,
-        input: String::new(),
-        error: None,
-        check: JsonCheck::Empty,
-        sending: None,
-    }));
-}
-
 fn submit_answer(app: &mut App, mut answer: Answer, text: &str, effects: &mut Vec<Effect>) {
     text.clone_into(&mut answer.input);
     answer.check = check(text);
@@ -187,10 +144,11 @@ fn submit_answer(app: &mut App, mut answer: Answer, text: &str, effects: &mut Ve
             let request = next_request(app);
             answer.sending = Some(request);
             answer.error = None;
+            super::calls::inbox::take_up_block(app, &answer.run, answer.block);
             effects.push(Effect::Publish {
                 request,
                 channel,
-                message: envelope(value),
+                message: super::calls::sign(app, value),
             });
         }
         (Err(_), _) => {

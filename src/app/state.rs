@@ -7,6 +7,7 @@ use crate::transcript::{BlockId, Connection};
 use crate::wire::ChannelId;
 use crate::wire::request::ServerInfo;
 
+use super::calls::{CallRef, Inbox};
 use super::channel::{Channel, Counts, Kept};
 use super::msg::{Now, RequestId};
 use super::picker::Picker;
@@ -96,6 +97,7 @@ impl App {
             }
             channel.added_at = saved.added_at;
             channel.reading = super::reading::restored_of(&saved.reading);
+            channel.calls = super::calls::OfChannel::new(saved.calls);
             channel.panes = saved.panes.into();
             channel.compose = super::compose::OfChannel::load(saved.compose);
             channel.compose.begin(&mut channel.transcript);
@@ -142,7 +144,7 @@ impl App {
             reading: super::reading::restored(&saved.reading),
             copying,
             compose: super::compose::Compose::load(saved.compose),
-            calls: super::calls::Calls::default(),
+            calls: super::calls::Calls::new(saved.calls),
             wall: super::wall::restored(&saved.wall),
             recordings: super::recordings::Recordings::default(),
             notifications: super::notifications::Notifications::default(),
@@ -272,7 +274,7 @@ impl App {
                     reading: super::reading::saved_of(channel),
                     copying: super::copying::SavedOfChannel::default(),
                     compose: super::compose::saved_of(self, channel),
-                    calls: super::calls::SavedOfChannel::default(),
+                    calls: channel.calls.saved(),
                     wall: channel.wall.saved(),
                     recordings: channel.recordings.saved(),
                     notifications: super::notifications::SavedOfChannel::default(),
@@ -285,7 +287,7 @@ impl App {
             reading: super::reading::saved(self),
             copying: super::copying::Saved::default(),
             compose: super::compose::saved(self),
-            calls: super::calls::Saved::default(),
+            calls: self.calls.saved(),
             wall: super::wall::saved(self),
             recordings: super::recordings::Saved::default(),
             notifications: super::notifications::Saved::default(),
@@ -367,8 +369,10 @@ pub enum Overlay {
     Ask(Ask),
     /// A list to pick from.
     Pick(Picker),
-    /// A waiting call is being answered.
+    /// A waiting call is being answered, as JSON.
     Answer(Answer),
+    /// The calls that wait, with a form for the marked one.
+    Inbox(Inbox),
     /// A question with yes and no.
     Confirm(Question),
     /// The lines of all live channels.
@@ -405,6 +409,8 @@ pub enum AskFor {
     Watch,
     /// A text to find in the transcript.
     Search,
+    /// Why a waiting call is denied.
+    Deny(CallRef),
     /// What the list is narrowed to.
     Filter,
     /// A title for this channel.
@@ -432,6 +438,8 @@ pub struct Answer {
     pub check: JsonCheck,
     /// Its publication that was not answered yet.
     pub sending: Option<RequestId>,
+    /// It was opened from the inbox, and leads back there.
+    pub from_inbox: bool,
 }
 
 /// Whether a text is JSON.

@@ -230,11 +230,10 @@ fn a_call_on_a_short_channel_cannot_be_answered() {
     let wait = json!({"type": "waitForChannelMessageBegin", "data": {"channel": "tiny", "function": {"name": "f", "args": {}}}});
     feed(&mut app, &channel, generation, &wait);
     update(&mut app, Msg::Action(Action::Answer), now(20));
-    assert_eq!(app.overlay, None);
+    let effects = update(&mut app, Msg::Action(Action::PublishAnswer), now(20));
+    assert_eq!(effects, []);
     assert!(
-        app.notice
-            .as_ref()
-            .is_some_and(|notice| notice.text.contains("cannot be answered"))
+        matches!(&app.overlay, Some(Overlay::Inbox(inbox)) if inbox.error.as_ref().is_some_and(|error| error.contains("cannot be answered")))
     );
 }
 

@@ -95,7 +95,9 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
             result,
         } => compose::dispatched(app, request, &channel, result, &mut effects),
         Msg::Published { request, result } => {
-            if !super::wall::published(app, request, &result) {
+            if !super::wall::published(app, request, &result)
+                && !super::calls::published(app, request, &result, &mut effects)
+            {
                 dialogue::published(app, request, result);
             }
         }
@@ -500,9 +502,14 @@ fn first_event(batch: &FeedBatch) -> Option<&Event> {
 
 /// A dialogue about a channel that is not in the list any more has nothing left to ask.
 pub(super) fn close_overlay_of(app: &mut App, id: &ChannelId) {
+    super::calls::inbox::forget(app, id);
     let of = match &app.overlay {
         Some(Overlay::Answer(answer)) => Some(&answer.run),
         Some(Overlay::Confirm(Question::CancelRun(run))) => Some(run),
+        Some(Overlay::Ask(Ask {
+            purpose: AskFor::Deny(call),
+            ..
+        })) => Some(&call.run),
         Some(Overlay::Ask(Ask {
             purpose: AskFor::Rename(of) | AskFor::Group(of),
             ..
@@ -511,6 +518,7 @@ pub(super) fn close_overlay_of(app: &mut App, id: &ChannelId) {
             Overlay::Help
             | Overlay::Ask(_)
             | Overlay::Pick(_)
+            | Overlay::Inbox(_)
             | Overlay::Tail
             | Overlay::Confirm(Question::StopWatchingEnded { .. }),
         )

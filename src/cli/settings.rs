@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::context::env;
 use super::exit::Failure;
 use crate::app::action::{self, Action, Key};
 use crate::app::look::{self, Background};
 use crate::app::notifications::{self, Way};
-use crate::app::{Keymap, Settings, compose, recordings};
+use crate::app::{Keymap, Settings, calls, compose, recordings};
 use crate::config::theme::Theme;
 use crate::config::{
     BackgroundChoice, Config, Loaded, NotificationsConfig, NotifyChoice, PresetConfig, Problem, nearest,
@@ -24,6 +25,7 @@ pub(super) fn settings(loaded: &Loaded) -> Result<(Settings, Vec<Problem>), Fail
     let mut warnings = Vec::new();
     let settings = Settings {
         keymap: keymap(loaded, &mut warnings)?,
+        calls: calls(&loaded.config),
         recordings: recording(&loaded.config),
         compose: compose(&loaded.config),
         look: look(loaded)?,
@@ -31,6 +33,31 @@ pub(super) fn settings(loaded: &Loaded) -> Result<(Settings, Vec<Problem>), Fail
         ..Settings::default()
     };
     Ok((settings, warnings))
+}
+
+/// The configured functions, and the name that answers are signed with.
+fn calls(config: &Config) -> calls::Settings {
+    calls::Settings {
+        functions: config
+            .functions
+            .iter()
+            .map(|(name, function)| (name.get_ref().clone(), Arc::new(function.get_ref().clone())))
+            .collect(),
+        device: config.device.clone().unwrap_or_else(host_name),
+    }
+}
+
+/// The machine's own name, without its domain.
+fn host_name() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    let name = name.split('.').next().unwrap_or_default();
+    let name: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+    if name.is_empty() || name == "localhost" {
+        "this machine".to_owned()
+    } else {
+        name
+    }
 }
 
 /// How much memory there is; where recordings go is the platform's matter, unless the file says so.

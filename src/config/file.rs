@@ -12,6 +12,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::nearest;
+use super::functions::{self, FunctionConfig};
 use super::presets::{self, PresetConfig};
 use super::secret::{self, Secret};
 use super::{ConfigError, Problem, value};
@@ -44,6 +45,11 @@ pub struct Config {
     pub kiosk: super::KioskConfig,
     /// The channel on which terminals tell each other of their runs.
     pub lobby: super::LobbyConfig,
+    /// What answers of this machine are signed with; its host name when absent.
+    #[serde(deserialize_with = "functions::device")]
+    pub device: Option<String>,
+    /// Functions that runs dispatched from here may call, by name.
+    pub functions: IndexMap<Spanned<String>, Spanned<FunctionConfig>>,
 }
 
 /// A server to talk to.
@@ -258,7 +264,8 @@ impl Config {
                 "`demo = true` and `url` exclude each other, expected one of them".to_owned(),
             );
         }
-        if let Err((span, message)) = presets::check(&config.presets, config.default_preset.as_ref()) {
+        let names: Vec<&str> = config.functions.keys().map(|name| name.get_ref().as_str()).collect();
+        if let Err((span, message)) = presets::check(&config.presets, config.default_preset.as_ref(), &names) {
             return refuse(Some(span), message);
         }
         if config.lobby.channel.is_some() && config.lobby.channel_env.is_some() {
@@ -272,6 +279,9 @@ impl Config {
         {
             return refuse(Some(profile.span()), unknown_profile(profile.get_ref(), &config));
         }
+        if let Err((span, message)) = functions::check(&config.functions) {
+            return refuse(Some(span), message);
+        }
         Ok(config)
     }
 
@@ -284,11 +294,16 @@ impl Config {
 
 /// What to say about a profile that the file does not have.
 pub(super) fn unknown_profile(name: &str, config: &Config) -> String {
-    let names = || config.profiles.keys().map(String::as_str);
+    let names = || {
+        let mut names: Vec<&str> = config.profiles.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    };
     if config.profiles.is_empty() {
         return format!("there is no profile `{name}`, expected a section [profiles.{name}]");
     }
-    let list = names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let list: Vec<String> = names().iter().map(|name| format!("`{name}`")).collect();
+    let list = list.join(", ");
     match nearest(name, names()) {
         Some(near) => format!("there is no profile `{name}`; did you mean `{near}`? (expected one of {list})"),
         None => format!("there is no profile `{name}`, expected one of {list}"),

@@ -6,6 +6,7 @@
 
 pub mod error;
 pub mod file;
+pub mod functions;
 pub mod keys;
 pub mod notify;
 pub mod places;
@@ -23,6 +24,7 @@ pub use file::{
     BackgroundChoice, ColorChoice, Config, LimitsConfig, ModelConfig, ProfileConfig, RetentionConfig, ServerConfig,
     UiConfig,
 };
+pub use functions::{FunctionConfig, Policy, Schema};
 pub use keys::{KeyList, KeysConfig};
 pub use notify::{NotificationsConfig, NotifyChoice};
 pub use places::Places;

@@ -54,7 +54,14 @@ fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
 pub(super) fn check(
     presets: &IndexMap<Spanned<String>, PresetConfig>,
     default: Option<&Spanned<String>>,
+    functions: &[&str],
 ) -> Result<(), (std::ops::Range<usize>, String)> {
+    for name in presets.values().flat_map(|preset| preset.functions.iter().flatten()) {
+        if !functions.contains(&name.get_ref().as_str()) {
+            let names = || functions.iter().copied();
+            return Err((name.span(), unknown("function", name.get_ref(), names)));
+        }
+    }
     for name in presets.keys() {
         let text = name.get_ref();
         if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control()) {
@@ -77,7 +84,8 @@ pub(super) fn check(
 
 /// What to say about a name that the file does not have.
 pub(super) fn unknown<'a, I: IntoIterator<Item = &'a str>>(what: &str, name: &str, names: impl Fn() -> I) -> String {
-    let list: Vec<String> = names().into_iter().map(|name| format!("`{name}`")).collect();
+    let mut list: Vec<String> = names().into_iter().map(|name| format!("`{name}`")).collect();
+    list.sort_unstable();
     if list.is_empty() {
         return format!("there is no {what} `{name}`, expected a section [{what}s.{name}]");
     }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::calls::Commands;
 use super::child;
 use super::reading::Highlighter;
 use super::recordings::Recordings;
@@ -120,6 +121,7 @@ pub struct Executor {
     unanswered: HashMap<RequestId, (ChannelId, String)>,
     saver: Saver,
     highlighter: Highlighter,
+    commands: Commands,
     /// The file of what was sent.
     history: PathBuf,
     clipboard: Option<Arc<Mutex<SystemClipboard>>>,
@@ -156,6 +158,7 @@ impl Executor {
             shown: Vec::new(),
             unanswered: HashMap::new(),
             highlighter: Highlighter::default(),
+            commands: Commands::new(&state_file),
             history: super::compose::history_file(&state_file),
             saver: Saver::start(state_file, loaded, replies.clone()),
             clipboard: clipboard.map(|clipboard| Arc::new(Mutex::new(clipboard))),
@@ -322,6 +325,10 @@ impl Executor {
             self.reconnect();
             return;
         }
+        if let Effect::Calls(effect) = effect {
+            self.commands.execute(effect, self.replies.clone());
+            return;
+        }
         let effect = match effect {
             Effect::Recordings(what) => match self.recordings.execute(what) {
                 // This one needs the server.
@@ -402,7 +409,8 @@ impl Executor {
             Effect::Panes(effect) => match effect {},
             // Programs on the terminal are the loop's own.
             Effect::Copying(copying::Do::Open(_)) => {}
-            Effect::Calls(effect) => match effect {},
+            // Carried out above: commands need no server.
+            Effect::Calls(_) => {}
             Effect::Wall(effect) => match effect {},
             Effect::Recordings(what) => {
                 if let recordings::Do::Spool { channel, title, file } = what {
@@ -492,6 +500,8 @@ impl Executor {
     pub async fn finish(mut self, mut replies: mpsc::Receiver<Reply>, patience: Duration) -> usize {
         let mut refused = Vec::new();
         let mut moved = Vec::new();
+        // Commands end with the program: nobody would publish what they give.
+        self.commands.finish().await;
         self.sent.close();
         let deadline = tokio::time::sleep(patience);
         tokio::pin!(deadline);

@@ -5,6 +5,8 @@ use ratatui::style::Style;
 
 use crate::app::Keymap;
 use crate::app::action::{self, Action};
+use crate::app::calls::Inbox;
+use crate::app::calls::inbox::allowing;
 use crate::app::state::{Ask, AskFor, Focus, Overlay, ServerState};
 use crate::app::{App, ChannelState, Counts, Now};
 use crate::text::sanitise_line;
@@ -303,6 +305,7 @@ fn asked(ask: &Ask) -> &'static str {
     match &ask.purpose {
         AskFor::Watch => "watch",
         AskFor::Search => "find",
+        AskFor::Deny(_) => "deny",
         AskFor::Filter => "keep the filter",
         AskFor::Rename(_) => "rename",
         AskFor::Group(_) => "set",
@@ -339,6 +342,7 @@ fn hints_of(app: &App) -> Vec<Hint> {
             kept(Action::TailClose),
         ],
         (Some(Overlay::Answer(_)), _) => vec![enter("publish"), may_go(Action::Newline), kept(Action::Close)],
+        (Some(Overlay::Inbox(inbox)), _) => inbox_hints(app, inbox, &kept, &may_go),
         (Some(Overlay::Confirm(_)), _) => vec![kept(Action::Yes), kept(Action::No)],
         (None, Focus::List | Focus::Transcript) if app.panes.prefix => prefix_hints(keymap),
         (None, Focus::Compose) => vec![
@@ -371,6 +375,42 @@ fn hints_of(app: &App) -> Vec<Hint> {
             hints
         }
     }
+}
+
+/// What is worth pressing in the inbox.
+fn inbox_hints(app: &App, inbox: &Inbox, kept: &dyn Fn(Action) -> Hint, may_go: &dyn Fn(Action) -> Hint) -> Vec<Hint> {
+    if inbox.marked.is_none() {
+        return vec![kept(Action::LeaveInbox)];
+    }
+    if inbox.form.typing().is_some() {
+        return vec![
+            kept(Action::PublishAnswer),
+            may_go(Action::NextField),
+            kept(Action::LeaveField),
+        ];
+    }
+    let can = inbox
+        .marked
+        .as_ref()
+        .map(|call| allowing(app, call))
+        .unwrap_or_default();
+    let mut hints = Vec::with_capacity(9);
+    if can.once || inbox.form.has_bool("approved") {
+        hints.push(kept(Action::AllowOnce));
+    }
+    if can.always {
+        hints.push(may_go(Action::AllowAlways));
+    }
+    hints.extend([
+        kept(Action::DenyCall),
+        may_go(Action::NextField),
+        may_go(Action::AnswerJson),
+        may_go(Action::PublishAnswer),
+        may_go(Action::NextCall),
+        may_go(Action::ShowCall),
+        kept(Action::LeaveInbox),
+    ]);
+    hints
 }
 
 /// What may come after the prefix of the panes.

@@ -55,7 +55,7 @@ impl Ui {
             Place::Compose if self.compose.input(Input::from(event)) => vec![Msg::DraftChanged(self.compose.text())],
             // There is nowhere to go to by Tab, and nobody means to type one.
             Place::Dialogue | Place::Picker if matches!(event.code, KeyCode::Tab | KeyCode::BackTab) => Vec::new(),
-            Place::Dialogue | Place::Picker if self.dialogue.input(Input::from(event)) => {
+            Place::Dialogue | Place::Picker | Place::Field if self.dialogue.input(Input::from(event)) => {
                 vec![Msg::DialogueChanged(self.dialogue.text())]
             }
             Place::PanePrefix => vec![Msg::Panes(crate::app::panes::Msg::LeavePrefix)],
@@ -65,7 +65,7 @@ impl Ui {
 
     fn paste(&mut self, app: &App, text: &str) -> Vec<Msg> {
         match keys::place(app) {
-            Place::Dialogue | Place::Picker => {
+            Place::Dialogue | Place::Picker | Place::Field => {
                 // An id that was copied with its line end is still one line.
                 let one_line = matches!(app.overlay, Some(Overlay::Ask(_) | Overlay::Pick(_)));
                 self.dialogue.paste(if one_line { text.trim() } else { text });
@@ -78,7 +78,7 @@ impl Ui {
                 messages.extend(self.paste_into_draft(app, text));
                 messages
             }
-            Place::Help | Place::Confirm | Place::Tail => Vec::new(),
+            Place::Help | Place::Confirm | Place::Tail | Place::Inbox => Vec::new(),
         }
     }
 
@@ -194,8 +194,8 @@ impl Ui {
             | Action::PreviousTurn
             | Action::NextPart
             | Action::PreviousPart
-            | Action::NextCall
-            | Action::PreviousCall
+            | Action::CallBelow
+            | Action::CallAbove
             | Action::NextError => self.jump(app, action),
             Action::NextNeedsYou if place == Place::Transcript && searches(app) => self.step_match(app, true, action),
             Action::PreviousMatch => self.step_match(app, false, action),

@@ -12,6 +12,8 @@ pub(super) fn place(app: &App) -> Place {
         (Some(Overlay::Help), _) => Place::Help,
         (Some(Overlay::Ask(_) | Overlay::Answer(_)), _) => Place::Dialogue,
         (Some(Overlay::Pick(_)), _) => Place::Picker,
+        (Some(Overlay::Inbox(inbox)), _) if inbox.form.typing().is_some() => Place::Field,
+        (Some(Overlay::Inbox(_)), _) => Place::Inbox,
         (Some(Overlay::Confirm(_)), _) => Place::Confirm,
         (Some(Overlay::Tail), _) => Place::Tail,
         (None, Focus::List | Focus::Transcript) if app.panes.prefix => Place::PanePrefix,

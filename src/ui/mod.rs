@@ -8,9 +8,11 @@ mod block;
 mod canvas;
 mod compose;
 mod editor;
+mod form;
 mod format;
 mod header;
 mod highlight;
+mod inbox;
 mod input;
 mod keys;
 mod kiosk;
@@ -172,6 +174,14 @@ impl Ui {
             header::draw_hint(&mut canvas, hint, app, self.options);
             return;
         }
+        if let Some(Overlay::Inbox(inbox)) = &app.overlay {
+            let rows = header::hint_rows(app, screen.width, self.options).min(screen.height / 2);
+            let area = Rect::new(screen.x, screen.y, screen.width, screen.height.saturating_sub(rows));
+            inbox::draw(&mut canvas, area, app, inbox, &self.dialogue, self.options);
+            let hint = Rect::new(screen.x, area.bottom(), screen.width, rows);
+            header::draw_hint(&mut canvas, hint, app, self.options);
+            return;
+        }
         header::draw_header(&mut canvas, areas.header, app, self.options);
         if app.overlay == Some(Overlay::Tail) {
             let area = Rect::new(screen.x, screen.y + 1, screen.width, screen.height.saturating_sub(2));
@@ -291,6 +301,10 @@ impl Ui {
             Some(Overlay::Ask(ask)) => &ask.input,
             Some(Overlay::Pick(picker)) => &picker.input,
             Some(Overlay::Answer(answer)) => &answer.input,
+            Some(Overlay::Inbox(inbox)) => match inbox.form.typing() {
+                Some(typed) => typed,
+                None => return,
+            },
             Some(Overlay::Help | Overlay::Confirm(_) | Overlay::Tail) | None => return,
         };
         if !self.dialogue.holds(typed) {
@@ -305,7 +319,7 @@ fn dialogue(canvas: &Canvas, app: &App, width: u16) -> Option<Dialogue> {
         Some(Overlay::Ask(ask)) => Some(overlay::ask(canvas, ask, width)),
         Some(Overlay::Answer(answer)) => Some(overlay::answer(canvas, app, answer, width)),
         Some(Overlay::Confirm(question)) => Some(overlay::confirm(canvas, app, question, width)),
-        Some(Overlay::Help | Overlay::Pick(_) | Overlay::Tail) | None => None,
+        Some(Overlay::Help | Overlay::Pick(_) | Overlay::Inbox(_) | Overlay::Tail) | None => None,
     }
 }
 

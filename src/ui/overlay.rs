@@ -35,7 +35,13 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, keymap: &Keymap, scroll
     let columns: &[&[Group]] = if area.width >= TWO_COLUMNS {
         &[
             &[Group::General, Group::List, Group::Panes],
-            &[Group::Transcript, Group::Compose, Group::Dialogue],
+            &[
+                Group::Transcript,
+                Group::Compose,
+                Group::Calls,
+                Group::Recordings,
+                Group::Dialogue,
+            ],
         ]
     } else {
         &[&Group::ALL]
@@ -202,6 +208,7 @@ pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
     match &ask.purpose {
         AskFor::Watch => watch(canvas, error, width),
         AskFor::Search => super::search::dialogue(),
+        AskFor::Deny(_) => deny(canvas, width),
         AskFor::Race => race(
             canvas,
             "race: one prompt to several",
@@ -257,6 +264,19 @@ fn watch(canvas: &Canvas, error: Option<&str>, width: u16) -> Dialogue {
         None => wrapped("It is a secret: who knows it can follow the run.", theme.dim(), width),
     };
     dialogue.placeholder = "channel id";
+    dialogue
+}
+
+/// The dialogue that asks why a call is denied.
+fn deny(canvas: &Canvas, width: u16) -> Dialogue {
+    let theme = canvas.theme;
+    let asked = [
+        "Why? The model is told; nothing typed denies without a reason.",
+        "Why? The model is told.",
+    ];
+    let mut dialogue = Dialogue::new("deny the call");
+    dialogue.above = vec![(that_fits(&asked, width).to_owned(), theme.plain())];
+    dialogue.placeholder = "a reason, if there is one";
     dialogue
 }
 

@@ -8,7 +8,7 @@ use crate::app::{App, Channel};
 use super::UiOptions;
 use super::canvas::Canvas;
 use super::layout::Areas;
-use super::transcript::{Drawn, draw_empty, summary, text_width};
+use super::transcript::{Drawn, draw_empty, stamp, summary, text_width};
 use super::viewport::{Place, RowCache, Viewport};
 
 /// The most rows, with the title bar.
@@ -65,13 +65,14 @@ pub(super) fn draw(
     let mut y = pane.top();
     while y < pane.bottom() {
         let block = viewport.block(index);
+        let stamp = block.and_then(|block| stamp(block, app, options));
         let Some(view) = viewport.view(index) else { break };
         let drawn = Drawn {
             channel,
             options,
             view,
             block,
-            stamp: None,
+            stamp: stamp.as_deref(),
             now: app.now,
         };
         while row < view.len() && y < pane.bottom() {

@@ -123,8 +123,8 @@ impl Ui {
         let (wanted, forward, around): (fn(&Block) -> bool, bool, bool) = match action {
             Action::NextTurn => (is_prompt, true, false),
             Action::PreviousTurn => (is_prompt, false, false),
-            Action::NextCall => (is_call, true, false),
-            Action::PreviousCall => (is_call, false, false),
+            Action::CallBelow => (is_call, true, false),
+            Action::CallAbove => (is_call, false, false),
             Action::NextPart => (is_part, true, false),
             Action::PreviousPart => (is_part, false, false),
             _ => (is_failure, true, true),

@@ -273,6 +273,7 @@ macro_rules! screens {
     };
 }
 
+mod calls;
 mod compose;
 mod kiosk;
 mod list;
@@ -401,12 +402,12 @@ fn a_waiting_call_is_answered() {
     screens!("waiting", waiting);
     screens!("answer", |size| {
         let mut play = waiting(size);
-        play.keys("a");
+        play.keys("ae");
         play.keys("{\"approved\": tru}");
         play
     });
     let mut play = waiting((120, 40));
-    play.keys("a");
+    play.keys("ae");
     play.event(Event::Paste("{\"approved\": true}".to_owned()));
     play.key(KeyCode::Enter);
     let [
@@ -663,6 +664,22 @@ fn ready(place: Place) -> Play {
         Place::Dialogue => {
             play.app.overlay = Some(Overlay::Ask(Ask::new(AskFor::Watch, "x")));
         }
+        Place::Inbox | Place::Field => {
+            let function: crate::config::FunctionConfig = toml::from_str(
+                "description = \"d\"\ncommand = [\"./approve.sh\"]\n[result]\ntype = \"object\"\n[result.properties]\n\
+                 go = { enum = [1, 2, 3] }\nyes = { type = \"boolean\" }\ntext = { type = \"string\" }",
+            )
+            .expect("a function");
+            let functions = &mut play.app.settings.calls.functions;
+            functions.insert("approve_deploy".to_owned(), function.into());
+            play.app.focus = Focus::List;
+            play.keys("Ij");
+            // In the middle of the fields, so that there is one before and one after.
+            play.key(KeyCode::Tab);
+            if place == Place::Field {
+                play.key(KeyCode::Tab);
+            }
+        }
         Place::Confirm => play.app.overlay = Some(Overlay::Confirm(Question::CancelRun(id))),
         Place::Picker => {
             let entries = ["one", "two", "three"].map(|text| Entry {
@@ -698,6 +715,23 @@ fn ready(place: Place) -> Play {
     play
 }
 
+/// Makes the result channel of the marked call one that was made here.
+fn own_waiting(play: &mut Play) {
+    let id = play.dispatch("a run with functions");
+    let Some(Effect::Dispatch { body, .. }) = play
+        .effects
+        .iter()
+        .find(|effect| matches!(effect, Effect::Dispatch { .. }))
+    else {
+        panic!("{:?}", play.effects)
+    };
+    let result = body.complete.functions[0].result.clone().expect("a result");
+    let channel = result.channel.expect("a channel").to_string();
+    let expires = play.now.unix_ms + 60_000;
+    play.feed(&id, &[begin(), wait(&channel, expires)], Some(Connection::Live));
+    play.send(Msg::Action(Action::Answer));
+}
+
 #[test]
 fn every_key_of_the_table_does_something() {
     for info in actions() {
@@ -718,6 +752,10 @@ fn every_key_of_the_table_does_something() {
                     Action::SelectNext | Action::SelectLast | Action::PageOfListDown | Action::GoToPane2
                 ) {
                     play.send(Msg::SelectIndex(0));
+                } else if info.action == Action::NextCall {
+                    play.send(Msg::Action(Action::PreviousCall));
+                } else if info.action == Action::AllowAlways {
+                    own_waiting(&mut play);
                 } else if info.action == Action::ClearFilter {
                     play.send(Msg::Action(Action::FilterList));
                     play.send(Msg::DialogueSubmit("other".to_owned()));

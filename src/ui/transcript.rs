@@ -15,6 +15,7 @@ use super::block::{BlockView, Line, Right, Tone};
 use super::canvas::Canvas;
 use super::format::{ago, count, duration, number, time};
 use super::header::{is_refused, outage_sentence};
+use super::inbox;
 use super::theme::Theme;
 use super::viewport::{Place, RowCache, Viewport};
 use super::{UiOptions, wrap};
@@ -100,6 +101,14 @@ pub(super) fn draw_body(
         while row < rows && y < end {
             let area = Rect { y, height: 1, ..pane };
             drawn.row(canvas, area, row, is_target);
+            if block.is_some()
+                && row + view.foot.len() >= rows
+                && let Some((text, style)) = inbox::doing(&canvas.theme, app, &channel.id, id)
+            {
+                // Instead of what a person might do about the call.
+                canvas.fill(area, " ", canvas.theme.plain());
+                canvas.put(area.x + MARGIN + 2, y, text_width(pane).saturating_sub(2), &text, style);
+            }
             if let Some(found) = &found {
                 found.mark(canvas, area, &drawn, row);
             }
@@ -194,7 +203,7 @@ fn new_rows(viewport: &mut Viewport) -> usize {
 }
 
 /// The time that stands beside a block, as the reader wants it.
-fn stamp(block: &Block, app: &App, options: UiOptions) -> Option<String> {
+pub(super) fn stamp(block: &Block, app: &App, options: UiOptions) -> Option<String> {
     let at = block.at?;
     let is_prompt = matches!(block.kind, BlockKind::Prompt { .. });
     match app.reading.times {

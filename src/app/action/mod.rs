@@ -35,6 +35,38 @@ pub enum Action {
     NextNeedsYou,
     /// Answer a waiting call.
     Answer,
+    /// All calls that wait, over all channels.
+    Inbox,
+    /// Mark the next waiting call.
+    NextCall,
+    /// Mark the waiting call before.
+    PreviousCall,
+    /// The next field of an answer.
+    NextField,
+    /// The field before of an answer.
+    PreviousField,
+    /// The next value of a field with values to choose from.
+    ToggleField,
+    /// The value before of such a field.
+    ToggleFieldBack,
+    /// Out of the field that is typed into.
+    LeaveField,
+    /// Approve a call, or run its command, once.
+    AllowOnce,
+    /// Run this function's command always.
+    AllowAlways,
+    /// Run a call's command.
+    RunCommand,
+    /// Refuse a call.
+    DenyCall,
+    /// Write the answer as JSON.
+    AnswerJson,
+    /// Publish the answer.
+    PublishAnswer,
+    /// Go to the run that asks.
+    ShowCall,
+    /// Leave the inbox.
+    LeaveInbox,
     /// Copy the channel's id.
     CopyId,
     /// Copy what the bot wrote.
@@ -114,9 +146,9 @@ pub enum Action {
     /// To the prompt before.
     PreviousTurn,
     /// To the next function call.
-    NextCall,
+    CallBelow,
     /// To the function call before.
-    PreviousCall,
+    CallAbove,
     /// To the next failure.
     NextError,
     /// To where the reader left.
@@ -333,6 +365,10 @@ pub enum Place {
     Picker,
     /// After the prefix of the panes, in the list or the transcript.
     PanePrefix,
+    /// The inbox of waiting calls lies over the screen.
+    Inbox,
+    /// A field of an answer there is typed into: printable keys type.
+    Field,
     /// The merged tail lies over the screen.
     Tail,
 }
@@ -349,6 +385,8 @@ impl Place {
             Self::Dialogue => "in dialogues",
             Self::Confirm => "in questions",
             Self::Picker => "in lists to pick from",
+            Self::Inbox => "in the inbox of waiting calls",
+            Self::Field => "in a field of an answer",
             Self::PanePrefix => "after the key of the panes",
             Self::Tail => "in the merged tail",
         }
@@ -357,7 +395,7 @@ impl Place {
     /// Whether printable keys type there.
     #[must_use]
     pub fn is_typed_in(self) -> bool {
-        matches!(self, Self::Compose | Self::Dialogue | Self::Picker)
+        matches!(self, Self::Compose | Self::Dialogue | Self::Picker | Self::Field)
     }
 }
 
@@ -374,6 +412,8 @@ pub enum Group {
     Transcript,
     /// In the compose box.
     Compose,
+    /// In the inbox of waiting calls.
+    Calls,
     /// Recordings.
     Recordings,
     /// In dialogues.
@@ -382,12 +422,13 @@ pub enum Group {
 
 impl Group {
     /// All headings in the help's order.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::General,
         Self::List,
         Self::Panes,
         Self::Transcript,
         Self::Compose,
+        Self::Calls,
         Self::Recordings,
         Self::Dialogue,
     ];
@@ -401,6 +442,7 @@ impl Group {
             Self::Panes => "Panes",
             Self::Transcript => "Transcript",
             Self::Compose => "Compose box",
+            Self::Calls => "Waiting calls",
             Self::Recordings => "Recordings",
             Self::Dialogue => "Dialogues",
         }

@@ -107,7 +107,7 @@ pub(super) const SCROLLED: &[Place] = &[Place::Transcript, Place::Help];
 pub(super) const COMPOSE: &[Place] = &[Place::Compose];
 pub(super) const READING: &[Place] = &[Place::Transcript, Place::Compose, Place::Help];
 pub(super) const HELPABLE: &[Place] = &[Place::List, Place::Transcript, Place::Help];
-pub(super) const TYPING: &[Place] = &[Place::Compose, Place::Dialogue];
+pub(super) const TYPING: &[Place] = &[Place::Compose, Place::Dialogue, Place::Field];
 pub(super) const OVERLAYS: &[Place] = &[Place::Help, Place::Dialogue, Place::Picker];
 pub(super) const PICKER: &[Place] = &[Place::Picker];
 pub(super) const EVERYWHERE: &[Place] = &[
@@ -118,9 +118,13 @@ pub(super) const EVERYWHERE: &[Place] = &[
     Place::Dialogue,
     Place::Confirm,
     Place::Picker,
+    Place::Inbox,
+    Place::Field,
     Place::PanePrefix,
     Place::Tail,
 ];
+pub(super) const INBOX: &[Place] = &[Place::Inbox];
+pub(super) const FORM: &[Place] = &[Place::Inbox, Place::Field];
 pub(super) const TAIL: &[Place] = &[Place::Tail];
 pub(super) const PREFIXED: &[Place] = &[Place::PanePrefix];
 pub(super) const PANE_NUMBERS: &[Place] = &[Place::List, Place::Transcript, Place::Compose, Place::PanePrefix];

@@ -101,7 +101,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         "mark the part before",
     ),
     row(
-        Action::NextCall,
+        Action::CallBelow,
         &[char(']')],
         TRANSCRIPT,
         Group::Transcript,
@@ -109,7 +109,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         "to the next call",
     ),
     row(
-        Action::PreviousCall,
+        Action::CallAbove,
         &[char('[')],
         TRANSCRIPT,
         Group::Transcript,

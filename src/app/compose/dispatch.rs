@@ -7,6 +7,7 @@ use crate::transcript::Status;
 use crate::wire::event::MessageKind;
 use crate::wire::{ChannelId, CompleteRequest, DispatchRequest, Message};
 
+use super::super::calls;
 use super::super::channel::Kept;
 use super::super::effect::Effect;
 use super::super::msg::RequestId;
@@ -54,10 +55,13 @@ pub(in crate::app) fn dispatch(app: &mut App, mut outgoing: Outgoing, effects: &
         Some(name) => name,
         None => app.preset_name().to_owned(),
     });
-    let Some(id) = app.fresh_ids.pop() else {
+    // One for the run, and one for the results of each function.
+    let needed = 1 + calls::ids_needed(app);
+    let fresh = (app.fresh_ids.len() >= needed).then(|| app.fresh_ids.pop()).flatten();
+    let Some(id) = fresh else {
         // The loop brings ids at once; until then the prompt waits here.
         app.unsent.push(outgoing);
-        effects.push(Effect::NeedIds(ID_STOCK));
+        effects.push(Effect::NeedIds(ID_STOCK.max(needed)));
         return None;
     };
     let request = next_request(app);
@@ -68,7 +72,9 @@ pub(in crate::app) fn dispatch(app: &mut App, mut outgoing: Outgoing, effects: &
         Some(parent) => thread::succeed(app, &parent, &id, effects),
         None => watch(app, &id, effects),
     }
-    let Outgoing { prompt, typed, .. } = outgoing;
+    let Outgoing {
+        prompt, typed, target, ..
+    } = outgoing;
     if let Some(channel) = app.channels.get_mut(&id) {
         if !channel.titled {
             channel.set_title(&typed);
@@ -77,7 +83,13 @@ pub(in crate::app) fn dispatch(app: &mut App, mut outgoing: Outgoing, effects: &
         channel.dispatching = true;
         channel.compose.typed = Some(typed);
     }
-    carry(app, &id, &mut complete);
+    let named = target
+        .preset
+        .and_then(|name| presets::find(app, &name)?.functions.clone());
+    match named {
+        Some(names) => calls::carry_only(app, &id, &mut complete, &names),
+        None => calls::carry(app, &id, &mut complete),
+    }
     effects.push(Effect::Dispatch {
         request,
         channel: id.clone(),
@@ -89,7 +101,7 @@ pub(in crate::app) fn dispatch(app: &mut App, mut outgoing: Outgoing, effects: &
     app.dispatches.push((request, id.clone(), prompt));
     save_now(app, effects);
     if app.fresh_ids.len() < ID_STOCK / 2 {
-        effects.push(Effect::NeedIds(ID_STOCK));
+        effects.push(Effect::NeedIds(ID_STOCK.max(needed)));
     }
     Some(id)
 }
@@ -112,9 +124,6 @@ fn build(app: &App, outgoing: &Outgoing, thread: Option<&ChannelId>) -> Complete
     }
     request
 }
-
-/// The functions that go along.
-fn carry(_app: &mut App, _id: &ChannelId, _request: &mut CompleteRequest) {}
 
 /// The answer to a dispatch came.
 pub(in crate::app) fn dispatched(

@@ -236,8 +236,8 @@ pub(super) fn perform(app: &mut App, action: Action, _effects: &mut Vec<Effect>)
         }
         Action::NextTurn => say(app, "No prompt further down".to_owned()),
         Action::PreviousTurn => say(app, "No prompt further up".to_owned()),
-        Action::NextCall => say(app, "No call further down".to_owned()),
-        Action::PreviousCall => say(app, "No call further up".to_owned()),
+        Action::CallBelow => say(app, "No call further down".to_owned()),
+        Action::CallAbove => say(app, "No call further up".to_owned()),
         Action::NextPart => say(app, "No part further down".to_owned()),
         Action::PreviousPart => say(app, "No part further up".to_owned()),
         Action::NextError => say(app, "Nothing failed here".to_owned()),

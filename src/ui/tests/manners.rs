@@ -116,7 +116,7 @@ fn keys_of_the_configuration_hold_and_are_shown() {
     assert!(screen.contains("F5        answer a waiting call"), "{screen}");
     play.key(KeyCode::Esc);
     play.key(KeyCode::F(5));
-    assert!(matches!(play.app.overlay, Some(Overlay::Answer(_))));
+    assert!(matches!(play.app.overlay, Some(Overlay::Inbox(_))));
 }
 
 /// Each style of the screen once, with the first text that has it.

@@ -31,7 +31,7 @@ fn no_news_hide_the_keys_of_a_dialogue() {
         let mut play = waiting(size);
         play.send(Msg::Warning("bad news".to_owned()));
         play.pass(2_000);
-        play.keys("a");
+        play.keys("ae");
         assert!(last(&mut play).contains("Enter publish   Esc leave") || last(&mut play).contains("Ctrl-J newline"));
         play.send(Msg::Warning("worse news".to_owned()));
         let shown = last(&mut play);
@@ -193,7 +193,7 @@ fn a_refused_secret_is_no_server_that_cannot_be_reached() {
 fn nobody_approves_a_call_unseen() {
     for size in SIZES {
         let mut play = waiting(size);
-        play.keys("a");
+        play.keys("ae");
         let screen = play.screen();
         assert!(screen.contains("prod"), "the arguments at {size:?}: {screen}");
         if size.1 > 10 {
@@ -204,7 +204,7 @@ fn nobody_approves_a_call_unseen() {
         assert!(play.screen().contains("approve_deploy"), "{size:?}");
     }
     let mut play = waiting((40, 10));
-    play.keys("a");
+    play.keys("ae");
     insta::assert_snapshot!("answer_40x10", play.screen());
     let mut play = several((40, 10));
     play.key(KeyCode::Tab);
@@ -215,7 +215,7 @@ fn nobody_approves_a_call_unseen() {
 #[test]
 fn what_was_wrong_is_forgotten_with_the_text_and_tab_types_nothing() {
     let mut play = waiting((120, 40));
-    play.keys("a");
+    play.keys("ae");
     play.keys("nonsense");
     play.key(KeyCode::Enter);
     assert!(play.screen().contains("Not published: this is not JSON"));
