@@ -89,8 +89,8 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         // These belong to the areas that took them above.
         Action::Answer
         | Action::Inbox
-        | Action::CallBelow
-        | Action::CallAbove
+        | Action::NextCall
+        | Action::PreviousCall
         | Action::NextField
         | Action::PreviousField
         | Action::ToggleField
@@ -114,8 +114,8 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         | Action::PreviousPart
         | Action::NextTurn
         | Action::PreviousTurn
-        | Action::NextCall
-        | Action::PreviousCall
+        | Action::CallBelow
+        | Action::CallAbove
         | Action::NextError
         | Action::FirstUnread
         | Action::Detail
