@@ -6,6 +6,7 @@
 mod calls;
 mod child;
 pub mod compose;
+mod copying;
 pub mod executor;
 pub mod linear;
 mod notifications;

@@ -89,8 +89,8 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         // These belong to the areas that took them above.
         Action::Answer
         | Action::Inbox
-        | Action::NextCall
-        | Action::PreviousCall
+        | Action::CallBelow
+        | Action::CallAbove
         | Action::NextField
         | Action::PreviousField
         | Action::ToggleField
@@ -114,8 +114,8 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         | Action::PreviousPart
         | Action::NextTurn
         | Action::PreviousTurn
-        | Action::CallBelow
-        | Action::CallAbove
+        | Action::NextCall
+        | Action::PreviousCall
         | Action::NextError
         | Action::FirstUnread
         | Action::Detail
@@ -135,6 +135,25 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         | Action::Unfold
         | Action::TakeBackQueued
         | Action::DropQueued
+        | Action::CopyPart
+        | Action::SelectText
+        | Action::OpenPager
+        | Action::OpenEditor
+        | Action::Export
+        | Action::Mouse
+        | Action::SelectionDown
+        | Action::SelectionUp
+        | Action::SelectionPageDown
+        | Action::SelectionPageUp
+        | Action::SelectionTop
+        | Action::SelectionBottom
+        | Action::SelectionLeft
+        | Action::SelectionRight
+        | Action::SelectionWord
+        | Action::SelectionWordBack
+        | Action::SelectionKind
+        | Action::SelectionCopy
+        | Action::SelectionLeave
         | Action::NextNeedsYou
         | Action::SelectNext
         | Action::SelectPrevious
@@ -180,6 +199,7 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         Action::Close | Action::CloseHelp | Action::No => app.overlay = None,
         Action::Yes => match app.overlay.take() {
             Some(Overlay::Confirm(Question::CancelRun(id))) => effects.push(Effect::CancelRun { channel: id }),
+            Some(Overlay::Confirm(Question::Overwrite(export))) => super::copying::write(app, export, true, effects),
             Some(Overlay::Confirm(Question::StopWatchingEnded { .. })) => {
                 super::list::stop_watching(app, effects);
             }
@@ -210,7 +230,7 @@ fn next_focus(focus: Focus) -> Focus {
     }
 }
 
-fn focus(app: &mut App, to: Focus) {
+pub(super) fn focus(app: &mut App, to: Focus) {
     if to == Focus::Compose && app.focus != Focus::Compose {
         app.focus_before_compose = app.focus;
     }

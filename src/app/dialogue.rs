@@ -22,8 +22,8 @@ pub(super) fn changed(app: &mut App, text: String) {
         Some(Overlay::Ask(ask)) => {
             ask.input = text;
             ask.error = None;
-            let (purpose, text) = (ask.purpose.clone(), ask.input.clone());
-            match purpose {
+            let text = ask.input.clone();
+            match ask.purpose {
                 AskFor::Search => super::reading::typed(app, &text),
                 AskFor::Filter => super::list::filter_changed(app, &text),
                 _ => {}
@@ -48,6 +48,7 @@ pub(super) fn submit(app: &mut App, text: &str, effects: &mut Vec<Effect>) {
     match app.overlay.take() {
         Some(Overlay::Ask(ask)) => match ask.purpose {
             AskFor::Watch => submit_watch(app, text, effects),
+            AskFor::Export { channel, form } => super::copying::submit_path(app, channel, form, text, effects),
             AskFor::Search => super::reading::keep(app, text),
             AskFor::Deny(call) => super::calls::inbox::deny(app, call, text, effects),
             AskFor::Filter => super::list::submit_filter(app, text),
@@ -107,11 +108,12 @@ fn picked(app: &mut App, picker: Picker, effects: &mut Vec<Effect>) {
     };
     match picker.purpose {
         Purpose::Action => palette::picked(app, &entry.value, effects),
+        Purpose::Copy => super::copying::picked_copy(app, &entry.value, effects),
+        Purpose::Export => super::copying::picked_form(app, &entry.value),
         Purpose::Preset => super::compose::presets::picked(app, &entry.value),
         Purpose::History => super::compose::history::picked(app, &entry.value),
         Purpose::Recording => super::recordings::picked(&entry.value, effects),
         Purpose::Run => super::list::picked_run(app, entry, effects),
-        Purpose::Copy | Purpose::Export => {}
     }
 }
 

@@ -407,6 +407,13 @@ impl Ask {
 pub enum AskFor {
     /// A channel id to watch.
     Watch,
+    /// The path of an export.
+    Export {
+        /// The channel.
+        channel: ChannelId,
+        /// Its form.
+        form: crate::transcript::export::Form,
+    },
     /// A text to find in the transcript.
     Search,
     /// Why a waiting call is denied.
@@ -466,6 +473,8 @@ pub enum JsonCheck {
 pub enum Question {
     /// Cancel this channel's run on the server?
     CancelRun(ChannelId),
+    /// Replace the file that an export would be written to?
+    Overwrite(super::copying::Export),
     /// Stop watching the channels that are over and were read?
     StopWatchingEnded {
         /// How many there were when it was asked.

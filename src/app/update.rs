@@ -169,6 +169,9 @@ fn forget_old_news(app: &mut App, msg: &Msg) {
             | Msg::SelectIndex(_)
             | Msg::ToggleFold(_)
             | Msg::MarkPart(_)
+            | Msg::Copying(
+                super::copying::Msg::AskCopy(_) | super::copying::Msg::Select(_) | super::copying::Msg::Focus(_)
+            )
     );
     if does_something {
         // "Again" is what comes next: after anything else a first Ctrl-C is a first one.
@@ -506,6 +509,11 @@ pub(super) fn close_overlay_of(app: &mut App, id: &ChannelId) {
     let of = match &app.overlay {
         Some(Overlay::Answer(answer)) => Some(&answer.run),
         Some(Overlay::Confirm(Question::CancelRun(run))) => Some(run),
+        Some(Overlay::Confirm(Question::Overwrite(export))) => Some(&export.channel),
+        Some(Overlay::Ask(Ask {
+            purpose: AskFor::Export { channel, .. },
+            ..
+        })) => Some(channel),
         Some(Overlay::Ask(Ask {
             purpose: AskFor::Deny(call),
             ..

@@ -9,7 +9,7 @@ use super::exit::Failure;
 use crate::app::action::{self, Action, Key};
 use crate::app::look::{self, Background};
 use crate::app::notifications::{self, Way};
-use crate::app::{Keymap, Settings, calls, compose, recordings};
+use crate::app::{Keymap, Settings, calls, compose, copying, recordings};
 use crate::config::theme::Theme;
 use crate::config::{
     BackgroundChoice, Config, Loaded, NotificationsConfig, NotifyChoice, PresetConfig, Problem, nearest,
@@ -25,6 +25,11 @@ pub(super) fn settings(loaded: &Loaded) -> Result<(Settings, Vec<Problem>), Fail
     let mut warnings = Vec::new();
     let settings = Settings {
         keymap: keymap(loaded, &mut warnings)?,
+        copying: copying::Settings {
+            mouse: loaded.config.ui.mouse,
+            copy_on_select: loaded.config.ui.copy_on_select,
+            utc_offset_seconds: jiff::Zoned::now().offset().seconds(),
+        },
         calls: calls(&loaded.config),
         recordings: recording(&loaded.config),
         compose: compose(&loaded.config),

@@ -189,6 +189,10 @@ pub struct UiConfig {
     pub color: ColorChoice,
     /// Whether addresses can be clicked, where the terminal knows how.
     pub links: bool,
+    /// Take the mouse from the start.
+    pub mouse: bool,
+    /// Copy what was selected with the mouse when its button is released.
+    pub copy_on_select: bool,
     /// The theme's name, or the file of one; the terminal's own colours when absent.
     pub theme: Option<Spanned<String>>,
     /// Whether the terminal is dark or light.
@@ -202,6 +206,8 @@ impl Default for UiConfig {
             linear: false,
             color: ColorChoice::default(),
             links: true,
+            mouse: false,
+            copy_on_select: false,
             theme: None,
             background: BackgroundChoice::default(),
         }

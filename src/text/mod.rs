@@ -113,6 +113,22 @@ pub struct Row {
     pub source_offset: usize,
     /// How many columns it takes.
     pub width: u16,
+    /// How it follows on the row above.
+    pub joint: Joint,
+    /// How many of its pieces stand in front of every row of its line: an indent, the bar of a quotation.
+    pub front: usize,
+}
+
+/// How a row follows on the one above, for whoever takes the text out again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Joint {
+    /// It begins a line.
+    #[default]
+    Break,
+    /// Its line was broken at white space.
+    Space,
+    /// Its line was broken where nothing stood.
+    Nothing,
 }
 
 impl Row {

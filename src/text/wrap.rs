@@ -6,7 +6,7 @@ use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::lines::{Line, Piece, Shape};
 use super::width::{grapheme_width, width as columns};
-use super::{LinkId, Role, Row, Span, link, table};
+use super::{Joint, LinkId, Role, Row, Span, link, table};
 
 /// Beyond this a rule is not drawn, in columns.
 const LONGEST_RULE: usize = 60;
@@ -42,7 +42,11 @@ pub fn wrap(line: &Line, width: usize, rows: &mut Vec<Row>) {
                 .map(|piece| Span::new(piece.text.clone(), piece.role))
                 .collect();
             spans.append(&mut body.spans);
-            body = row(spans, body.source_offset);
+            body = Row {
+                joint: body.joint,
+                front: front.len(),
+                ..row(spans, body.source_offset)
+            };
         }
         rows.push(body);
     }
@@ -55,6 +59,7 @@ pub(super) fn row(spans: Vec<Span>, source_offset: usize) -> Row {
         spans,
         source_offset,
         width: u16::try_from(width).unwrap_or(u16::MAX),
+        ..Row::default()
     }
 }
 
@@ -136,6 +141,7 @@ fn name_links<'a>(cells: &mut [Cell<'_>], pieces: impl Iterator<Item = &'a Piece
 
 fn fill(cells: &[Cell<'_>], room: usize, words: bool, offset: usize, rows: &mut Vec<Row>) {
     let mut start = 0;
+    let mut joint = Joint::Break;
     loop {
         let mut used = 0;
         let mut end = start;
@@ -158,7 +164,10 @@ fn fill(cells: &[Cell<'_>], room: usize, words: bool, offset: usize, rows: &mut 
             end += 1;
         }
         if end >= cells.len() {
-            rows.push(cut(&cells[start..], room, offset));
+            rows.push(Row {
+                joint,
+                ..cut(&cells[start..], room, offset)
+            });
             return;
         }
         let stop = break_at.unwrap_or(end).max(start + 1);
@@ -172,7 +181,11 @@ fn fill(cells: &[Cell<'_>], room: usize, words: bool, offset: usize, rows: &mut 
                 next += 1;
             }
         }
-        rows.push(cut(&cells[start..shown], room, offset));
+        rows.push(Row {
+            joint,
+            ..cut(&cells[start..shown], room, offset)
+        });
+        joint = if shown < next { Joint::Space } else { Joint::Nothing };
         start = next;
         if start >= cells.len() {
             return;
@@ -203,5 +216,6 @@ fn cut(cells: &[Cell<'_>], room: usize, offset: usize) -> Row {
         spans,
         source_offset: cells.first().map_or(offset, |cell| cell.offset.max(offset)),
         width: u16::try_from(width).unwrap_or(u16::MAX),
+        ..Row::default()
     }
 }

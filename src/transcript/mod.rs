@@ -6,6 +6,7 @@ pub mod block;
 mod bound;
 mod calls;
 pub mod earlier;
+pub mod export;
 mod fold;
 pub mod input;
 mod operations;

@@ -309,6 +309,10 @@ impl Executor {
             self.highlighter.read(*job, &self.replies);
             return;
         }
+        if let Effect::Copying(effect) = effect {
+            self.write_export(effect);
+            return;
+        }
         if let Effect::Compose(effect) = effect {
             let history = self.history.clone();
             self.send(async move {
@@ -407,8 +411,7 @@ impl Executor {
             }
             Effect::List(effect) => match effect {},
             Effect::Panes(effect) => match effect {},
-            // Programs on the terminal are the loop's own.
-            Effect::Copying(copying::Do::Open(_)) => {}
+            Effect::Copying(_) => {}
             // Carried out above: commands need no server.
             Effect::Calls(_) => {}
             Effect::Wall(effect) => match effect {},
@@ -467,6 +470,25 @@ impl Executor {
             _ => true,
         });
         messages
+    }
+
+    /// Writes an export; programs on the terminal are the loop's own. The end of the program waits for it.
+    fn write_export(&self, effect: copying::Do) {
+        let copying::Do::Write {
+            export,
+            text,
+            overwrite,
+        } = effect
+        else {
+            return;
+        };
+        self.send(async move {
+            let work = move || super::copying::write(export, &text, overwrite);
+            match tokio::task::spawn_blocking(work).await {
+                Ok(written) => vec![Reply::Msg(Msg::Copying(copying::Msg::Written(written)))],
+                Err(_) => vec![Reply::Msg(Msg::Warning("The export was not written".to_owned()))],
+            }
+        });
     }
 
     /// Runs a program on the terminal, which is not ours until [`Reply::Returned`] comes.

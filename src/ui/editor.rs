@@ -260,6 +260,39 @@ impl Editor {
         rows
     }
 
+    /// Puts the cursor where the area was clicked on.
+    pub fn click(&mut self, area: Rect, x: u16, y: u16) {
+        let rows = self.wrapped(area.width);
+        let first = self.first_row(&rows, usize::from(area.height).max(1));
+        let at = first + usize::from(y.saturating_sub(area.y));
+        let Some(row) = rows.get(at).or(rows.last()) else {
+            return;
+        };
+        let text = &self.area.lines()[row.line];
+        let wanted = usize::from(x.saturating_sub(area.x + MARGIN));
+        let (mut column, mut byte) = (0, row.start);
+        for (at, grapheme) in text[row.start..row.end].grapheme_indices(true) {
+            byte = row.start + at;
+            if column + self.columns_of(grapheme) > wanted {
+                break;
+            }
+            column += self.columns_of(grapheme);
+            byte += grapheme.len();
+        }
+        let (line, character) = (row.line, text[..byte].chars().count());
+        drop(rows);
+        let place = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        self.area.move_cursor(CursorMove::Jump(place(line), place(character)));
+    }
+
+    /// The row at the top of a box of so many rows: the cursor's row is in view.
+    fn first_row(&self, rows: &[EditorRow], height: usize) -> usize {
+        let (line, column) = self.cursor();
+        let byte = self.area.lines().get(line).map_or(0, |line| byte_of(line, column));
+        let last = rows.len().saturating_sub(height);
+        (row_of(rows, line, byte) + 1).saturating_sub(height).min(last)
+    }
+
     /// Draws the text; without any, the placeholder.
     pub fn draw(&self, canvas: &mut Canvas, area: Rect, focused: bool, placeholder: &str) {
         let theme = canvas.theme;
@@ -285,9 +318,7 @@ impl Editor {
         let rows = self.wrapped(area.width);
         let cursor_row = row_of(&rows, cursor_line, cursor_byte);
         let height = usize::from(area.height).max(1);
-        let first = (cursor_row + 1)
-            .saturating_sub(height)
-            .min(rows.len().saturating_sub(height));
+        let first = self.first_row(&rows, height);
         for (place, row) in rows.iter().enumerate().skip(first).take(height) {
             let y = area.y + u16::try_from(place - first).unwrap_or(0);
             let mut x = left;

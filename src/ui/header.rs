@@ -8,7 +8,7 @@ use crate::app::action::{self, Action};
 use crate::app::calls::Inbox;
 use crate::app::calls::inbox::allowing;
 use crate::app::state::{Ask, AskFor, Focus, Overlay, ServerState};
-use crate::app::{App, ChannelState, Counts, Now};
+use crate::app::{App, ChannelState, Counts, Now, copying};
 use crate::text::sanitise_line;
 
 use super::canvas::Canvas;
@@ -304,6 +304,7 @@ fn enter(keymap: &Keymap, word: &'static str) -> Hint {
 fn asked(ask: &Ask) -> &'static str {
     match &ask.purpose {
         AskFor::Watch => "watch",
+        AskFor::Export { .. } => "write it",
         AskFor::Search => "find",
         AskFor::Deny(_) => "deny",
         AskFor::Filter => "keep the filter",
@@ -365,12 +366,24 @@ fn hints_of(app: &App) -> Vec<Hint> {
             kept(Action::Help),
             kept(Action::Quit),
         ],
+        (None, Focus::Transcript) if copying::selection(app).is_some() => vec![
+            kept(Action::SelectionCopy),
+            kept(Action::SelectionKind),
+            kept(Action::SelectionLeave),
+        ],
         (None, Focus::List | Focus::Transcript) => {
             let hint = |action| match action {
                 Action::Answer => kept(action),
                 action => may_go(action),
             };
             let mut hints: Vec<Hint> = browsing(app).into_iter().map(hint).collect();
+            if app.copying.mouse {
+                hints.push(Hint {
+                    key: "Shift-drag".to_owned(),
+                    word: "terminal's own selection",
+                    kept: true,
+                });
+            }
             hints.extend([kept(Action::Help), kept(Action::Quit)]);
             hints
         }
@@ -480,6 +493,7 @@ fn browsing(app: &App) -> Vec<Action> {
             Action::Back,
             Action::Compose,
             Action::Fold,
+            Action::CopyPart,
             Action::NextPart,
             Action::End,
         ]);

@@ -7,7 +7,8 @@ use crate::app::action::{Action, Place};
 use crate::app::compose::pastes::{self, Fold};
 use crate::app::compose::{self, attach};
 use crate::app::state::{AskFor, Overlay};
-use crate::app::{App, Msg, Scroll, Spot, palette};
+use crate::app::{App, Msg, Scroll, Spot, copying, palette};
+use crate::transcript::{BlockId, BlockKind};
 
 use super::editor::clean;
 use super::transcript::text_width;
@@ -16,7 +17,7 @@ use super::{Ui, keys, kiosk};
 
 impl Ui {
     /// What a terminal event means in the present state: keys by focus through the action table, pastes
-    /// whole; the mouse is ignored.
+    /// whole; the mouse where the program has it.
     pub fn handle(&mut self, app: &App, event: Event) -> Vec<Msg> {
         self.sync(app);
         match event {
@@ -27,7 +28,8 @@ impl Ui {
             Event::FocusLost => vec![Msg::TerminalFocus(false)],
             Event::Key(key) if key.kind != KeyEventKind::Release => self.key(app, key),
             Event::Paste(text) => self.paste(app, &text),
-            Event::Key(_) | Event::Mouse(_) => Vec::new(),
+            Event::Mouse(event) => self.mouse(app, event),
+            Event::Key(_) => Vec::new(),
         }
     }
 
@@ -73,7 +75,7 @@ impl Ui {
             }
             Place::Compose => self.paste_into_draft(app, text),
             // What is pasted outside the compose box is a prompt: nothing of it is taken for keys.
-            Place::List | Place::Transcript | Place::PanePrefix => {
+            Place::List | Place::Transcript | Place::PanePrefix | Place::Selection => {
                 let mut messages = vec![Msg::Action(Action::Compose)];
                 messages.extend(self.paste_into_draft(app, text));
                 messages
@@ -129,6 +131,9 @@ impl Ui {
     }
 
     fn act(&mut self, app: &App, place: Place, action: Action) -> Vec<Msg> {
+        if let Some(messages) = self.select_by_key(app, action) {
+            return messages;
+        }
         match action {
             Action::Send => vec![Msg::Submit(self.compose.text())],
             Action::Newline if place == Place::Compose => {
@@ -201,6 +206,7 @@ impl Ui {
             Action::PreviousMatch => self.step_match(app, false, action),
             Action::RawEvents => self.toggle_raw(app),
             Action::Fold => self.fold(app),
+            Action::CopyPart => vec![Msg::Copying(copying::Msg::AskCopy(self.looked_at(app)))],
             _ => vec![Msg::Action(action)],
         }
     }
@@ -216,7 +222,7 @@ impl Ui {
     }
 
     /// Moves the view by so many rows of a page.
-    fn scroll(&mut self, app: &App, rows: impl FnOnce(isize) -> isize) -> Vec<Msg> {
+    pub(super) fn scroll(&mut self, app: &App, rows: impl FnOnce(isize) -> isize) -> Vec<Msg> {
         let mut moved = 0;
         let own = self.with_viewport(app, |viewport, height| {
             let window = viewport.window(height);
@@ -242,6 +248,32 @@ impl Ui {
         };
         let page = isize::try_from(super::list::channels_of(app, pane)).unwrap_or(1);
         vec![Msg::List(crate::app::list::Msg::Step(pages * (page - 1).max(1)))]
+    }
+
+    /// The part that is looked at: the marked one if it is in view, else the last text in view at the end, and the
+    /// first one in view elsewhere.
+    fn looked_at(&mut self, app: &App) -> Option<BlockId> {
+        self.with_viewport(app, |viewport, height| {
+            let window = viewport.window(height);
+            if viewport.is_raw() {
+                return viewport.channel.marked;
+            }
+            let last = viewport.last_index(window);
+            let blocks = (window.top.index..=last).filter_map(|index| viewport.channel.transcript.get(index));
+            let mut blocks: Vec<_> = blocks.collect();
+            if let Some(marked) = blocks.iter().find(|block| Some(block.id) == viewport.channel.marked) {
+                return Some(marked.id);
+            }
+            blocks.retain(|block| {
+                matches!(
+                    block.kind,
+                    BlockKind::Prompt { .. } | BlockKind::Answer { .. } | BlockKind::Published { .. }
+                )
+            });
+            let found = if window.at_end { blocks.last() } else { blocks.first() };
+            found.map(|block| block.id)
+        })
+        .flatten()
     }
 
     /// Folds or unfolds; the rows above the part stay where they are.

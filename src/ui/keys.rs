@@ -4,6 +4,7 @@ use crossterm::event::{KeyCode as TerminalCode, KeyEvent, KeyModifiers};
 
 use crate::app::App;
 use crate::app::action::{Key, KeyCode, Modifier, Place};
+use crate::app::copying;
 use crate::app::state::{Focus, Overlay};
 
 /// Where a key is pressed in the present state.
@@ -18,6 +19,7 @@ pub(super) fn place(app: &App) -> Place {
         (Some(Overlay::Tail), _) => Place::Tail,
         (None, Focus::List | Focus::Transcript) if app.panes.prefix => Place::PanePrefix,
         (None, Focus::List) => Place::List,
+        (None, Focus::Transcript) if copying::selection(app).is_some() => Place::Selection,
         (None, Focus::Transcript) => Place::Transcript,
         (None, Focus::Compose) => Place::Compose,
     }

@@ -19,12 +19,14 @@ mod kiosk;
 mod layout;
 mod links;
 mod list;
+mod mouse;
 mod overlay;
 mod panes;
 mod peek;
 mod picker;
 mod playback;
 mod search;
+mod selection;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -89,6 +91,8 @@ pub struct Ui {
     help_scroll: usize,
     help_most: usize,
     first_channel: usize,
+    /// Where the mouse was pressed in the transcript.
+    press: Option<mouse::Press>,
     /// The row of the screen that the list's mark is on.
     marked_row: Option<u16>,
     /// The name of the line at the top of the merged tail.
@@ -111,6 +115,7 @@ impl Ui {
             help_scroll: 0,
             help_most: 0,
             first_channel: 0,
+            press: None,
             marked_row: None,
             tail_top: 0,
             caches: Vec::new(),
@@ -257,9 +262,8 @@ impl Ui {
         let Some(area) = peek::area(areas, self.marked_row) else {
             return;
         };
-        let options = self.options;
         let cache = self.cache(channel);
-        peek::draw(canvas, area, app, channel, cache, options);
+        peek::draw(canvas, area, app, channel, cache);
     }
 
     /// The rows of a channel.

@@ -207,6 +207,7 @@ pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
     let error = ask.error.as_deref();
     match &ask.purpose {
         AskFor::Watch => watch(canvas, error, width),
+        AskFor::Export { form, .. } => export(canvas, form.name(), error, width),
         AskFor::Search => super::search::dialogue(),
         AskFor::Deny(_) => deny(canvas, width),
         AskFor::Race => race(
@@ -264,6 +265,37 @@ fn watch(canvas: &Canvas, error: Option<&str>, width: u16) -> Dialogue {
         None => wrapped("It is a secret: who knows it can follow the run.", theme.dim(), width),
     };
     dialogue.placeholder = "channel id";
+    dialogue
+}
+
+/// The dialogue that asks for the path of an export.
+fn export(canvas: &Canvas, form: &str, error: Option<&str>, width: u16) -> Dialogue {
+    let theme = canvas.theme;
+    let mut dialogue = Dialogue::new(format!("export as {form}"));
+    dialogue.above = vec![("Where to?".to_owned(), theme.plain())];
+    dialogue.below = match error {
+        Some(error) => wrapped(&format!("x {}", sanitise_line(error)), theme.error(), width),
+        None => wrapped(
+            "Only you can read the file; ~ is your home directory.",
+            theme.dim(),
+            width,
+        ),
+    };
+    dialogue.placeholder = "path of a file";
+    dialogue
+}
+
+/// A file would be written over.
+fn overwrite(canvas: &Canvas, path: &str, width: u16) -> Dialogue {
+    let theme = canvas.theme;
+    let mut dialogue = Dialogue::new("overwrite");
+    dialogue.has_editor = false;
+    let path = sanitise_line(path).into_owned();
+    dialogue.above = wrapped(
+        &format!("There is a file {path} already. Overwrite it?"),
+        theme.bold(),
+        width,
+    );
     dialogue
 }
 
@@ -342,6 +374,7 @@ pub(super) fn answer(canvas: &Canvas, app: &App, answer: &Answer, width: u16) ->
 pub(super) fn confirm(canvas: &Canvas, app: &App, question: &Question, width: u16) -> Dialogue {
     let id = match question {
         Question::CancelRun(id) => id,
+        Question::Overwrite(export) => return overwrite(canvas, &export.path, width),
         Question::StopWatchingEnded { count } => return super::list::confirm_ended(canvas, *count, width),
     };
     let title = app

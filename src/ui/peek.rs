@@ -5,10 +5,9 @@ use ratatui::layout::Rect;
 
 use crate::app::{App, Channel};
 
-use super::UiOptions;
 use super::canvas::Canvas;
 use super::layout::Areas;
-use super::transcript::{Drawn, draw_empty, stamp, summary, text_width};
+use super::transcript::{draw_empty, draw_plain_row, summary, text_width};
 use super::viewport::{Place, RowCache, Viewport};
 
 /// The most rows, with the title bar.
@@ -38,14 +37,7 @@ pub(super) fn area(areas: &Areas, marked_row: Option<u16>) -> Option<Rect> {
 }
 
 /// Draws it.
-pub(super) fn draw(
-    canvas: &mut Canvas,
-    area: Rect,
-    app: &App,
-    channel: &Channel,
-    cache: &mut RowCache,
-    options: UiOptions,
-) {
+pub(super) fn draw(canvas: &mut Canvas, area: Rect, app: &App, channel: &Channel, cache: &mut RowCache) {
     canvas.clear(area);
     let bar = Rect { height: 1, ..area };
     let room = usize::from(bar.width.saturating_sub(LEAST_TITLE));
@@ -64,20 +56,11 @@ pub(super) fn draw(
     let Place { mut index, mut row } = viewport.tail_top(usize::from(pane.height));
     let mut y = pane.top();
     while y < pane.bottom() {
-        let block = viewport.block(index);
-        let stamp = block.and_then(|block| stamp(block, app, options));
+        let block = channel.transcript.get(index).filter(|_| !viewport.is_raw());
         let Some(view) = viewport.view(index) else { break };
-        let drawn = Drawn {
-            channel,
-            options,
-            view,
-            block,
-            stamp: stamp.as_deref(),
-            now: app.now,
-        };
         while row < view.len() && y < pane.bottom() {
             let line = Rect { y, height: 1, ..pane };
-            drawn.row(canvas, line, row, false);
+            draw_plain_row(canvas, line, block, view, row, app.now);
             row += 1;
             y += 1;
         }

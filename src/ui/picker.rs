@@ -8,6 +8,19 @@ use crate::text::width::width;
 use super::canvas::Canvas;
 use super::editor::Editor;
 
+/// The place in the list of what is found that stands on a row of the screen.
+pub(super) fn entry_at(picker: &Picker, area: Rect, row: u16) -> Option<usize> {
+    let (top, height) = (area.y + 2, area.height.saturating_sub(2));
+    let row = row.checked_sub(top).filter(|row| *row < height)?;
+    let place = first(picker, height) + usize::from(row);
+    (place < picker.found.len()).then_some(place)
+}
+
+/// The first entry in view: the mark stays in view, with the list at rest until it would leave.
+fn first(picker: &Picker, height: u16) -> usize {
+    (picker.cursor + 1).saturating_sub(usize::from(height).max(1))
+}
+
 /// Draws it over the whole area.
 pub(super) fn draw(canvas: &mut Canvas, area: Rect, picker: &Picker, editor: &Editor) {
     let theme = canvas.theme;
@@ -35,8 +48,7 @@ pub(super) fn draw(canvas: &mut Canvas, area: Rect, picker: &Picker, editor: &Ed
         return;
     }
     let rows = usize::from(list.height).max(1);
-    // The mark stays in view, with the list at rest until it would leave.
-    let first = (picker.cursor + 1).saturating_sub(rows);
+    let first = first(picker, list.height);
     for (place, index) in picker.found.iter().enumerate().skip(first).take(rows) {
         let Some(entry) = picker.entries.get(*index) else {
             continue;

@@ -21,7 +21,7 @@ use super::viewport::{Place, RowCache, Viewport};
 use super::{UiOptions, wrap};
 
 /// Columns in front of the text: the mark and a blank.
-const MARGIN: u16 = 2;
+pub(super) const MARGIN: u16 = 2;
 /// The widest column of text: longer lines are hard to read.
 const WIDEST_TEXT: u16 = 120;
 /// Columns of a title bar that the title keeps.
@@ -91,7 +91,7 @@ pub(super) fn draw_body(
         };
         let found = search.map(|search| Found::new(search, id, view, in_view));
         let drawn = Drawn {
-            channel,
+            channel: Some(channel),
             options,
             view,
             block,
@@ -101,16 +101,16 @@ pub(super) fn draw_body(
         while row < rows && y < end {
             let area = Rect { y, height: 1, ..pane };
             drawn.row(canvas, area, row, is_target);
-            if block.is_some()
-                && row + view.foot.len() >= rows
+            if let Some(found) = &found {
+                found.mark(canvas, area, &drawn, row);
+            }
+            if row + view.foot.len() >= rows
+                && block.is_some()
                 && let Some((text, style)) = inbox::doing(&canvas.theme, app, &channel.id, id)
             {
                 // Instead of what a person might do about the call.
                 canvas.fill(area, " ", canvas.theme.plain());
                 canvas.put(area.x + MARGIN + 2, y, text_width(pane).saturating_sub(2), &text, style);
-            }
-            if let Some(found) = &found {
-                found.mark(canvas, area, &drawn, row);
             }
             if is_marked && row >= view.gap {
                 let style = canvas.theme.accent();
@@ -125,6 +125,9 @@ pub(super) fn draw_body(
         }
         row = 0;
         index += 1;
+    }
+    if focused {
+        super::selection::paint(canvas, pane, app, &mut viewport, window);
     }
     let mut bottom = pane.bottom();
     if viewport.status_rows() > 0 && pane.height > 0 {
@@ -203,7 +206,7 @@ fn new_rows(viewport: &mut Viewport) -> usize {
 }
 
 /// The time that stands beside a block, as the reader wants it.
-pub(super) fn stamp(block: &Block, app: &App, options: UiOptions) -> Option<String> {
+fn stamp(block: &Block, app: &App, options: UiOptions) -> Option<String> {
     let at = block.at?;
     let is_prompt = matches!(block.kind, BlockKind::Prompt { .. });
     match app.reading.times {
@@ -339,19 +342,45 @@ fn has_room(view: &BlockView) -> bool {
 }
 
 /// A block that is being drawn.
-pub(super) struct Drawn<'a> {
-    pub channel: &'a Channel,
-    pub options: UiOptions,
-    pub view: &'a BlockView,
+struct Drawn<'a> {
+    /// Whose code has colours.
+    channel: Option<&'a Channel>,
+    options: UiOptions,
+    view: &'a BlockView,
     /// `None`: a raw event.
-    pub block: Option<&'a Block>,
+    block: Option<&'a Block>,
     /// The time beside it.
-    pub stamp: Option<&'a str>,
-    pub now: Now,
+    stamp: Option<&'a str>,
+    now: Now,
+}
+
+/// Draws one row of a block as it is, without the time beside it and without what a key would do.
+pub(super) fn draw_plain_row(
+    canvas: &mut Canvas,
+    area: Rect,
+    block: Option<&Block>,
+    view: &BlockView,
+    row: usize,
+    now: Now,
+) {
+    let options = UiOptions {
+        color: false,
+        links: false,
+        ..UiOptions::default()
+    };
+    let drawn = Drawn {
+        channel: None,
+        options,
+        view,
+        block,
+        stamp: None,
+        now,
+    };
+    drawn.row(canvas, area, row, false);
 }
 
 impl Drawn<'_> {
-    pub fn row(&self, canvas: &mut Canvas, area: Rect, row: usize, is_target: bool) {
+    fn row(&self, canvas: &mut Canvas, area: Rect, row: usize, is_target: bool) {
         let view = self.view;
         let left = area.x + MARGIN;
         let right = area.right().saturating_sub(1);
@@ -377,8 +406,10 @@ impl Drawn<'_> {
         } else if let Some(text) = body.get(row - body_at) {
             let base = tone(&canvas.theme, view.body_tone);
             let mut x = left + view.body_indent;
-            let parts = match self.block {
-                Some(block) if self.options.color => super::highlight::parts(self.channel, block, view, text),
+            let parts = match (self.block, self.channel) {
+                (Some(block), Some(channel)) if self.options.color => {
+                    super::highlight::parts(channel, block, view, text)
+                }
                 _ => Vec::new(),
             };
             for (part, role) in &parts {

@@ -79,8 +79,8 @@ pub(super) static ROWS: &[ActionInfo] = &[
     row(
         Action::CopyId,
         &[char('y')],
-        BROWSE,
-        Group::General,
+        LIST,
+        Group::List,
         "copy id",
         "show and copy channel id",
     ),

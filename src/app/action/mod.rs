@@ -5,6 +5,7 @@
 
 mod calls;
 mod compose;
+mod copying;
 mod dialogue;
 mod general;
 pub mod key;
@@ -71,6 +72,44 @@ pub enum Action {
     CopyId,
     /// Copy what the bot wrote.
     CopyAnswer,
+    /// Pick a part of the transcript and copy it.
+    CopyPart,
+    /// Select text of the transcript by keys.
+    SelectText,
+    /// Open the transcript in the person's pager.
+    OpenPager,
+    /// Open the transcript in the person's editor.
+    OpenEditor,
+    /// Export the transcript to a file.
+    Export,
+    /// Take the mouse, or give it back to the terminal.
+    Mouse,
+    /// The selection goes a row down.
+    SelectionDown,
+    /// The selection goes a row up.
+    SelectionUp,
+    /// The selection goes a page down.
+    SelectionPageDown,
+    /// The selection goes a page up.
+    SelectionPageUp,
+    /// The selection goes to the beginning.
+    SelectionTop,
+    /// The selection goes to the end.
+    SelectionBottom,
+    /// The selection goes a character to the left.
+    SelectionLeft,
+    /// The selection goes a character to the right.
+    SelectionRight,
+    /// The selection goes to the next word.
+    SelectionWord,
+    /// The selection goes to the word before.
+    SelectionWordBack,
+    /// Whole rows are selected, or characters.
+    SelectionKind,
+    /// Copy what is selected.
+    SelectionCopy,
+    /// Nothing is selected any more.
+    SelectionLeave,
     /// Stop watching the channel.
     StopWatching,
     /// Cancel the channel's run on the server.
@@ -353,6 +392,8 @@ pub enum Place {
     List,
     /// The transcript has the focus.
     Transcript,
+    /// Text of the transcript is being selected.
+    Selection,
     /// The compose box has the focus: printable keys type.
     Compose,
     /// The help lies over the screen.
@@ -380,6 +421,7 @@ impl Place {
         match self {
             Self::List => "in the channel list",
             Self::Transcript => "in the transcript",
+            Self::Selection => "while text is selected",
             Self::Compose => "in the compose box",
             Self::Help => "in the help",
             Self::Dialogue => "in dialogues",
@@ -410,6 +452,8 @@ pub enum Group {
     Panes,
     /// In the transcript.
     Transcript,
+    /// While text of the transcript is selected.
+    Selection,
     /// In the compose box.
     Compose,
     /// In the inbox of waiting calls.
@@ -422,11 +466,12 @@ pub enum Group {
 
 impl Group {
     /// All headings in the help's order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::General,
         Self::List,
         Self::Panes,
         Self::Transcript,
+        Self::Selection,
         Self::Compose,
         Self::Calls,
         Self::Recordings,
@@ -441,6 +486,7 @@ impl Group {
             Self::List => "Channel list",
             Self::Panes => "Panes",
             Self::Transcript => "Transcript",
+            Self::Selection => "Selecting text",
             Self::Compose => "Compose box",
             Self::Calls => "Waiting calls",
             Self::Recordings => "Recordings",
@@ -455,6 +501,7 @@ static TABLES: &[&[ActionInfo]] = &[
     list::ROWS,
     panes::ROWS,
     transcript::ROWS,
+    copying::ROWS,
     calls::ROWS,
     compose::ROWS,
     wall::ROWS,

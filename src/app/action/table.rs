@@ -104,6 +104,7 @@ pub(super) const PANES: &[Place] = &[Place::List, Place::Transcript, Place::Comp
 pub(super) const LIST: &[Place] = &[Place::List];
 pub(super) const TRANSCRIPT: &[Place] = &[Place::Transcript];
 pub(super) const SCROLLED: &[Place] = &[Place::Transcript, Place::Help];
+pub(super) const SELECTION: &[Place] = &[Place::Selection];
 pub(super) const COMPOSE: &[Place] = &[Place::Compose];
 pub(super) const READING: &[Place] = &[Place::Transcript, Place::Compose, Place::Help];
 pub(super) const HELPABLE: &[Place] = &[Place::List, Place::Transcript, Place::Help];
@@ -113,6 +114,7 @@ pub(super) const PICKER: &[Place] = &[Place::Picker];
 pub(super) const EVERYWHERE: &[Place] = &[
     Place::List,
     Place::Transcript,
+    Place::Selection,
     Place::Compose,
     Place::Help,
     Place::Dialogue,

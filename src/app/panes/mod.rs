@@ -399,7 +399,7 @@ fn grow(app: &mut App, direction: Along, more: bool) {
 }
 
 /// A pane takes the focus, and its channel the mark of the list.
-fn go_to(app: &mut App, number: usize) {
+pub(super) fn go_to(app: &mut App, number: usize) {
     app.panes.focus = number;
     match app.panes.layout.channel(number).cloned() {
         Some(id) => select(app, &id),

@@ -39,6 +39,23 @@ pub(super) fn channels_of(app: &App, pane: Rect) -> usize {
     usize::from(body(pane).height / app.list.lines()).max(1)
 }
 
+/// The channel, by its place in the list, that stands on a row of the screen when `first` is the row at the top.
+pub(super) fn index_at(app: &App, pane: Rect, first: usize, y: u16) -> Option<usize> {
+    let area = body(pane);
+    let mut top = area.y;
+    for row in app.list.rows().iter().skip(first) {
+        let bottom = top + height(*row, app.list.lines());
+        if (top..bottom.min(area.bottom())).contains(&y) {
+            return match row {
+                Row::Channel(index) => Some(*index),
+                Row::Heading(_) => None,
+            };
+        }
+        top = bottom;
+    }
+    None
+}
+
 /// Draws the title bar and the rows; `first` is the row at the top, kept from frame to frame. Gives the row of the
 /// screen that the mark is on.
 pub(super) fn draw(
