@@ -289,7 +289,7 @@ pub(super) fn unwatch(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) 
     };
     let neighbour = super::list::neighbour_of(app, index);
     if let Some(channel) = app.channels.shift_remove(id) {
-        super::recordings::unwatched(&channel, effects);
+        super::recordings::unwatched(app, &channel, effects);
         super::wall::unwatched(app, &channel);
     }
     effects.push(Effect::Unwatch { channel: id.clone() });

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -20,7 +20,31 @@ use crate::wire::ChannelId;
 /// The pace of a channel that is shown: half a frame.
 const SHOWN_PACE: Duration = Duration::from_millis(8);
 /// The pace of a channel of which only its line in the list is seen.
-const HIDDEN_PACE: Duration = Duration::from_millis(100);
+const LISTED_PACE: Duration = Duration::from_millis(100);
+/// The pace of a channel of which nothing is seen but what it adds to the counts.
+const HIDDEN_PACE: Duration = Duration::from_millis(500);
+
+/// How much of a channel is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Sight {
+    /// Its text.
+    Shown,
+    /// Its line in the list.
+    Listed,
+    /// Nothing of its own.
+    Hidden,
+}
+
+impl Sight {
+    fn pace(self) -> Duration {
+        match self {
+            Self::Shown => SHOWN_PACE,
+            Self::Listed => LISTED_PACE,
+            Self::Hidden => HIDDEN_PACE,
+        }
+    }
+}
 
 /// What came over one channel.
 #[derive(Debug)]
@@ -40,14 +64,14 @@ pub struct Supervisor {
     options: FeedOptions,
     out: mpsc::Sender<Arrival>,
     feeds: HashMap<ChannelId, Watched>,
-    /// The channels that are shown; all of them until somebody says which.
-    shown: Option<Vec<ChannelId>>,
+    /// The channels that are shown, and those in view in a list (`None`: all); all are shown until somebody says which.
+    seen: Option<(Vec<ChannelId>, Option<Vec<ChannelId>>)>,
 }
 
 /// A feed's task, which ends when this is dropped.
 struct Watched {
     task: AbortOnDropHandle<()>,
-    shown: Arc<AtomicBool>,
+    sight: Arc<AtomicU8>,
 }
 
 impl Supervisor {
@@ -59,7 +83,7 @@ impl Supervisor {
             options,
             out,
             feeds: HashMap::new(),
-            shown: None,
+            seen: None,
         }
     }
 
@@ -71,13 +95,12 @@ impl Supervisor {
     pub fn watch(&mut self, channel: ChannelId, generation: u64, after: Option<u64>) {
         // Feeds that ended by themselves are forgotten here, so that the map does not grow for ever.
         self.feeds.retain(|_, feed| !feed.task.is_finished());
-        let shown = self.shown.as_ref().is_none_or(|shown| shown.contains(&channel));
-        let shown = Arc::new(AtomicBool::new(shown));
+        let sight = Arc::new(AtomicU8::new(self.sight(&channel) as u8));
         let outlet = Tagged {
             channel: channel.clone(),
             generation,
             out: self.out.clone(),
-            shown: Arc::clone(&shown),
+            sight: Arc::clone(&sight),
         };
         let options = FeedOptions {
             resume: after,
@@ -85,7 +108,7 @@ impl Supervisor {
         };
         let feed = feed::follow(self.client.clone(), channel.clone(), options, outlet.clone());
         let task = AbortOnDropHandle::new(tokio::spawn(supervise(feed, outlet)));
-        self.feeds.insert(channel, Watched { task, shown });
+        self.feeds.insert(channel, Watched { task, sight });
     }
 
     /// Stops watching a channel. Nothing more of it comes, but for what is in the queue already.
@@ -93,13 +116,23 @@ impl Supervisor {
         self.feeds.remove(channel);
     }
 
-    /// Says which channels are shown: what comes over them is handed over at once, while the others' events
-    /// are gathered for a tenth of a second. Until then every channel counts as shown.
-    pub fn show(&mut self, channels: &[ChannelId]) {
+    /// Says which channels are shown: what comes over them is handed over at once. The events of those that are in
+    /// view in a list (`None`: all of them) are gathered for a tenth of a second, the others' for half a second.
+    /// Until this is said every channel counts as shown.
+    pub fn show(&mut self, shown: &[ChannelId], listed: Option<&[ChannelId]>) {
+        self.seen = Some((shown.to_vec(), listed.map(<[ChannelId]>::to_vec)));
         for (channel, feed) in &self.feeds {
-            feed.shown.store(channels.contains(channel), Ordering::Relaxed);
+            feed.sight.store(self.sight(channel) as u8, Ordering::Relaxed);
         }
-        self.shown = Some(channels.to_vec());
+    }
+
+    fn sight(&self, channel: &ChannelId) -> Sight {
+        match &self.seen {
+            None => Sight::Shown,
+            Some((shown, _)) if shown.contains(channel) => Sight::Shown,
+            Some((_, listed)) if listed.as_ref().is_none_or(|listed| listed.contains(channel)) => Sight::Listed,
+            Some(_) => Sight::Hidden,
+        }
     }
 
     /// How many feeds have not ended.
@@ -115,7 +148,7 @@ struct Tagged {
     channel: ChannelId,
     generation: u64,
     out: mpsc::Sender<Arrival>,
-    shown: Arc<AtomicBool>,
+    sight: Arc<AtomicU8>,
 }
 
 impl Outlet for Tagged {
@@ -129,11 +162,12 @@ impl Outlet for Tagged {
     }
 
     fn pace(&self) -> Duration {
-        if self.shown.load(Ordering::Relaxed) {
-            SHOWN_PACE
-        } else {
-            HIDDEN_PACE
-        }
+        let seen = self.sight.load(Ordering::Relaxed);
+        let all = [Sight::Shown, Sight::Listed, Sight::Hidden];
+        all.into_iter()
+            .find(|sight| *sight as u8 == seen)
+            .unwrap_or(Sight::Shown)
+            .pace()
     }
 }
 
@@ -174,7 +208,7 @@ mod tests {
             channel: channel.clone(),
             generation: 7,
             out,
-            shown: Arc::default(),
+            sight: Arc::default(),
         };
         let brings = outlet.clone();
         let feed = async move {
@@ -240,7 +274,7 @@ mod tests {
         const EVENTS: usize = 2000;
         let (out, mut arrivals) = mpsc::channel(4);
         let mut supervisor = Supervisor::new(many_small_chunks(EVENTS).await, FeedOptions::default(), out);
-        supervisor.show(&[]);
+        supervisor.show(&[], Some(&[]));
         supervisor.watch(super::super::mint_channel_id(), 1, None);
         let (mut batches, mut items) = (0, 0);
         loop {
@@ -259,15 +293,17 @@ mod tests {
     #[test]
     fn what_is_not_shown_is_gathered_for_longer() {
         let (out, _arrivals) = mpsc::channel(1);
-        let shown = Arc::new(AtomicBool::new(true));
+        let sight = Arc::new(AtomicU8::new(Sight::Shown as u8));
         let outlet = Tagged {
             channel: super::super::mint_channel_id(),
             generation: 0,
             out,
-            shown: Arc::clone(&shown),
+            sight: Arc::clone(&sight),
         };
         assert_eq!(outlet.pace(), SHOWN_PACE);
-        shown.store(false, Ordering::Relaxed);
+        sight.store(Sight::Listed as u8, Ordering::Relaxed);
+        assert_eq!(outlet.pace(), LISTED_PACE);
+        sight.store(Sight::Hidden as u8, Ordering::Relaxed);
         assert_eq!(outlet.pace(), HIDDEN_PACE);
     }
 }

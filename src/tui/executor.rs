@@ -117,6 +117,7 @@ pub struct Executor {
     /// How often prompts were sent anew, by their requests.
     resends: HashMap<RequestId, u32>,
     shown: Vec<ChannelId>,
+    listed: Option<Vec<ChannelId>>,
     /// Prompts on their way, by their requests.
     unanswered: HashMap<RequestId, (ChannelId, String)>,
     saver: Saver,
@@ -156,6 +157,7 @@ impl Executor {
             held: VecDeque::new(),
             refused: None,
             shown: Vec::new(),
+            listed: None,
             unanswered: HashMap::new(),
             highlighter: Highlighter::default(),
             commands: Commands::new(&state_file),
@@ -234,7 +236,7 @@ impl Executor {
 
     /// The server was found: what waited for it is carried out. The messages are for the state.
     pub fn connected(&mut self, mut connected: Connected) -> Msg {
-        connected.service.show(&self.shown);
+        connected.service.show(&self.shown, self.listed.as_deref());
         self.service = Some(connected.service);
         self.seeking = false;
         self.refused = None;
@@ -285,12 +287,19 @@ impl Executor {
         messages
     }
 
-    /// Says which channels are shown.
-    pub fn show(&mut self, channels: Vec<ChannelId>) {
+    /// Says which channels are shown, and which are in view in a list (`None`: all).
+    pub fn show(&mut self, shown: Vec<ChannelId>, listed: Option<Vec<ChannelId>>) {
+        self.shown = shown;
+        self.listed = listed;
         if let Some(service) = &mut self.service {
-            service.show(&channels);
+            service.show(&self.shown, self.listed.as_deref());
         }
-        self.shown = channels;
+    }
+
+    /// The channels that are in view in a list; `None`: all.
+    #[must_use]
+    pub fn listed(&self) -> Option<&[ChannelId]> {
+        self.listed.as_deref()
     }
 
     /// The channels that are shown.

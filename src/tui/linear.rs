@@ -70,7 +70,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
     while !turn.ended {
         let open: Vec<_> = turn.linear.open().into_iter().cloned().collect();
         if open != turn.executor.shown() {
-            turn.executor.show(open);
+            turn.executor.show(open, None);
         }
         let tick = turn.app.next_tick().unwrap_or(u64::MAX);
         let in_ms = tick.saturating_sub(turn.clock.now().monotonic_ms).max(10);

@@ -257,7 +257,7 @@ mod tests {
 
         fn unwatch(&mut self, _: &ChannelId) {}
 
-        fn show(&mut self, _: &[ChannelId]) {}
+        fn show(&mut self, _: &[ChannelId], _: Option<&[ChannelId]>) {}
 
         fn dispatch(&self, _: DispatchRequest) -> Answer<ChannelId> {
             std::future::pending().boxed()

@@ -32,8 +32,9 @@ pub trait Service: Send {
     fn watch(&mut self, channel: ChannelId, generation: u64, after: Option<u64>);
     /// Stops watching a channel.
     fn unwatch(&mut self, channel: &ChannelId);
-    /// Says which channels are shown; what comes over the others may be gathered for a moment.
-    fn show(&mut self, channels: &[ChannelId]);
+    /// Says which channels are shown, and which are in view in a list (`None`: all); what comes over the others may
+    /// be gathered for longer.
+    fn show(&mut self, shown: &[ChannelId], listed: Option<&[ChannelId]>);
     /// Starts a run. The answer is its channel, which may be another one than was asked for.
     fn dispatch(&self, body: DispatchRequest) -> Answer<ChannelId>;
     /// Publishes a message.
@@ -102,8 +103,8 @@ impl Service for ClientService {
         self.supervisor.unwatch(channel);
     }
 
-    fn show(&mut self, channels: &[ChannelId]) {
-        self.supervisor.show(channels);
+    fn show(&mut self, shown: &[ChannelId], listed: Option<&[ChannelId]>) {
+        self.supervisor.show(shown, listed);
     }
 
     fn dispatch(&self, body: DispatchRequest) -> Answer<ChannelId> {

@@ -20,6 +20,7 @@ use crate::client::{self, supervisor::Arrival};
 use crate::term::modes::Suspended;
 use crate::term::{Alarm, Burst, FrameLimiter, Input, InputStream, Screen, Urgency, panic};
 use crate::ui::{Ui, UiOptions};
+use crate::wire::ChannelId;
 
 /// How long arrivals or keys are taken in before a frame may be painted.
 const DRAIN_BUDGET: Duration = Duration::from_millis(4);
@@ -44,6 +45,10 @@ pub trait View {
     }
     /// How the screen looks from now on.
     fn set_options(&mut self, _: UiOptions) {}
+    /// The channels of which a line is in view in a list, as drawn last; `None`: all of them.
+    fn listed(&self) -> Option<&[ChannelId]> {
+        None
+    }
 }
 
 impl View for Ui {
@@ -61,6 +66,10 @@ impl View for Ui {
 
     fn wanted(&mut self) -> Vec<Msg> {
         Ui::wanted(self)
+    }
+
+    fn listed(&self) -> Option<&[ChannelId]> {
+        Ui::listed(self)
     }
 
     fn set_options(&mut self, options: UiOptions) {
@@ -210,9 +219,11 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
     /// Tells the feeds which channels are shown, if these are others now.
     fn show(&mut self) {
         let app = &*self.session.app;
-        if app.channels_in_view().ne(self.session.executor.shown()) {
+        let listed = self.session.view.listed();
+        let executor = &mut self.session.executor;
+        if app.channels_in_view().ne(executor.shown()) || executor.listed() != listed {
             let shown = app.channels_in_view().cloned().collect();
-            self.session.executor.show(shown);
+            executor.show(shown, listed.map(<[ChannelId]>::to_vec));
         }
     }
 

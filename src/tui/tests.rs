@@ -108,7 +108,7 @@ impl Service for Server {
         self.0.push("unwatch");
     }
 
-    fn show(&mut self, _: &[ChannelId]) {}
+    fn show(&mut self, _: &[ChannelId], _: Option<&[ChannelId]>) {}
 
     fn dispatch(&self, body: DispatchRequest) -> Answer<ChannelId> {
         let (log, behaviour, number) = (self.0.clone(), self.1.clone(), self.2);

@@ -91,6 +91,8 @@ pub struct Ui {
     help_scroll: usize,
     help_most: usize,
     first_channel: usize,
+    /// The channels of which a line is in view in a list; `None`: all of them.
+    listed: Option<Vec<ChannelId>>,
     /// Where the mouse was pressed in the transcript.
     press: Option<mouse::Press>,
     /// The row of the screen that the list's mark is on.
@@ -115,6 +117,7 @@ impl Ui {
             help_scroll: 0,
             help_most: 0,
             first_channel: 0,
+            listed: None,
             press: None,
             marked_row: None,
             tail_top: 0,
@@ -134,6 +137,12 @@ impl Ui {
         let jobs = self.caches.iter_mut().flat_map(|(_, cache)| cache.wanted.drain(..));
         jobs.map(|job| crate::app::Msg::Reading(crate::app::reading::Msg::CodeSeen(Box::new(job))))
             .collect()
+    }
+
+    /// The channels of which a line is in view in a list, as drawn last; `None`: all of them.
+    #[must_use]
+    pub fn listed(&self) -> Option<&[ChannelId]> {
+        self.listed.as_deref()
     }
 
     /// Draws the state. The work does not grow with the transcripts.
@@ -156,6 +165,7 @@ impl Ui {
             canvas.buffer.set_style(screen, base);
         }
         if let Some(settings) = &app.settings.wall.kiosk {
+            self.listed = None;
             kiosk::draw(&mut canvas, screen, app, settings, self.options);
             return;
         }
@@ -190,6 +200,7 @@ impl Ui {
         header::draw_header(&mut canvas, areas.header, app, self.options);
         if app.overlay == Some(Overlay::Tail) {
             let area = Rect::new(screen.x, screen.y + 1, screen.width, screen.height.saturating_sub(2));
+            self.listed = None;
             tail::draw(&mut canvas, area, app, &mut self.tail_top, self.options);
             let hint = Rect::new(screen.x, screen.bottom() - 1, screen.width, 1);
             header::draw_hint(&mut canvas, hint, app, self.options);
@@ -199,6 +210,7 @@ impl Ui {
             let wide = areas.beside;
             self.marked_row = list::draw(&mut canvas, bar, pane, app, &mut self.first_channel, wide, self.options);
         }
+        self.note_listed(app, areas.list.map_or(0, |(_, pane)| pane.height));
         self.cached_channels = areas.panes.len() + CACHED_CHANNELS;
         if app.panes.is_several() {
             panes::draw(self, &mut canvas, &areas, app);
@@ -218,6 +230,15 @@ impl Ui {
         self.draw_bottom(&mut canvas, &areas, app, dialogue.as_ref());
         panes::draw_dividers(&mut canvas, &areas);
         header::draw_hint(&mut canvas, areas.hint, app, self.options);
+    }
+
+    /// Remembers of which channels a line is in view in so many rows of the list; without a list, of none.
+    fn note_listed(&mut self, app: &App, height: u16) {
+        let listed = self.listed.get_or_insert_default();
+        if listed.iter().ne(list::in_view(app, self.first_channel, height)) {
+            listed.clear();
+            listed.extend(list::in_view(app, self.first_channel, height).cloned());
+        }
     }
 
     fn draw_bottom(&self, canvas: &mut Canvas, areas: &Areas, app: &App, dialogue: Option<&Dialogue>) {

@@ -52,6 +52,8 @@ pub struct Recordings {
     memory: memory::Memory,
     /// The recording that waits for a fresh id to be shown under.
     opening: Option<Arc<Recording>>,
+    /// How many recordings are in the list: without any, nothing is looked for with every turn.
+    playbacks: usize,
     /// The minute at which channels that are about to expire were looked for last.
     looked_at_minute: u64,
 }
@@ -511,7 +513,10 @@ pub(super) fn start(app: &App, effects: &mut Vec<Effect>) {
 }
 
 /// A channel is taken off the list.
-pub(super) fn unwatched(channel: &Channel, effects: &mut Vec<Effect>) {
+pub(super) fn unwatched(app: &mut App, channel: &Channel, effects: &mut Vec<Effect>) {
+    if is_replay(channel) {
+        app.recordings.playbacks = app.recordings.playbacks.saturating_sub(1);
+    }
     if channel.recordings.spool.is_on() {
         effects.push(Effect::Recordings(Do::Unspool {
             channel: channel.id.clone(),

@@ -144,6 +144,7 @@ pub(super) fn show(app: &mut App, id: ChannelId, recording: Arc<Recording>) {
         moved_at: app.now.monotonic_ms,
     });
     app.channels.shift_insert(0, id.clone(), channel);
+    app.recordings.playbacks += 1;
     select(app, &id);
     app.focus = Focus::Transcript;
     if cut {
@@ -258,6 +259,9 @@ fn advance(channel: &mut Channel, now: u64) -> bool {
 
 /// Time passed. `true`: something visible changed.
 pub(super) fn tick(app: &mut App) -> bool {
+    if app.recordings.playbacks == 0 {
+        return false;
+    }
     let now = app.now.monotonic_ms;
     let mut changed = false;
     for channel in app.channels.values_mut() {
@@ -270,6 +274,9 @@ pub(super) fn tick(app: &mut App) -> bool {
 
 /// When the next moment of a recording that plays is due, monotonic milliseconds.
 pub(super) fn next_due(app: &App) -> Option<u64> {
+    if app.recordings.playbacks == 0 {
+        return None;
+    }
     let playbacks = app
         .channels
         .values()

@@ -14,6 +14,7 @@ use crate::app::list::{GroupBy, Row};
 use crate::app::state::{Ask, AskFor, Focus, Overlay};
 use crate::text::sanitise_line;
 use crate::text::width::width;
+use crate::wire::ChannelId;
 
 use super::UiOptions;
 use super::canvas::Canvas;
@@ -37,6 +38,15 @@ fn body(pane: Rect) -> Rect {
 /// How many channels a pane shows.
 pub(super) fn channels_of(app: &App, pane: Rect) -> usize {
     usize::from(body(pane).height / app.list.lines()).max(1)
+}
+
+/// The channels of which a row may be in view in so many rows of the screen, from the row at the top on.
+pub(super) fn in_view(app: &App, first: usize, height: u16) -> impl Iterator<Item = &ChannelId> {
+    let rows = app.list.rows().iter().skip(first).take(usize::from(height));
+    rows.filter_map(|row| match row {
+        Row::Channel(index) => app.channels.get_index(*index).map(|(id, _)| id),
+        Row::Heading(_) => None,
+    })
 }
 
 /// The channel, by its place in the list, that stands on a row of the screen when `first` is the row at the top.
