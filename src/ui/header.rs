@@ -347,6 +347,19 @@ fn hints_of(app: &App) -> Vec<Hint> {
         (Some(Overlay::Confirm(_)), _) => vec![kept(Action::Yes), kept(Action::No)],
         (None, Focus::List | Focus::Transcript) if app.panes.prefix => prefix_hints(keymap),
         (None, Focus::Compose) => composing(app),
+        (None, Focus::Transcript) if search_is_on(app) => vec![
+            Hint {
+                word: "next match",
+                ..kept(Action::NextNeedsYou)
+            },
+            kept(Action::PreviousMatch),
+            Hint {
+                word: "end the search",
+                ..kept(Action::Back)
+            },
+            kept(Action::Help),
+            kept(Action::Quit),
+        ],
         (None, Focus::Transcript) if copying::selection(app).is_some() => vec![
             kept(Action::SelectionCopy),
             kept(Action::SelectionKind),
@@ -368,18 +381,6 @@ fn hints_of(app: &App) -> Vec<Hint> {
                 action => may_go(action),
             };
             let mut hints: Vec<Hint> = browsing(app).into_iter().map(hint).collect();
-            if app.focus == Focus::Transcript && is_searching(app) {
-                // Some keys mean something else as long as a search is on.
-                hints.retain(|hint| hint.key != keymap.first(Action::NextNeedsYou));
-                hints.retain(|hint| hint.key != keymap.first(Action::Back));
-                let of_search = [
-                    (Action::NextNeedsYou, "next match"),
-                    (Action::PreviousMatch, "match before"),
-                    (Action::Back, "end the search"),
-                ];
-                let of_search = of_search.map(|(action, word)| Hint { word, ..kept(action) });
-                hints.splice(0..0, of_search);
-            }
             let replay = app.selected_channel().is_some_and(crate::app::recordings::is_replay);
             if app.focus == Focus::Transcript && replay {
                 let of_replay = [
@@ -412,12 +413,6 @@ fn picked(purpose: Purpose) -> &'static str {
         Purpose::Export => "then the path",
         Purpose::Recording => "open",
     }
-}
-
-/// Whether a search is on in the transcript that is looked at.
-fn is_searching(app: &App) -> bool {
-    app.selected_channel()
-        .is_some_and(|channel| channel.reading.search.is_some())
 }
 
 /// Keys that belong together.
@@ -528,6 +523,12 @@ fn prefix_hints(keymap: &Keymap) -> Vec<Hint> {
         several(&[ScrollTogether], "together", false),
         several(&[LeavePrefix], "leave", true),
     ]
+}
+
+/// Whether keys go from match to match.
+fn search_is_on(app: &App) -> bool {
+    app.selected_channel()
+        .is_some_and(|channel| channel.reading.search.is_some())
 }
 
 /// What is worth pressing in the list or the transcript, the most useful first.
