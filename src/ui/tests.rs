@@ -282,7 +282,9 @@ mod list;
 mod manners;
 mod panes;
 mod reading;
+mod playing;
 mod rules;
+mod views;
 
 #[test]
 fn a_channel_that_is_watched_anew_shows_nothing_of_the_watch_before() {

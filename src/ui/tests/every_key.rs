@@ -1,5 +1,7 @@
 //! Every key of the action table does something at every place where it holds.
 
+use std::collections::HashSet;
+
 use super::*;
 
 /// A state in which every action of a place can do something.
@@ -83,6 +85,30 @@ fn ready(place: Place) -> Play {
     play
 }
 
+/// What a person sees and what the next start shows again, but the line of news.
+fn seen(play: &mut Play) -> String {
+    play.app.notice = None;
+    format!("{:?}{:?}", play.app.saved_state(), play.app.copying) + &play.screen()
+}
+
+/// Puts a state in place in which an action of the recordings changes more than the line of news.
+fn ready_for_recordings(play: &mut Play, action: Action) {
+    match action {
+        Action::PlayPause | Action::SeekBack | Action::SeekForward | Action::Faster => playing::opened(play),
+        Action::Slower => {
+            playing::opened(play);
+            play.keys("+");
+        }
+        Action::Rescue => {
+            // A run that its server forgets in five minutes.
+            let id = play.app.selected.clone().expect("one is selected");
+            play.feed(&id, &[result()], Some(Connection::Ended));
+            play.pass(55 * 60 * 1_000);
+        }
+        _ => {}
+    }
+}
+
 /// Makes the result channel of the marked call one that was made here.
 fn own_waiting(play: &mut Play) {
     let id = play.dispatch("a run with functions");
@@ -100,46 +126,92 @@ fn own_waiting(play: &mut Play) {
     play.send(Msg::Action(Action::Answer));
 }
 
+/// A state in which this action, by a key at this place, changes what is seen or asks for something to be done.
+fn ready_for(action: Action, place: Place) -> Play {
+    let mut play = ready(place);
+    match action {
+        Action::SelectPrevious | Action::SelectFirst | Action::PageOfListUp => play.send(Msg::SelectIndex(1)),
+        Action::SelectNext | Action::SelectLast | Action::PageOfListDown | Action::GoToPane2 => {
+            play.send(Msg::SelectIndex(0));
+        }
+        Action::NextCall => play.send(Msg::Action(Action::PreviousCall)),
+        Action::AllowAlways => own_waiting(&mut play),
+        Action::ClearFilter => {
+            play.send(Msg::Action(Action::FilterList));
+            play.send(Msg::DialogueSubmit("other".to_owned()));
+        }
+        Action::HistoryForward => play.send(Msg::Action(Action::HistoryBack)),
+        _ => ready_for_recordings(&mut play, action),
+    }
+    if place == Place::Help {
+        // The help knows how far it scrolls once it was drawn; in its middle it scrolls both ways.
+        let _ = play.screen();
+        play.key(KeyCode::PageDown);
+    }
+    play
+}
+
+/// The actions of the source, in its order.
+fn variants(source: &str, name: &str) -> Vec<String> {
+    let file = syn::parse_file(source).expect("the source is Rust");
+    let found = file.items.iter().find_map(|item| match item {
+        syn::Item::Enum(it) if it.ident == name => Some(it),
+        _ => None,
+    });
+    let found = found.unwrap_or_else(|| panic!("no enum {name}"));
+    found.variants.iter().map(|variant| variant.ident.to_string()).collect()
+}
+
+#[test]
+fn every_action_and_every_place_is_in_the_table() {
+    let source = include_str!("../../app/action/mod.rs");
+    let rows: Vec<String> = actions().map(|info| format!("{:?}", info.action)).collect();
+    for action in variants(source, "Action") {
+        assert!(rows.contains(&action), "{action} has no row, so no key");
+    }
+    let places: Vec<String> = actions()
+        .flat_map(|info| info.places)
+        .map(|place| format!("{place:?}"))
+        .collect();
+    for place in variants(source, "Place") {
+        assert!(places.contains(&place), "no key holds at {place}");
+    }
+}
+
 #[test]
 fn every_key_of_the_table_does_something() {
+    let mut nothing = Vec::new();
+    let mut pressed = 0;
     for info in actions() {
         for place in info.places {
-            // The help scrolls where it does not fit; here it does.
-            if *place == Place::Help && !matches!(info.action, Action::Help | Action::Close | Action::CloseHelp) {
-                continue;
-            }
             for key in info.keys {
-                let mut play = ready(*place);
-                if matches!(
-                    info.action,
-                    Action::SelectPrevious | Action::SelectFirst | Action::PageOfListUp
-                ) {
-                    play.send(Msg::SelectIndex(1));
-                } else if matches!(
-                    info.action,
-                    Action::SelectNext | Action::SelectLast | Action::PageOfListDown | Action::GoToPane2
-                ) {
-                    play.send(Msg::SelectIndex(0));
-                } else if info.action == Action::NextCall {
-                    play.send(Msg::Action(Action::PreviousCall));
-                } else if info.action == Action::AllowAlways {
-                    own_waiting(&mut play);
-                } else if info.action == Action::ClearFilter {
-                    play.send(Msg::Action(Action::FilterList));
-                    play.send(Msg::DialogueSubmit("other".to_owned()));
-                }
-                if info.action == Action::HistoryForward {
-                    play.send(Msg::Action(Action::HistoryBack));
-                }
-                let before = format!("{:?}{:?}", play.app.saved_state(), play.app.copying) + &play.screen();
+                let mut play = ready_for(info.action, *place);
+                assert_eq!(keys::place(&play.app), *place, "the set-up of {:?}", info.action);
+                assert_eq!(play.app.settings.keymap.lookup(*place, *key), Some(info.action));
+                let before = seen(&mut play);
                 play.event(Event::Key(keys::event_of(*key)));
-                let after = format!("{:?}{:?}", play.app.saved_state(), play.app.copying) + &play.screen();
-                assert!(
-                    before != after || !play.effects.is_empty(),
-                    "{:?} by {key} at {place:?} does nothing",
-                    info.action
-                );
+                let asked = !play.effects.is_empty();
+                if before == seen(&mut play) && !asked {
+                    nothing.push(format!("{:?} by {key} at {place:?}", info.action));
+                }
+                pressed += 1;
             }
         }
+    }
+    assert!(pressed > actions().count(), "{pressed}");
+    assert!(nothing.is_empty(), "these do nothing:\n{}", nothing.join("\n"));
+}
+
+/// Keys that do nothing are told from those that do: the test above cannot pass by itself.
+#[test]
+fn a_key_without_a_meaning_changes_nothing_anywhere() {
+    let places: HashSet<Place> = actions().flat_map(|info| info.places).copied().collect();
+    for place in places {
+        let mut play = ready(place);
+        let before = seen(&mut play);
+        play.key(KeyCode::F(9));
+        // A strange key leaves the prefix of the panes, as the hint says.
+        assert!(place == Place::PanePrefix || before == seen(&mut play), "{place:?}");
+        assert!(play.effects.is_empty(), "{place:?}: {:?}", play.effects);
     }
 }
