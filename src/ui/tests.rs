@@ -281,8 +281,8 @@ mod kiosk;
 mod list;
 mod manners;
 mod panes;
-mod reading;
 mod playing;
+mod reading;
 mod rules;
 mod views;
 

@@ -46,6 +46,13 @@ impl Home {
         u32::try_from(record["pid"].as_u64()?).ok()
     }
 
+    /// How many channels the saved state holds.
+    pub fn watched(&self) -> usize {
+        let state = std::fs::read(self.path("state/switchboard/terminal.json")).unwrap_or_default();
+        let state: serde_json::Value = serde_json::from_slice(&state).unwrap_or_default();
+        state["channels"].as_array().map_or(0, Vec::len)
+    }
+
     /// Starts the program with these arguments in a pseudo-terminal.
     pub fn start(&self, args: &[&str], columns: u16, rows: u16) -> Pty {
         let env = self.env();

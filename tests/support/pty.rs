@@ -262,7 +262,10 @@ impl Pty {
         }
         // The mouse is taken by choice only; what was taken is given back.
         for mode in [1000, 1002, 1003, 1006] {
-            let (on, off) = (raw.rfind(&format!("\x1b[?{mode}h")), raw.rfind(&format!("\x1b[?{mode}l")));
+            let (on, off) = (
+                raw.rfind(&format!("\x1b[?{mode}h")),
+                raw.rfind(&format!("\x1b[?{mode}l")),
+            );
             assert!(off >= on, "the mouse (mode {mode}) was not given back");
         }
         let output = self.shared.output.lock().expect("no reader panics");

@@ -126,13 +126,57 @@ fn own_waiting(play: &mut Play) {
     play.send(Msg::Action(Action::Answer));
 }
 
+/// The next key comes after the prefix of the panes, where that is the place.
+fn prefix_again(play: &mut Play, place: Place) {
+    if place == Place::PanePrefix {
+        play.app.panes.prefix = false;
+        play.send(Msg::Action(Action::PanePrefix));
+    }
+}
+
 /// A state in which this action, by a key at this place, changes what is seen or asks for something to be done.
 fn ready_for(action: Action, place: Place) -> Play {
     let mut play = ready(place);
+    let selected = play.app.selected.clone().expect("one is selected");
     match action {
         Action::SelectPrevious | Action::SelectFirst | Action::PageOfListUp => play.send(Msg::SelectIndex(1)),
-        Action::SelectNext | Action::SelectLast | Action::PageOfListDown | Action::GoToPane2 => {
+        Action::SelectNext | Action::SelectLast | Action::PageOfListDown | Action::MoveDown => {
             play.send(Msg::SelectIndex(0));
+        }
+        Action::GoToPane3
+        | Action::GoToPane4
+        | Action::GoToPane5
+        | Action::GoToPane6
+        | Action::GoToPane7
+        | Action::GoToPane8
+        | Action::GoToPane9 => {
+            let focus = play.app.focus;
+            play.send(Msg::Resize(200, 60));
+            play.send(Msg::Action(Action::Layout9));
+            play.app.focus = focus;
+            prefix_again(&mut play, place);
+        }
+        Action::Layout4 => {
+            play.send(Msg::Action(Action::Layout2));
+            prefix_again(&mut play, place);
+        }
+        Action::GoToPane2 if place != Place::PanePrefix => play.send(Msg::SelectIndex(0)),
+        Action::GoToPane1 | Action::GoToPane2 | Action::PaneUp | Action::PaneLeft if place == Place::PanePrefix => {
+            play.send(Msg::Action(Action::GoToPane4));
+            prefix_again(&mut play, place);
+        }
+        Action::EvenPanes => {
+            play.send(Msg::Action(Action::WiderPane));
+            prefix_again(&mut play, place);
+        }
+        // With nothing to clear it asks for itself again, and then quits.
+        Action::Interrupt if matches!(place, Place::List | Place::Transcript | Place::Selection) => play.ctrl('c'),
+        Action::NarrowList | Action::WidenList => play.send(Msg::Resize(120, 40)),
+        Action::StopWatchingEnded => {
+            play.feed(&selected, &[result()], Some(Connection::Ended));
+            // It was read.
+            play.send(Msg::Action(Action::Open));
+            play.app.focus = Focus::List;
         }
         Action::NextCall => play.send(Msg::Action(Action::PreviousCall)),
         Action::AllowAlways => own_waiting(&mut play),
@@ -141,6 +185,37 @@ fn ready_for(action: Action, place: Place) -> Play {
             play.send(Msg::DialogueSubmit("other".to_owned()));
         }
         Action::HistoryForward => play.send(Msg::Action(Action::HistoryBack)),
+        Action::NextTurn => {
+            play.feed(&selected, &[user("and another question"), begin(), token("Yes.")], None);
+            play.keys("g");
+        }
+        Action::CallAbove => {
+            let lines = "more of it\n\n".repeat(40);
+            play.feed(&selected, &[begin(), token(&lines)], None);
+            play.keys("G");
+        }
+        Action::NextError => {
+            let error = json!({"type": "error", "data": {"message": "upstream answered 429"}});
+            play.feed(&selected, &[error], Some(Connection::Ended));
+            play.keys("g");
+        }
+        Action::FirstUnread => {
+            // Something comes in while another channel is looked at.
+            play.send(Msg::SelectIndex(0));
+            play.feed(&selected, &[begin(), token(&"news\n\n".repeat(40))], None);
+            play.send(Msg::SelectIndex(1));
+            play.keys("g");
+        }
+        Action::PreviousMatch => {
+            play.keys("/many");
+            play.key(KeyCode::Enter);
+        }
+        Action::Fold => play.keys("G"),
+        Action::Unfold => play.event(Event::Paste("a line\n".repeat(60))),
+        Action::TakeBackQueued | Action::DropQueued => {
+            play.ctrl('t');
+            play.key(KeyCode::Enter);
+        }
         _ => ready_for_recordings(&mut play, action),
     }
     if place == Place::Help {
@@ -188,7 +263,13 @@ fn every_key_of_the_table_does_something() {
                 let mut play = ready_for(info.action, *place);
                 assert_eq!(keys::place(&play.app), *place, "the set-up of {:?}", info.action);
                 assert_eq!(play.app.settings.keymap.lookup(*place, *key), Some(info.action));
-                let before = seen(&mut play);
+                let mut before = seen(&mut play);
+                if *place == Place::PanePrefix && !matches!(info.action, Action::LeavePrefix | Action::Interrupt) {
+                    // That it leaves the prefix is no meaning of its own.
+                    let mut left = ready_for(info.action, *place);
+                    left.key(KeyCode::F(9));
+                    before = seen(&mut left);
+                }
                 play.event(Event::Key(keys::event_of(*key)));
                 let asked = !play.effects.is_empty();
                 if before == seen(&mut play) && !asked {
