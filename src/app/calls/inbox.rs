@@ -531,15 +531,7 @@ pub(super) fn published(
         Ok(()) => {
             app.calls.drafts.retain(|(of, _)| *of != call);
             if shown {
-                // On to the next one; the one that was answered may not have heard of it yet.
-                let next = waiting(app)
-                    .iter()
-                    .map(Waiting::reference)
-                    .find(|other| *other != call && app.calls.job(&other.run, other.block).is_none());
-                match next {
-                    Some(next) => show_call(app, Some(next), None),
-                    None => app.overlay = None,
-                }
+                after_answered(app, &call);
             }
             say(app, format!("Answered {function}"));
         }
@@ -555,6 +547,29 @@ pub(super) fn published(
         }
     }
     true
+}
+
+/// A call was answered from here: on to the next one, which is no call that is being answered already. Where no other
+/// waits the inbox has done its work.
+fn after_answered(app: &mut App, call: &CallRef) {
+    // The one that was answered may not have heard of it yet.
+    let mut others = waiting(app).iter().map(Waiting::reference).collect::<Vec<_>>();
+    others.retain(|other| other != call);
+    let is_free = |other: &&CallRef| app.calls.job(&other.run, other.block).is_none();
+    match others.iter().find(is_free).or(others.first()).cloned() {
+        Some(next) => show_call(app, Some(next), None),
+        None => app.overlay = None,
+    }
+}
+
+/// The result of a call's command was published: an inbox that stands at this call, or at nothing any more, goes on.
+pub(super) fn command_answered(app: &mut App, call: &CallRef) {
+    let goes_on = matches!(&app.overlay, Some(Overlay::Inbox(inbox))
+        if inbox.marked.as_ref().is_none_or(|marked| marked == call));
+    if goes_on {
+        stash(app);
+        after_answered(app, call);
+    }
 }
 
 /// Goes to the marked call's run.

@@ -521,3 +521,35 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_inbox_goes_on_when_its_command_has_answered() {
+    for published_first in [true, false] {
+        let mut world = World::new("command = [\"./approve\"]", true);
+        let arguments = json!({"env": "prod"});
+        world.asks(&arguments);
+        world.feed(10, 0);
+        world.send(AppMsg::Action(Action::Inbox));
+        world.send(AppMsg::Action(Action::AllowOnce));
+        let job = world.commands[0].0;
+        world.send(AppMsg::Calls(Msg::Ran {
+            job,
+            result: Ok(json!(true)),
+        }));
+        let (request, message) = world.published[0].clone();
+        world.answered(&arguments, &message);
+        if !published_first {
+            world.feed(10, 0);
+        }
+        world.send(AppMsg::Published {
+            request,
+            result: Ok(()),
+        });
+        world.feed(10, 0);
+        assert_eq!(world.app.overlay, None, "nothing else waits");
+        assert_eq!(
+            world.app.notice.as_ref().map(|notice| notice.text.as_str()),
+            Some("Answered deploy")
+        );
+    }
+}
