@@ -10,6 +10,7 @@ mod copying;
 pub mod executor;
 pub mod linear;
 mod notifications;
+pub mod reading;
 mod recordings;
 pub mod saved;
 pub mod service;

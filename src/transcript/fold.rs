@@ -11,7 +11,7 @@ impl Transcript {
     /// What it takes in memory, about, in bytes of text.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.raw.bytes()
     }
 
     /// Lets it keep about this many bytes from now on (4096 at least); what is more is folded away with the next

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::app::channel::is_foldable;
 use crate::app::reading::{Detail, shown};
 use crate::text::width::width as columns;
-use crate::text::{BlockRows, Format, json, sanitise_line};
+use crate::text::{BlockRows, CodeFence, Format, json, sanitise_line};
 use crate::transcript::{Block, BlockKind, CallState};
 
 use super::format::{count, number, short_duration};
@@ -144,9 +144,22 @@ impl BlockView {
         self.head = vec![Line::new(text, Tone::Dim)];
     }
 
+    /// The code blocks within its text.
+    pub fn fences(&self) -> &[CodeFence] {
+        if self.shows_body { self.body.fences() } else { &[] }
+    }
+
     /// The rows of its text that are shown.
     pub fn body(&self) -> &[crate::text::Row] {
         if self.shows_body { self.body.rows() } else { &[] }
+    }
+
+    /// The rows of its text among some rows of the block.
+    pub fn body_in(&self, rows: std::ops::Range<usize>) -> &[crate::text::Row] {
+        let (head, body) = (self.head.len(), self.body());
+        let first = rows.start.saturating_sub(head).min(body.len());
+        let last = rows.end.saturating_sub(head).min(body.len());
+        &body[first..last]
     }
 
     /// The row of its text that holds this byte of the source.

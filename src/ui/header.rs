@@ -348,6 +348,19 @@ fn hints_of(app: &App) -> Vec<Hint> {
         (Some(Overlay::Confirm(_)), _) => vec![kept(Action::Yes), kept(Action::No)],
         (None, Focus::List | Focus::Transcript) if app.panes.prefix => prefix_hints(keymap),
         (None, Focus::Compose) => compose_hints(app),
+        (None, Focus::Transcript) if search_is_on(app) => vec![
+            Hint {
+                word: "next match",
+                ..kept(Action::NextNeedsYou)
+            },
+            kept(Action::PreviousMatch),
+            Hint {
+                word: "end the search",
+                ..kept(Action::Back)
+            },
+            kept(Action::Help),
+            kept(Action::Quit),
+        ],
         (None, Focus::Transcript) if copying::selection(app).is_some() => vec![
             kept(Action::SelectionCopy),
             kept(Action::SelectionKind),
@@ -464,6 +477,12 @@ fn prefix_hints(keymap: &Keymap) -> Vec<Hint> {
         several(&[ScrollTogether], "together", false),
         several(&[LeavePrefix], "leave", true),
     ]
+}
+
+/// Whether keys go from match to match.
+fn search_is_on(app: &App) -> bool {
+    app.selected_channel()
+        .is_some_and(|channel| channel.reading.search.is_some())
 }
 
 /// What is worth pressing in the list or the transcript, the most useful first.

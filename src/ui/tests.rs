@@ -605,6 +605,7 @@ fn ascii_and_no_color_are_enough() {
     let mut play = several((120, 40));
     play.ui = Ui::new(UiOptions {
         ascii: true,
+        links: true,
         color: false,
         depth: super::ColorDepth::Sixteen,
         utc_offset_seconds: 3_600,

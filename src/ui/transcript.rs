@@ -9,7 +9,7 @@ use crate::app::state::{Focus, ServerState};
 use crate::app::{App, Channel, ChannelState, Now, Spot};
 use crate::text::sanitise_line;
 use crate::text::width::width as columns;
-use crate::transcript::{Block, BlockId, BlockKind, CallState, Connection, Honesty};
+use crate::transcript::{Block, BlockId, BlockKind, CallState, Connection};
 
 use super::block::{BlockView, Line, Right, Tone};
 use super::canvas::Canvas;
@@ -85,8 +85,14 @@ pub(super) fn draw_body(
         let Some(view) = viewport.view(index) else { break };
         let rows = view.len();
         let in_view = row..rows.min(row + usize::from(end - y));
+        let jobs = match block.filter(|_| options.color) {
+            Some(block) => super::highlight::jobs(channel, block, view, view.body_in(in_view.clone())),
+            None => Vec::new(),
+        };
         let found = search.map(|search| Found::new(search, id, view, in_view));
         let drawn = Drawn {
+            channel: Some(channel),
+            options,
             view,
             block,
             stamp: stamp.as_deref(),
@@ -113,6 +119,9 @@ pub(super) fn draw_body(
             }
             row += 1;
             y += 1;
+        }
+        if !jobs.is_empty() {
+            viewport.want(jobs);
         }
         row = 0;
         index += 1;
@@ -169,8 +178,6 @@ pub(super) fn draw_body(
             &text,
             style,
         );
-    } else if window.at_end {
-        draw_honesty(canvas, pane, bottom, channel);
     }
 }
 
@@ -196,25 +203,6 @@ fn new_rows(viewport: &mut Viewport) -> usize {
         }
     };
     viewport.rows_from(place, COUNTED_ROWS + 2).saturating_sub(1)
-}
-
-/// What may be said of the transcript's wholeness, at the end of the last row where nothing else stands there.
-fn draw_honesty(canvas: &mut Canvas, pane: Rect, bottom: u16, channel: &Channel) {
-    let (text, style) = match channel.transcript.honesty() {
-        Honesty::Complete => ("complete", canvas.theme.dim()),
-        Honesty::HeadTrimmed => ("head trimmed", canvas.theme.warning()),
-        Honesty::Gap => ("gap", canvas.theme.warning()),
-        Honesty::Unknown => return,
-    };
-    let right = pane.right().saturating_sub(1);
-    let Some(y) = bottom.checked_sub(1).filter(|y| *y >= pane.top()) else {
-        return;
-    };
-    let left = right.saturating_sub(u16::try_from(text.len()).unwrap_or(0) + 2);
-    let is_free = left >= pane.x + MARGIN && (left..right).all(|x| canvas.buffer[(x, y)].symbol() == " ");
-    if is_free {
-        canvas.put_right(left, right, y, text, style);
-    }
 }
 
 /// The time that stands beside a block, as the reader wants it.
@@ -355,6 +343,9 @@ fn has_room(view: &BlockView) -> bool {
 
 /// A block that is being drawn.
 struct Drawn<'a> {
+    /// Whose code has colours.
+    channel: Option<&'a Channel>,
+    options: UiOptions,
     view: &'a BlockView,
     /// `None`: a raw event.
     block: Option<&'a Block>,
@@ -372,7 +363,14 @@ pub(super) fn draw_plain_row(
     row: usize,
     now: Now,
 ) {
+    let options = UiOptions {
+        color: false,
+        links: false,
+        ..UiOptions::default()
+    };
     let drawn = Drawn {
+        channel: None,
+        options,
         view,
         block,
         stamp: None,
@@ -408,9 +406,24 @@ impl Drawn<'_> {
         } else if let Some(text) = body.get(row - body_at) {
             let base = tone(&canvas.theme, view.body_tone);
             let mut x = left + view.body_indent;
-            for span in &text.spans {
+            let parts = match (self.block, self.channel) {
+                (Some(block), Some(channel)) if self.options.color => {
+                    super::highlight::parts(channel, block, view, text)
+                }
+                _ => Vec::new(),
+            };
+            for (part, role) in &parts {
+                let style = base.patch(canvas.theme.role(*role));
+                x = canvas.put(x, area.y, right.saturating_sub(x), part, style);
+            }
+            let whole = if parts.is_empty() { text.spans.as_slice() } else { &[] };
+            for span in whole {
                 let style = base.patch(canvas.theme.role(span.role));
+                let start = x;
                 x = canvas.put(x, area.y, right.saturating_sub(x), &span.text, style);
+                if let Some(link) = span.link.filter(|_| self.options.links && !self.options.ascii) {
+                    super::links::cover(canvas, start..x, area.y, link);
+                }
             }
             if view.streaming && row + 1 == body_at + body.len() {
                 let (mark, style) = (canvas.theme.mark, canvas.theme.accent());

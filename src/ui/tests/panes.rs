@@ -44,6 +44,7 @@ fn layouts_of_panes() {
     let mut play = grid((120, 40), '4');
     play.ui = Ui::new(UiOptions {
         ascii: true,
+        links: true,
         color: false,
         utc_offset_seconds: 0,
         ..UiOptions::default()

@@ -256,6 +256,7 @@ fn ascii_means_the_screen_is_ascii() {
     let mut play = Play::new((120, 40));
     play.ui = Ui::new(UiOptions {
         ascii: true,
+        links: true,
         ..UiOptions::default()
     });
     let id = play.dispatch("esc \u{1b}[31m bell \u{7} bidi \u{202e}");
