@@ -35,7 +35,7 @@ fn asked(channel: &str, name: &str, arguments: serde_json::Value) -> serde_json:
 }
 
 /// Three calls of three runs wait; the oldest is marked.
-fn inbox(size: (u16, u16)) -> Play {
+pub(super) fn inbox(size: (u16, u16)) -> Play {
     let mut play = waiting(size);
     let ticket = play.dispatch("triage the tickets of the night");
     let arguments = json!({"id": 4411, "title": "cannot log in", "history": [{"at": "09:00", "what": "opened"}]});
