@@ -17,6 +17,8 @@ const TITLE: u16 = 20;
 const SHORT_TITLE: u16 = 12;
 /// Under this width titles are short and seconds are left out.
 const NARROW: u16 = 100;
+/// Under this width the time is left out: the text needs the room.
+const NARROWEST: u16 = 60;
 
 /// Draws it; `top` is the name of the line in the first row, kept from frame to frame.
 pub(super) fn draw(canvas: &mut Canvas, area: Rect, app: &App, top: &mut u64, options: UiOptions) {
@@ -126,7 +128,11 @@ fn draw_line(canvas: &mut Canvas, row: Rect, app: &App, tail: &Tail, name: u64, 
     } else {
         clock.as_str()
     };
-    let x = canvas.put(row.x + 2, row.y, 8, shown, theme.dim()) + 1;
+    let x = if row.width < NARROWEST {
+        row.x + 1
+    } else {
+        canvas.put(row.x + 2, row.y, 8, shown, theme.dim()) + 1
+    };
     // The number stays with the channel; the colour only helps the eye.
     let style = theme.lane(line.number);
     canvas.put_right(x, x + 3, row.y, &line.number.to_string(), style);

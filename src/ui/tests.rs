@@ -281,8 +281,10 @@ mod kiosk;
 mod list;
 mod manners;
 mod panes;
+mod playing;
 mod reading;
 mod rules;
+mod views;
 
 #[test]
 fn a_channel_that_is_watched_anew_shows_nothing_of_the_watch_before() {

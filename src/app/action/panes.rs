@@ -271,7 +271,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         &[plain(KeyCode::Enter)],
         TAIL,
         Group::Panes,
-        "open the channel",
+        "open",
         "open the line's channel",
     ),
     row(

@@ -18,7 +18,7 @@ fn key(text: &str) -> Key {
 }
 
 /// The palette over the list, narrowed by what is typed.
-fn palette(size: (u16, u16), typed: &str) -> Play {
+pub(super) fn palette(size: (u16, u16), typed: &str) -> Play {
     let mut play = several(size);
     play.key(KeyCode::Tab);
     play.keys(":");
@@ -120,7 +120,7 @@ fn keys_of_the_configuration_hold_and_are_shown() {
 }
 
 /// Each style of the screen once, with the first text that has it.
-fn styles(play: &mut Play) -> String {
+pub(super) fn styles(play: &mut Play) -> String {
     let terminal = play.draw();
     let buffer = terminal.backend().buffer();
     let mut seen: Vec<((Color, Color, Modifier), String)> = Vec::new();

@@ -3,7 +3,7 @@
 use super::*;
 
 /// The channels of `several` and two more, in this layout; the pane in focus has the keys.
-fn grid(size: (u16, u16), key: char) -> Play {
+pub(super) fn grid(size: (u16, u16), key: char) -> Play {
     let mut play = several(size);
     play.ids();
     for prompt in ["nightly report", "translate the manual", "compare the licences"] {
@@ -180,7 +180,7 @@ fn nine_panes_keep_their_rows_from_frame_to_frame() {
 }
 
 /// Three channels that write in turns, with the merged tail open.
-fn tail(size: (u16, u16)) -> Play {
+pub(super) fn tail(size: (u16, u16)) -> Play {
     let mut play = Play::new(size);
     let ids: Vec<ChannelId> = ["research: vector databases", "deploy check", "nightly report"]
         .into_iter()
@@ -271,7 +271,7 @@ fn the_merged_tail_is_bounded_and_costs_nothing_before_it_is_opened() {
 }
 
 /// Three contestants; the second is done, the first runs, the third has not begun.
-fn race(size: (u16, u16)) -> Play {
+pub(super) fn race(size: (u16, u16)) -> Play {
     let mut play = Play::new(size);
     play.key(KeyCode::Esc);
     play.keys("R");

@@ -15,7 +15,7 @@ fn call(id: &str, name: &str, arguments: serde_json::Value, result: Option<serde
 }
 
 /// A run with a block of every kind; the transcript has the focus.
-fn every_kind(size: (u16, u16)) -> (Play, ChannelId) {
+pub(super) fn every_kind(size: (u16, u16)) -> (Play, ChannelId) {
     let mut play = Play::new(size);
     let id = play.dispatch("Compare two databases");
     let arguments = json!({"query": "hnsw recall", "limit": 3});
