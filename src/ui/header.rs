@@ -341,18 +341,13 @@ fn hints_of(app: &App) -> Vec<Hint> {
             kept(Action::TailEnd),
             may_go(Action::TailTop),
             kept(Action::TailClose),
+            may_go(Action::Help),
         ],
         (Some(Overlay::Answer(_)), _) => vec![enter("publish"), may_go(Action::Newline), kept(Action::Close)],
         (Some(Overlay::Inbox(inbox)), _) => inbox_hints(app, inbox, &kept, &may_go),
         (Some(Overlay::Confirm(_)), _) => vec![kept(Action::Yes), kept(Action::No)],
         (None, Focus::List | Focus::Transcript) if app.panes.prefix => prefix_hints(keymap),
-        (None, Focus::Compose) => vec![
-            kept(Action::Send),
-            may_go(Action::Newline),
-            kept(Action::FocusNext),
-            kept(Action::LeaveCompose),
-            may_go(Action::PageUp),
-        ],
+        (None, Focus::Compose) => compose_hints(app),
         (None, Focus::Transcript) if search_is_on(app) => vec![
             Hint {
                 word: "next match",
@@ -390,6 +385,33 @@ fn hints_of(app: &App) -> Vec<Hint> {
     }
 }
 
+/// What is worth pressing while a prompt is written. What Enter does is said above the box; here is how to change it.
+fn compose_hints(app: &App) -> Vec<Hint> {
+    let keymap = &app.settings.keymap;
+    let (may_go, kept) = (|action| may_go(keymap, action), |action| kept(keymap, action));
+    let mut hints = vec![kept(Action::Send), may_go(Action::Newline)];
+    if app.selected.is_some() {
+        hints.push(Hint {
+            word: if app.continued().is_some() {
+                "new run"
+            } else {
+                "continue this thread"
+            },
+            ..may_go(Action::SwitchThread)
+        });
+    }
+    hints.extend([
+        kept(Action::FocusNext),
+        kept(Action::LeaveCompose),
+        may_go(Action::ComposePalette),
+        may_go(Action::PageUp),
+    ]);
+    if !app.settings.compose.presets.is_empty() {
+        hints.push(may_go(Action::Presets));
+    }
+    hints
+}
+
 /// What is worth pressing in the inbox.
 fn inbox_hints(app: &App, inbox: &Inbox, kept: &dyn Fn(Action) -> Hint, may_go: &dyn Fn(Action) -> Hint) -> Vec<Hint> {
     if inbox.marked.is_none() {
@@ -422,6 +444,7 @@ fn inbox_hints(app: &App, inbox: &Inbox, kept: &dyn Fn(Action) -> Hint, may_go: 
         may_go(Action::NextCall),
         may_go(Action::ShowCall),
         kept(Action::LeaveInbox),
+        may_go(Action::Help),
     ]);
     hints
 }
