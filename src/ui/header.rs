@@ -341,6 +341,7 @@ fn hints_of(app: &App) -> Vec<Hint> {
             kept(Action::TailEnd),
             may_go(Action::TailTop),
             kept(Action::TailClose),
+            may_go(Action::Help),
         ],
         (Some(Overlay::Answer(_)), _) => vec![enter("publish"), may_go(Action::Newline), kept(Action::Close)],
         (Some(Overlay::Inbox(inbox)), _) => inbox_hints(app, inbox, &kept, &may_go),
@@ -443,7 +444,7 @@ fn composing(app: &App) -> Vec<Hint> {
     if app.selected_channel().is_some() {
         let word = match app.continued() {
             Some(_) => "new run",
-            None => "continue this run",
+            None => "continue this thread",
         };
         hints.push(Hint {
             word,
@@ -491,6 +492,7 @@ fn inbox_hints(app: &App, inbox: &Inbox, kept: &dyn Fn(Action) -> Hint, may_go: 
         may_go(Action::NextCall),
         may_go(Action::ShowCall),
         kept(Action::LeaveInbox),
+        may_go(Action::Help),
     ]);
     hints
 }
