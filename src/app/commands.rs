@@ -15,6 +15,16 @@ use super::{Msg, dialogue};
 /// Within this time a second Ctrl-C quits, in milliseconds.
 const INTERRUPT_MS: u64 = 2_000;
 
+/// Takes the help away: what it lay over stands there again.
+fn leave_help(app: &mut App) {
+    app.overlay = app.below_help.take().map(|below| *below);
+    if let Some(Overlay::Inbox(inbox)) = &app.overlay {
+        // Its call may have been answered meanwhile.
+        let marked = inbox.marked.clone();
+        super::calls::inbox::open(app, marked);
+    }
+}
+
 /// Does what an action says.
 pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) {
     let taken = super::list::perform(app, action, effects)
@@ -30,12 +40,13 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         return;
     }
     match action {
-        Action::Help => {
-            app.overlay = match app.overlay {
-                Some(Overlay::Help) => None,
-                _ => Some(Overlay::Help),
-            };
-        }
+        Action::Help => match app.overlay.take() {
+            Some(Overlay::Help) => leave_help(app),
+            below => {
+                app.below_help = below.map(Box::new);
+                app.overlay = Some(Overlay::Help);
+            }
+        },
         Action::Palette | Action::ComposePalette => super::palette::open(app),
         Action::FocusNext => focus(app, next_focus(app.focus)),
         Action::FocusPrevious => focus(app, next_focus(next_focus(app.focus))),
@@ -196,6 +207,7 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         }
         Action::PickNext => pick_step(app, 1),
         Action::PickPrevious => pick_step(app, -1),
+        Action::Close | Action::CloseHelp | Action::No if app.overlay == Some(Overlay::Help) => leave_help(app),
         Action::Close | Action::CloseHelp | Action::No => app.overlay = None,
         Action::Yes => match app.overlay.take() {
             Some(Overlay::Confirm(Question::CancelRun(id))) => effects.push(Effect::CancelRun { channel: id }),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::transcript::{BlockKind, CallState, Connection};
 use crate::wire::ChannelId;
 
+use super::calls::CallRef;
 use super::effect::Effect;
 use super::msg::RequestId;
 use super::palette;
@@ -130,18 +131,25 @@ fn submit_answer(app: &mut App, mut answer: Answer, text: &str, effects: &mut Ve
         .and_then(|channel| channel.transcript.block(answer.block))
         .and_then(|block| match &block.kind {
             BlockKind::Call {
+                function,
                 state: CallState::Waiting { channel, .. },
                 ..
-            } => Some(channel.clone()),
+            } => Some((function.clone(), channel.clone())),
             _ => None,
         });
-    let Some(channel) = channel else {
+    let Some((function, channel)) = channel else {
         answer.error = Some("This call no longer waits: nothing was published".to_owned());
         app.overlay = Some(Overlay::Answer(answer));
         return;
     };
     let value = serde_json::from_str::<Value>(text);
+    // An answer that says what went wrong fits always.
+    let fits = |value: &Value, channel: &ChannelId| match envelope(value.clone()).get("data") {
+        Some(result) => super::calls::inbox::fits(app, &answer.run, &function, channel, result),
+        None => Ok(()),
+    };
     match (value, ChannelId::parse(&channel)) {
+        (Ok(value), Ok(channel)) if let Err(reason) = fits(&value, &channel) => answer.error = Some(reason),
         (Ok(value), Ok(channel)) => {
             let request = next_request(app);
             answer.sending = Some(request);
@@ -169,8 +177,21 @@ pub(super) fn published(app: &mut App, request: RequestId, result: Result<(), St
     let mine = matches!(&app.overlay, Some(Overlay::Answer(answer)) if answer.sending == Some(request));
     match result {
         Ok(()) => {
-            if mine {
+            let answered = match &app.overlay {
+                Some(Overlay::Answer(answer)) if mine => Some((
+                    answer.from_inbox,
+                    CallRef {
+                        run: answer.run.clone(),
+                        block: answer.block,
+                    },
+                )),
+                _ => None,
+            };
+            if let Some((from_inbox, call)) = answered {
                 app.overlay = None;
+                if from_inbox {
+                    super::calls::inbox::after_answered(app, &call);
+                }
             }
             say(app, "Answer published".to_owned());
         }

@@ -10,7 +10,9 @@ use crate::text::{json, sanitise_line};
 use crate::transcript::{Block, BlockId, BlockKind, CallState, Connection};
 use crate::wire::ChannelId;
 
+use super::action::Action;
 use super::channel::{Channel, ChannelState};
+use super::compose::Mode;
 use super::dialogue::envelope;
 use super::effect::Effect;
 use super::msg::{Msg, Now};
@@ -30,6 +32,7 @@ const HELP: &[&str] = &[
     "A line of text is a prompt: it starts a run. A line that begins with a slash is a command:",
     "/list: the channels with their numbers",
     "/open N: read channel N from its beginning and follow it",
+    "/continue N: prompts go on with the conversation of channel N from now on; /new: they start new runs again",
     "/watch ID: watch a channel by its id",
     "/answer N JSON: answer the call that channel N waits for; /answer N alone shows the call",
     "/cancel N: stop the run of channel N on the server",
@@ -81,6 +84,14 @@ impl Told {
     }
 }
 
+/// Prompts continue the selected channel's thread from now on, or start new runs.
+fn continue_with(app: &mut App, continues: bool, now: Now) -> Vec<Effect> {
+    if (app.compose.mode == Mode::Continue) == continues {
+        return Vec::new();
+    }
+    update(app, Msg::Action(Action::SwitchThread), now)
+}
+
 impl Linear {
     /// Nothing was told yet.
     #[must_use]
@@ -93,12 +104,14 @@ impl Linear {
 
     /// What is said first.
     #[must_use]
-    pub fn welcome(&mut self, app: &App) -> Vec<String> {
+    pub fn welcome(&mut self, app: &mut App) -> Vec<String> {
         self.number(app);
         let mut lines = vec![format!(
             "Switchboard, linear mode. Server: {}.",
             sanitise_line(&app.server.name)
         )];
+        // The switch of the screen is not seen here: it begins where nothing surprises.
+        app.compose.mode = Mode::New;
         match app.channels.len() {
             0 => {}
             1 => lines.push("1 channel is watched; /list names it.".to_owned()),
@@ -133,7 +146,12 @@ impl Linear {
             if prompt.is_empty() {
                 return (Vec::new(), Vec::new());
             }
+            // What was being typed on the screen is none of this line's.
+            let draft = app.draft.clone();
             let effects = update(app, Msg::Submit(prompt.to_owned()), now);
+            if app.draft.is_empty() && !draft.is_empty() {
+                update::set_draft(app, draft);
+            }
             self.open = app.selected.clone();
             return (effects, Vec::new());
         };
@@ -152,9 +170,26 @@ impl Linear {
                 }
             }
             "quit" | "exit" | "q" => effects = update(app, Msg::Shutdown, now),
-            "open" | "answer" | "cancel" | "stop" | "id" => {
+            "new" => {
+                effects = continue_with(app, false, now);
+                lines.push("Prompts start new runs from now on.".to_owned());
+            }
+            "continue" if rest.is_empty() && self.open.is_some() => {
+                if let Some(id) = self.open.clone() {
+                    select(app, &id);
+                    effects = continue_with(app, true, now);
+                    lines.push(format!("{} is gone on with; /new ends that.", self.label(app, &id)));
+                }
+            }
+            "open" | "answer" | "cancel" | "stop" | "id" | "continue" => {
                 let (number, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
                 match self.find(number) {
+                    Some(id) if name == "continue" => {
+                        select(app, &id);
+                        effects = continue_with(app, true, now);
+                        lines.push(format!("{} is gone on with; /new ends that.", self.label(app, &id)));
+                        self.open = Some(id);
+                    }
                     Some(id) => effects = self.about(app, name, &id, rest.trim(), &mut lines),
                     None => lines.push(format!("/{name} needs the number of a channel; /list names them.")),
                 }

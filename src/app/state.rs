@@ -30,6 +30,8 @@ pub struct App {
     pub focus: Focus,
     /// What lies over the screen.
     pub overlay: Option<Overlay>,
+    /// What the help lies over, to come back to.
+    pub(super) below_help: Option<Box<Overlay>>,
     /// What the compose box holds, also when a dispatch failed: nothing typed is lost.
     pub draft: String,
     /// The line of the last news, until it is replaced or has been read.
@@ -123,6 +125,7 @@ impl App {
             selected,
             focus: Focus::Compose,
             overlay: None,
+            below_help: None,
             draft: saved.draft,
             notice: None,
             terminal_focused: true,

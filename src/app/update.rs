@@ -115,7 +115,11 @@ pub fn update(app: &mut App, msg: Msg, now: Now) -> Vec<Effect> {
         Msg::SaveFailed(reason) => complain(app, format!("Could not save what is watched: {reason}")),
         Msg::List(msg) => super::list::take(app, msg, &mut effects),
         Msg::Panes(msg) => super::panes::take(app, msg, &mut effects),
-        Msg::Reading(msg) => super::reading::take(app, msg, &mut effects),
+        Msg::Reading(msg) => {
+            if !super::reading::take(app, msg, &mut effects) {
+                return effects;
+            }
+        }
         Msg::Copying(msg) => super::copying::take(app, msg, &mut effects),
         Msg::Compose(msg) => super::compose::take(app, msg, &mut effects),
         Msg::Calls(msg) => super::calls::take(app, msg, &mut effects),

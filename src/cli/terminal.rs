@@ -111,6 +111,7 @@ fn looks(loaded: &Loaded, Looks { ascii, color, .. }: Looks) -> UiOptions {
     };
     UiOptions {
         ascii: ascii || config.ascii,
+        links: config.links,
         color,
         depth: ColorDepth::detect(env),
         utc_offset_seconds: jiff::Zoned::now().offset().seconds(),

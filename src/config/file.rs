@@ -178,7 +178,7 @@ impl Default for RetentionConfig {
 }
 
 /// How the terminal program looks.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UiConfig {
     /// Draw with ASCII characters alone.
@@ -187,6 +187,8 @@ pub struct UiConfig {
     pub linear: bool,
     /// Whether to use colours.
     pub color: ColorChoice,
+    /// Whether addresses can be clicked, where the terminal knows how.
+    pub links: bool,
     /// Take the mouse from the start.
     pub mouse: bool,
     /// Copy what was selected with the mouse when its button is released.
@@ -195,6 +197,21 @@ pub struct UiConfig {
     pub theme: Option<Spanned<String>>,
     /// Whether the terminal is dark or light.
     pub background: BackgroundChoice,
+}
+
+impl Default for UiConfig {
+    fn default() -> Self {
+        Self {
+            ascii: false,
+            linear: false,
+            color: ColorChoice::default(),
+            links: true,
+            mouse: false,
+            copy_on_select: false,
+            theme: None,
+            background: BackgroundChoice::default(),
+        }
+    }
 }
 
 /// Whether to use colours.

@@ -62,6 +62,9 @@ pub async fn run(function: &FunctionConfig, arguments: &Value, cancel: &Cancella
     let Some((program, rest)) = function.command.split_first() else {
         return Err(Failure::Failed("no command is configured for it".to_owned()));
     };
+    if cancel.is_cancelled() {
+        return Err(Failure::Stopped);
+    }
     let name = sanitise_line(program).into_owned();
     let mut command = tokio::process::Command::new(program);
     command

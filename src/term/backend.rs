@@ -7,9 +7,14 @@ use std::io;
 use ratatui::backend::{Backend, ClearType, CrosstermBackend, WindowSize};
 use ratatui::buffer::Cell;
 use ratatui::layout::{Position, Size};
+use ratatui::style::Color;
+
+use crate::text::LinkId;
+use crate::text::link::LINK_SIGN;
 
 const SYNC_BEGIN: &[u8] = b"\x1b[?2026h";
 const SYNC_END: &[u8] = b"\x1b[?2026l";
+const LINK_END: &[u8] = b"\x1b]8;;\x1b\\";
 
 /// Draws into memory. The cursor is hidden while cells change, so that it never runs over the screen.
 #[derive(Debug)]
@@ -94,12 +99,42 @@ impl FrameBackend {
         CrosstermBackend::new(&mut self.body)
     }
 
+    /// Draws cells that lead to the same address, or to none.
+    fn run(&mut self, cells: &[(u16, u16, &Cell)]) -> io::Result<()> {
+        let link = cells.first().and_then(|(_, _, cell)| link_of(cell));
+        let Some((link, url)) = link.and_then(|link| Some((link, link.url()?))) else {
+            return self.crossterm().draw(cells.iter().copied());
+        };
+        let mut plain = cells
+            .iter()
+            .map(|(x, y, cell)| (*x, *y, (*cell).clone()))
+            .collect::<Vec<_>>();
+        for (_, _, cell) in &mut plain {
+            cell.underline_color = Color::Reset;
+        }
+        // The same name makes one link of rows that it goes on over (OSC 8).
+        let name = u16::from_be_bytes(link.to_bytes());
+        self.body
+            .extend_from_slice(format!("\x1b]8;id=s{name};{url}\x1b\\").as_bytes());
+        self.crossterm().draw(plain.iter().map(|(x, y, cell)| (*x, *y, cell)))?;
+        self.body.extend_from_slice(LINK_END);
+        Ok(())
+    }
+
     fn hide_while_drawing(&mut self) -> io::Result<()> {
         self.drawn = true;
         if self.shown.take().is_some() {
             self.crossterm().hide_cursor()?;
         }
         Ok(())
+    }
+}
+
+/// Where a cell leads: the screen's own sign for it, in place of a colour of underlines, which nothing else uses.
+fn link_of(cell: &Cell) -> Option<LinkId> {
+    match cell.underline_color {
+        Color::Rgb(LINK_SIGN, high, low) => LinkId::from_bytes([high, low]),
+        _ => None,
     }
 }
 
@@ -110,12 +145,15 @@ impl Backend for FrameBackend {
     where
         I: Iterator<Item = (u16, u16, &'a Cell)>,
     {
-        let mut content = content.peekable();
-        if content.peek().is_none() {
+        let cells: Vec<(u16, u16, &Cell)> = content.collect();
+        if cells.is_empty() {
             return Ok(());
         }
         self.hide_while_drawing()?;
-        self.crossterm().draw(content)
+        for run in cells.chunk_by(|one, next| link_of(one.2) == link_of(next.2)) {
+            self.run(run)?;
+        }
+        Ok(())
     }
 
     fn hide_cursor(&mut self) -> io::Result<()> {
@@ -201,6 +239,41 @@ mod tests {
         assert!(hide < changed.find('O').expect("drawn") && changed.find('O').expect("drawn") < show);
         let hidden = frame(&mut terminal, "hellO", None).expect("the cursor goes");
         assert_eq!(hidden, "\x1b[?2026h\x1b[?25l\x1b[?2026l");
+    }
+
+    #[test]
+    fn a_cell_that_leads_somewhere_is_wrapped_in_its_address() {
+        let link = LinkId::of("https://a.b/c").expect("an address");
+        let [high, low] = link.to_bytes();
+        let mut terminal = Terminal::new(FrameBackend::new(Size::new(20, 2))).expect("it starts");
+        let mut paint = |to: std::ops::Range<u16>| {
+            terminal
+                .draw(|frame| {
+                    frame.render_widget("see here now", frame.area());
+                    for x in to {
+                        frame.buffer_mut()[(x, 0)].underline_color = Color::Rgb(LINK_SIGN, high, low);
+                    }
+                })
+                .expect("memory takes everything");
+            let bytes = terminal.backend_mut().take_frame().expect("memory takes everything");
+            bytes.map(|bytes| String::from_utf8(bytes).expect("frames are UTF-8"))
+        };
+        let first = paint(4..8).expect("something is new");
+        let name = u16::from_be_bytes([high, low]);
+        let open = format!("\x1b]8;id=s{name};https://a.b/c\x1b\\");
+        let (before, rest) = first.split_once(&open).expect("it is opened");
+        let (inside, after) = rest.split_once("\x1b]8;;\x1b\\").expect("and closed");
+        assert!(
+            before.contains("see") && inside.contains("here") && after.contains("now"),
+            "{first:?}"
+        );
+        assert!(
+            !first.contains("58;") && !first.contains("58:"),
+            "no colour of underlines: {first:?}"
+        );
+        assert_eq!(paint(4..8), None, "nothing changed");
+        let gone = paint(0..0).expect("it leads nowhere now");
+        assert!(gone.contains("here") && !gone.contains("]8;"), "{gone:?}");
     }
 
     #[test]

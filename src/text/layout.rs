@@ -51,8 +51,29 @@ pub struct BlockRows {
     stable_rows: usize,
     fence: Option<Fence>,
     previous: Previous,
+    fences: Vec<CodeFence>,
     length: usize,
     samples: Vec<(usize, [u8; SAMPLE])>,
+}
+
+/// A fenced code block of the top level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodeFence {
+    /// Where its first line begins in the source, in bytes.
+    pub start: usize,
+    /// Where the line begins that closes it, once that has come.
+    pub end: Option<usize>,
+    /// The first word behind the fence; empty where there is none.
+    pub language: String,
+    fence: Fence,
+}
+
+impl CodeFence {
+    /// A line of the code, without the indentation that the fence itself has.
+    #[must_use]
+    pub fn content<'a>(&self, line: &'a str) -> &'a str {
+        self.fence.content(line)
+    }
 }
 
 /// What stands above the next unit.
@@ -103,6 +124,12 @@ impl BlockRows {
     #[must_use]
     pub fn rows(&self) -> &[Row] {
         &self.rows
+    }
+
+    /// The code blocks, from the top.
+    #[must_use]
+    pub fn fences(&self) -> &[CodeFence] {
+        &self.fences
     }
 
     /// How many rows there are.
@@ -323,6 +350,12 @@ impl BlockRows {
             self.push(&plain_line(Shape::Words(vec![piece]), start), start + next);
         }
         self.make_stable(start + next);
+        self.fences.push(CodeFence {
+            start: start + next,
+            end: None,
+            language: language(info),
+            fence,
+        });
         self.fence = Some(fence);
         true
     }
@@ -336,6 +369,9 @@ impl BlockRows {
             };
             if fence.is_closed_by(line) && has_break(&rest[..next]) {
                 self.fence = None;
+                if let Some(fence) = self.fences.last_mut() {
+                    fence.end = Some(self.stable);
+                }
                 self.make_stable(self.stable + next);
                 return;
             }
@@ -394,7 +430,15 @@ fn piece(text: &str, role: Role, offset: usize) -> Piece {
         text: sanitise_line(text).into_owned(),
         role,
         offset,
+        link: None,
     }
+}
+
+/// The first word behind a fence: `rust`, also of `rust,ignore` and `{.rust}`.
+fn language(info: &str) -> String {
+    let word = info.trim_start_matches(['{', '.']);
+    let end = word.find([' ', ',', '}', '{', ':', '\t']).unwrap_or(word.len());
+    word[..end].chars().take(40).collect()
 }
 
 fn plain_line(shape: Shape, offset: usize) -> Line {

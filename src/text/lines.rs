@@ -4,7 +4,7 @@
 
 use pulldown_cmark::Alignment;
 
-use super::Role;
+use super::{LinkId, Role};
 
 /// A piece of a logical line: safe for a terminal, without line breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Piece {
     pub role: Role,
     /// Where it begins in the source, in bytes.
     pub offset: usize,
+    /// Where it leads, if that is not told by the text itself.
+    pub link: Option<LinkId>,
 }
 
 /// How a logical line is brought to a width.

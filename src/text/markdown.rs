@@ -8,7 +8,7 @@ use std::ops::Range;
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 use super::lines::{ColumnAlignment, Line, Piece, Shape, Table};
-use super::{Role, sanitise_line};
+use super::{LinkId, Role, sanitise_line};
 
 /// Where a unit begins and what it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -338,6 +338,10 @@ impl Reader<'_> {
             TagEnd::Strikethrough => self.strike = self.strike.saturating_sub(1),
             TagEnd::Link | TagEnd::Image => {
                 if let Some((url, from)) = self.links.pop() {
+                    let link = LinkId::of(&url);
+                    for piece in self.pieces.iter_mut().skip(from) {
+                        piece.link = link;
+                    }
                     let shown: String = self.pieces.iter().skip(from).map(|piece| piece.text.as_str()).collect();
                     let mail = url.strip_prefix("mailto:").unwrap_or(&url);
                     // Where a link leads is always to be seen.
@@ -405,6 +409,7 @@ impl Reader<'_> {
             text: sanitise_line(text).into_owned(),
             role,
             offset: self.base + at,
+            link: None,
         }
     }
 
@@ -435,7 +440,13 @@ impl Reader<'_> {
                 Role::Plain
             };
             let text = marker.unwrap_or_else(|| container.rest.clone());
-            first.push(Piece { text, role, offset });
+            let link = None;
+            first.push(Piece {
+                text,
+                role,
+                offset,
+                link,
+            });
             let role = if container.role == Role::QuoteBar {
                 Role::QuoteBar
             } else {
@@ -445,6 +456,7 @@ impl Reader<'_> {
                 text: container.rest.clone(),
                 role,
                 offset,
+                link,
             });
         }
         self.lines.push(Line {

@@ -3,9 +3,11 @@
 //! It knows no terminal and no colours: a piece of text has a [`Role`], and the theme says how that looks.
 
 mod fence;
+pub mod highlight;
 pub mod json;
 pub mod layout;
 pub mod lines;
+pub mod link;
 mod markdown;
 pub mod mask;
 pub mod preview;
@@ -16,7 +18,8 @@ mod tests;
 pub mod width;
 pub mod wrap;
 
-pub use layout::{BlockRows, Format};
+pub use layout::{BlockRows, CodeFence, Format};
+pub use link::LinkId;
 pub use sanitise::{sanitise, sanitise_line};
 
 /// What a piece of text is; the theme says how it looks.
@@ -86,6 +89,8 @@ pub struct Span {
     pub text: String,
     /// What it is.
     pub role: Role,
+    /// Where it leads, if it may be opened.
+    pub link: Option<LinkId>,
 }
 
 impl Span {
@@ -94,6 +99,7 @@ impl Span {
         Self {
             text: text.into(),
             role,
+            link: None,
         }
     }
 }

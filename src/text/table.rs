@@ -124,6 +124,7 @@ fn as_pairs(table: &Table, width: usize, offset: usize, rows: &mut Vec<Row>) {
                     text: ": ".to_owned(),
                     role: Role::TableBorder,
                     offset: at,
+                    link: None,
                 });
             }
             // The head's own place is far above; a row's place is its own.

@@ -6,7 +6,7 @@ use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::lines::{Line, Piece, Shape};
 use super::width::{grapheme_width, width as columns};
-use super::{Joint, Role, Row, Span, table};
+use super::{Joint, LinkId, Role, Row, Span, link, table};
 
 /// Beyond this a rule is not drawn, in columns.
 const LONGEST_RULE: usize = 60;
@@ -79,6 +79,7 @@ struct Cell<'a> {
     width: usize,
     role: Role,
     offset: usize,
+    link: Option<LinkId>,
 }
 
 impl Cell<'_> {
@@ -90,13 +91,14 @@ impl Cell<'_> {
 fn cells<'a>(marker: &'a [Piece], pieces: &'a [Piece]) -> Vec<Cell<'a>> {
     let mut cells = Vec::with_capacity(pieces.iter().map(|piece| piece.text.len()).sum());
     for piece in marker.iter().chain(pieces) {
-        let (role, offset) = (piece.role, piece.offset);
+        let (role, offset, link) = (piece.role, piece.offset, piece.link);
         if piece.text.is_ascii() {
             cells.extend((0..piece.text.len()).map(|at| Cell {
                 text: &piece.text[at..=at],
                 width: 1,
                 role,
                 offset: offset + at,
+                link,
             }));
         } else {
             cells.extend(piece.text.grapheme_indices(true).map(|(at, text)| Cell {
@@ -104,10 +106,37 @@ fn cells<'a>(marker: &'a [Piece], pieces: &'a [Piece]) -> Vec<Cell<'a>> {
                 width: grapheme_width(text),
                 role,
                 offset: offset + at,
+                link,
             }));
         }
     }
+    name_links(&mut cells, marker.iter().chain(pieces));
     cells
+}
+
+/// Addresses that stand in the text lead where they say.
+fn name_links<'a>(cells: &mut [Cell<'_>], pieces: impl Iterator<Item = &'a Piece> + Clone) {
+    let has_any = pieces.clone().any(|piece| piece.text.contains(':'));
+    if !has_any {
+        return;
+    }
+    // An address may stand in several pieces: its parts may look like marks of emphasis.
+    let text: String = pieces.map(|piece| piece.text.as_str()).collect();
+    for range in link::find(&text) {
+        let Some(id) = LinkId::of(&text[range.clone()]) else {
+            continue;
+        };
+        let mut at = 0;
+        for cell in cells.iter_mut() {
+            if at >= range.end {
+                break;
+            }
+            if at >= range.start && cell.link.is_none() && !matches!(cell.role, Role::CodeBlock) {
+                cell.link = Some(id);
+            }
+            at += cell.text.len();
+        }
+    }
 }
 
 fn fill(cells: &[Cell<'_>], room: usize, words: bool, offset: usize, rows: &mut Vec<Row>) {
@@ -176,8 +205,11 @@ fn cut(cells: &[Cell<'_>], room: usize, offset: usize) -> Row {
         };
         width += columns;
         match spans.last_mut() {
-            Some(span) if span.role == cell.role => span.text.push_str(text),
-            _ => spans.push(Span::new(text, cell.role)),
+            Some(span) if span.role == cell.role && span.link == cell.link => span.text.push_str(text),
+            _ => spans.push(Span {
+                link: cell.link,
+                ..Span::new(text, cell.role)
+            }),
         }
     }
     Row {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -118,9 +119,10 @@ impl Drop for Commands {
 
 /// Claims a call; `false`: it was claimed before.
 fn take(claims: &Path, name: &str) -> io::Result<bool> {
-    fs::create_dir_all(claims)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(claims)?;
     forget_old(claims);
-    let made = OpenOptions::new().write(true).create_new(true).open(claims.join(name));
+    let mut options = OpenOptions::new();
+    let made = options.write(true).create_new(true).mode(0o600).open(claims.join(name));
     match made {
         Ok(mut file) => {
             // On the disk before anything is done: a crash may follow at once.

@@ -17,9 +17,11 @@ use tokio_util::task::TaskTracker;
 
 use super::calls::Commands;
 use super::child;
+use super::reading::Highlighter;
 use super::recordings::Recordings;
 use super::saved::Saver;
 use super::service::{CallError, Connected, Service};
+use crate::app::reading::Do;
 use crate::app::{Effect, Msg, Outage, RequestId, SavedState, copying, recordings};
 use crate::term::clipboard::SystemClipboard;
 use crate::wire::{ChannelId, DispatchRequest};
@@ -119,6 +121,7 @@ pub struct Executor {
     /// Prompts on their way, by their requests.
     unanswered: HashMap<RequestId, (ChannelId, String)>,
     saver: Saver,
+    highlighter: Highlighter,
     commands: Commands,
     /// The file of what was sent.
     history: PathBuf,
@@ -156,6 +159,7 @@ impl Executor {
             shown: Vec::new(),
             listed: None,
             unanswered: HashMap::new(),
+            highlighter: Highlighter::default(),
             commands: Commands::new(&state_file),
             history: super::compose::history_file(&state_file),
             saver: Saver::start(state_file, loaded, replies.clone()),
@@ -310,6 +314,10 @@ impl Executor {
             self.saver.save(*state);
             return;
         }
+        if let Effect::Reading(Do::ReadCode(job)) = effect {
+            self.highlighter.read(*job, &self.replies);
+            return;
+        }
         if let Effect::Copying(effect) = effect {
             self.write_export(effect);
             return;
@@ -412,7 +420,6 @@ impl Executor {
             }
             Effect::List(effect) => match effect {},
             Effect::Panes(effect) => match effect {},
-            Effect::Reading(effect) => match effect {},
             Effect::Copying(_) => {}
             // Carried out above: commands need no server.
             Effect::Calls(_) => {}
@@ -422,7 +429,8 @@ impl Executor {
                     self.recordings.spool(&**service, channel, &title, file);
                 }
             }
-            Effect::Notifications(_)
+            Effect::Reading(_)
+            | Effect::Notifications(_)
             | Effect::NeedIds(_)
             | Effect::Save(_)
             | Effect::Compose(_)

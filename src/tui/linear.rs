@@ -60,7 +60,7 @@ pub async fn run(options: TuiOptions) -> color_eyre::Result<()> {
         clock,
         ended: false,
     };
-    print(turn.linear.welcome(&turn.app));
+    print(turn.linear.welcome(&mut turn.app));
     for warning in [loaded.warning, options.warning].into_iter().flatten() {
         turn.dispatch(Msg::Warning(warning));
     }

@@ -39,6 +39,10 @@ pub trait View {
     }
     /// Draws the state.
     fn draw(&mut self, app: &App, frame: &mut Frame<'_>);
+    /// What the frames that were drawn want done.
+    fn wanted(&mut self) -> Vec<Msg> {
+        Vec::new()
+    }
     /// How the screen looks from now on.
     fn set_options(&mut self, _: UiOptions) {}
     /// The channels of which a line is in view in a list, as drawn last; `None`: all of them.
@@ -58,6 +62,10 @@ impl View for Ui {
 
     fn draw(&mut self, app: &App, frame: &mut Frame<'_>) {
         Ui::draw(self, app, frame);
+    }
+
+    fn wanted(&mut self) -> Vec<Msg> {
+        Ui::wanted(self)
     }
 
     fn listed(&self) -> Option<&[ChannelId]> {
@@ -271,6 +279,9 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
         session.screen.paint(&mut |frame| view.draw(app, frame))?;
         slow_turn("frame", started);
         self.limiter.painted(now);
+        for message in self.session.view.wanted() {
+            self.dispatch(message);
+        }
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::app::channel::is_foldable;
 use crate::app::reading::{Detail, shown};
 use crate::text::width::width as columns;
-use crate::text::{BlockRows, Format, json, sanitise_line};
+use crate::text::{BlockRows, CodeFence, Format, json, sanitise_line};
 use crate::transcript::{Block, BlockKind, CallState};
 
 use super::format::{count, number, short_duration};
@@ -18,9 +18,6 @@ const FOLDED_JSON_LINES: usize = 3;
 const LONGEST_LINE: usize = 400;
 /// The most bytes of a raw event that are shown.
 const LONGEST_RAW: usize = 64 * 1024;
-
-/// What stands below a call that waits; the key that answers it is said where it is drawn.
-pub(super) const WAITS: &str = "waits for your answer";
 
 /// How a line of the program's own looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +42,9 @@ pub(super) enum Right {
         asked_at: Option<u64>,
     },
 }
+
+/// Under a call that waits; where it is drawn the key that answers is put behind it.
+pub(super) const WAITS: &str = "waits for your answer";
 
 /// One line that the program writes around a block's text.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,9 +147,22 @@ impl BlockView {
         self.head = vec![Line::new(text, Tone::Dim)];
     }
 
+    /// The code blocks within its text.
+    pub fn fences(&self) -> &[CodeFence] {
+        if self.shows_body { self.body.fences() } else { &[] }
+    }
+
     /// The rows of its text that are shown.
     pub fn body(&self) -> &[crate::text::Row] {
         if self.shows_body { self.body.rows() } else { &[] }
+    }
+
+    /// The rows of its text among some rows of the block.
+    pub fn body_in(&self, rows: std::ops::Range<usize>) -> &[crate::text::Row] {
+        let (head, body) = (self.head.len(), self.body());
+        let first = rows.start.saturating_sub(head).min(body.len());
+        let last = rows.end.saturating_sub(head).min(body.len());
+        &body[first..last]
     }
 
     /// The row of its text that holds this byte of the source.

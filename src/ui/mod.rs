@@ -11,11 +11,13 @@ mod editor;
 mod form;
 mod format;
 mod header;
+mod highlight;
 mod inbox;
 mod input;
 mod keys;
 mod kiosk;
 mod layout;
+mod links;
 mod list;
 mod mouse;
 mod overlay;
@@ -59,6 +61,8 @@ pub struct UiOptions {
     pub ascii: bool,
     /// The theme's colours; without: only bold, dim and reversed (NO_COLOR).
     pub color: bool,
+    /// Addresses can be clicked, where the terminal knows how.
+    pub links: bool,
     /// How many colours the terminal has.
     pub depth: ColorDepth,
     /// Offset of the local time from UTC, in seconds, for the clock and the times of messages.
@@ -72,6 +76,7 @@ impl Default for UiOptions {
             color: true,
             depth: ColorDepth::default(),
             utc_offset_seconds: 0,
+            links: true,
         }
     }
 }
@@ -129,6 +134,13 @@ impl Ui {
     pub fn set_options(&mut self, options: UiOptions) {
         self.options = options;
         self.caches.clear();
+    }
+
+    /// What the frames that were drawn want done.
+    pub fn wanted(&mut self) -> Vec<crate::app::Msg> {
+        let jobs = self.caches.iter_mut().flat_map(|(_, cache)| cache.wanted.drain(..));
+        jobs.map(|job| crate::app::Msg::Reading(crate::app::reading::Msg::CodeSeen(Box::new(job))))
+            .collect()
     }
 
     /// The channels of which a line is in view in a list, as drawn last; `None`: all of them.

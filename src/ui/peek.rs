@@ -7,7 +7,7 @@ use crate::app::{App, Channel};
 
 use super::canvas::Canvas;
 use super::layout::Areas;
-use super::transcript::{draw_empty, draw_plain_row, summary, text_width, waits};
+use super::transcript::{draw_empty, draw_plain_row, summary, text_width};
 use super::viewport::{Place, RowCache, Viewport};
 
 /// The most rows, with the title bar.
@@ -52,7 +52,6 @@ pub(super) fn draw(canvas: &mut Canvas, area: Rect, app: &App, channel: &Channel
         draw_empty(canvas, pane, app, channel);
         return;
     }
-    let waits = waits(app, channel);
     let mut viewport = Viewport::new(app, channel, cache, text_width(pane));
     let Place { mut index, mut row } = viewport.tail_top(usize::from(pane.height));
     let mut y = pane.top();
@@ -61,7 +60,7 @@ pub(super) fn draw(canvas: &mut Canvas, area: Rect, app: &App, channel: &Channel
         let Some(view) = viewport.view(index) else { break };
         while row < view.len() && y < pane.bottom() {
             let line = Rect { y, height: 1, ..pane };
-            draw_plain_row(canvas, line, block, view, row, (channel.clock(app.now), &waits));
+            draw_plain_row(canvas, line, block, view, row, app.now);
             row += 1;
             y += 1;
         }

@@ -7,7 +7,6 @@ use crate::app::panes;
 use crate::app::panes::tail::{Kind, Tail};
 use crate::app::state::Overlay;
 use crate::app::{Action, App, Msg};
-use crate::text::sanitise_line;
 
 use super::canvas::Canvas;
 use super::format::{count, time};
@@ -18,6 +17,8 @@ const TITLE: u16 = 20;
 const SHORT_TITLE: u16 = 12;
 /// Under this width titles are short and seconds are left out.
 const NARROW: u16 = 100;
+/// Under this width the time is left out: the text needs the room.
+const NARROWEST: u16 = 60;
 
 /// Draws it; `top` is the name of the line in the first row, kept from frame to frame.
 pub(super) fn draw(canvas: &mut Canvas, area: Rect, app: &App, top: &mut u64, options: UiOptions) {
@@ -45,22 +46,20 @@ pub(super) fn draw(canvas: &mut Canvas, area: Rect, app: &App, top: &mut u64, op
         shown.pop();
     }
     *top = shown.first().copied().unwrap_or(0);
-    let right = match tail.cursor {
-        None => "follows".to_owned(),
-        // The last row says how much is below.
-        Some(_) => String::new(),
+    // Where it does not follow, the last row says how much is below.
+    let follows = if tail.cursor.is_none() { "follows" } else { "" };
+    let filter = &app.list.filter;
+    let right = match (filter.is_empty(), follows) {
+        (true, _) => follows.to_owned(),
+        (false, "") => format!("/{}", filter.text()),
+        (false, _) => format!("/{}   {follows}", filter.text()),
     };
-    let filter = app.list.filter.text();
-    let title = match app.list.filter.is_empty() {
-        true => "all live channels".to_owned(),
-        false => format!("live channels, filtered: {}", sanitise_line(filter)),
-    };
-    canvas.bar(bar, &title, &right, true);
+    canvas.bar(bar, "all live channels", &right, true);
     if shown.is_empty() {
-        let text = if app.list.filter.is_empty() {
+        let text = if filter.is_empty() {
             "Lines of the channels come here as they are written, each with its channel. Nothing has come yet."
         } else {
-            "Nothing has come of the channels that the list's filter leaves."
+            "Lines of the listed channels come here as they are written. Nothing has come yet of those that the list's filter leaves."
         };
         let inner = Rect {
             x: body.x + 2,
@@ -136,7 +135,11 @@ fn draw_line(canvas: &mut Canvas, row: Rect, app: &App, tail: &Tail, name: u64, 
     } else {
         clock.as_str()
     };
-    let x = canvas.put(row.x + 2, row.y, 8, shown, theme.dim()) + 1;
+    let x = if row.width < NARROWEST {
+        row.x + 1
+    } else {
+        canvas.put(row.x + 2, row.y, 8, shown, theme.dim()) + 1
+    };
     // The number stays with the channel; the colour only helps the eye.
     let style = theme.lane(line.number);
     canvas.put_right(x, x + 3, row.y, &line.number.to_string(), style);

@@ -281,9 +281,11 @@ mod kiosk;
 mod list;
 mod manners;
 mod panes;
+mod playing;
 mod reading;
 mod recordings;
 mod rules;
+mod views;
 
 #[test]
 fn a_channel_that_is_watched_anew_shows_nothing_of_the_watch_before() {
@@ -606,6 +608,7 @@ fn ascii_and_no_color_are_enough() {
     let mut play = several((120, 40));
     play.ui = Ui::new(UiOptions {
         ascii: true,
+        links: true,
         color: false,
         depth: super::ColorDepth::Sixteen,
         utc_offset_seconds: 3_600,

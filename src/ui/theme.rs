@@ -337,14 +337,15 @@ impl Theme {
             Role::Strike => Style::new().add_modifier(Modifier::CROSSED_OUT),
             Role::Code | Role::CodeBlock => self.painted(self.palette.code),
             Role::CodeText => self.plain(),
-            Role::Keyword => self.painted(self.palette.heading),
-            Role::Str | Role::Inserted => self.painted(self.palette.good),
-            Role::Number => self.painted(self.palette.code),
-            Role::Function => self.painted(self.palette.link),
-            Role::Type => self.painted(self.palette.accent),
+            Role::Keyword => self.painted(self.palette.keyword),
+            Role::Str => self.painted(self.palette.string),
+            Role::Comment => self.dimmed(self.palette.comment),
+            Role::Number => self.painted(self.palette.number),
+            Role::Function => self.painted(self.palette.function),
+            Role::Type => self.painted(self.palette.type_name),
+            Role::Inserted => self.painted(self.palette.good),
             Role::Deleted => self.painted(self.palette.error),
-            Role::Comment
-            | Role::CodeInfo
+            Role::CodeInfo
             | Role::QuoteBar
             | Role::Quote
             | Role::LinkTarget

@@ -7,10 +7,10 @@ use crate::app::action::Action;
 use crate::app::reading::{Detail, Search, Times};
 use crate::app::recordings::{Spool, is_replay};
 use crate::app::state::{Focus, ServerState};
-use crate::app::{App, Channel, ChannelState, Spot};
+use crate::app::{App, Channel, ChannelState, Now, Spot};
 use crate::text::sanitise_line;
 use crate::text::width::width as columns;
-use crate::transcript::{Block, BlockId, BlockKind, CallState, Connection, Honesty};
+use crate::transcript::{Block, BlockId, BlockKind, CallState, Connection};
 
 use super::block::{BlockView, Line, Right, Tone, WAITS};
 use super::canvas::Canvas;
@@ -72,8 +72,8 @@ pub(super) fn draw_body(
     let mut viewport = Viewport::new(app, channel, cache, text_width(pane));
     let window = viewport.window(usize::from(pane.height));
     let target = if focused { viewport.fold_target(window) } else { None };
+    let keys = Keys::of(app, channel);
     let search = channel.reading.search.as_ref();
-    let waits = waits(app, channel);
     let mut y = pane.top();
     let end = pane.top() + u16::try_from(window.rows).unwrap_or(pane.height).min(pane.height);
     let mut index = window.top.index;
@@ -87,13 +87,22 @@ pub(super) fn draw_body(
         let Some(view) = viewport.view(index) else { break };
         let rows = view.len();
         let in_view = row..rows.min(row + usize::from(end - y));
+        let jobs = match block.filter(|_| options.color) {
+            Some(block) => super::highlight::jobs(channel, block, view, view.body_in(in_view.clone())),
+            None => Vec::new(),
+        };
         let found = search.map(|search| Found::new(search, id, view, in_view));
         let drawn = Drawn {
+            channel: Some(channel),
+            options,
             view,
             block,
             stamp: stamp.as_deref(),
-            clock: channel.clock(app.now),
-            waits: &waits,
+            keys: Some(&keys),
+            now: Now {
+                unix_ms: channel.clock(app.now),
+                ..app.now
+            },
         };
         while row < rows && y < end {
             let area = Rect { y, height: 1, ..pane };
@@ -116,6 +125,9 @@ pub(super) fn draw_body(
             }
             row += 1;
             y += 1;
+        }
+        if !jobs.is_empty() {
+            viewport.want(jobs);
         }
         row = 0;
         index += 1;
@@ -172,8 +184,6 @@ pub(super) fn draw_body(
             &text,
             style,
         );
-    } else if window.at_end {
-        draw_honesty(canvas, pane, bottom, channel);
     }
 }
 
@@ -199,25 +209,6 @@ fn new_rows(viewport: &mut Viewport) -> usize {
         }
     };
     viewport.rows_from(place, COUNTED_ROWS + 2).saturating_sub(1)
-}
-
-/// What may be said of the transcript's wholeness, at the end of the last row where nothing else stands there.
-fn draw_honesty(canvas: &mut Canvas, pane: Rect, bottom: u16, channel: &Channel) {
-    let (text, style) = match channel.transcript.honesty() {
-        Honesty::Complete => ("complete", canvas.theme.dim()),
-        Honesty::HeadTrimmed => ("head trimmed", canvas.theme.warning()),
-        Honesty::Gap => ("gap", canvas.theme.warning()),
-        Honesty::Unknown => return,
-    };
-    let right = pane.right().saturating_sub(1);
-    let Some(y) = bottom.checked_sub(1).filter(|y| *y >= pane.top()) else {
-        return;
-    };
-    let left = right.saturating_sub(u16::try_from(text.len()).unwrap_or(0) + 2);
-    let is_free = left >= pane.x + MARGIN && (left..right).all(|x| canvas.buffer[(x, y)].symbol() == " ");
-    if is_free {
-        canvas.put_right(left, right, y, text, style);
-    }
 }
 
 /// The time that stands beside a block, as the reader wants it.
@@ -363,23 +354,51 @@ fn has_room(view: &BlockView) -> bool {
 
 /// A block that is being drawn.
 struct Drawn<'a> {
+    /// Whose code has colours.
+    channel: Option<&'a Channel>,
+    options: UiOptions,
     view: &'a BlockView,
     /// `None`: a raw event.
     block: Option<&'a Block>,
     /// The time beside it.
     stamp: Option<&'a str>,
-    /// The time on the clocks of its run, Unix time in milliseconds.
-    clock: u64,
-    /// What stands below a call that waits.
-    waits: &'a str,
+    /// What keys do here; `None`: nothing.
+    keys: Option<&'a Keys>,
+    now: Now,
 }
 
-/// What stands below a call that waits.
-pub(super) fn waits(app: &App, channel: &Channel) -> String {
-    if is_replay(channel) {
-        return "waited for an answer then".to_owned();
+/// What keys do with the parts of a transcript, in words.
+struct Keys {
+    fold: String,
+    unfold: String,
+    answer: String,
+}
+
+impl Keys {
+    fn of(app: &App, channel: &Channel) -> Self {
+        let key = |action| app.settings.keymap.first(action);
+        let fold = key(Action::Fold);
+        let without = key(Action::Answer).is_empty();
+        let answer = if without || is_replay(channel) || app.selected.as_ref() != Some(&channel.id) {
+            // A recording waits for nobody, and in a pane beside the one in focus the key is that of the one in focus.
+            String::new()
+        } else if app.focus == Focus::Compose {
+            // There the key would type itself.
+            format!(": {} then {}", key(Action::LeaveCompose), key(Action::Answer))
+        } else {
+            format!(": press {}", key(Action::Answer))
+        };
+        // The key map may leave it without a key.
+        let with_key = |word: &str| match fold.as_str() {
+            "" => String::new(),
+            fold => format!("({fold} {word})"),
+        };
+        Self {
+            unfold: with_key("opens"),
+            fold: with_key("folds"),
+            answer,
+        }
     }
-    format!("{WAITS}: press {}", app.settings.keymap.first(Action::Answer))
 }
 
 /// Draws one row of a block as it is, without the time beside it and without what a key would do.
@@ -389,14 +408,21 @@ pub(super) fn draw_plain_row(
     block: Option<&Block>,
     view: &BlockView,
     row: usize,
-    (clock, waits): (u64, &str),
+    now: Now,
 ) {
+    let options = UiOptions {
+        color: false,
+        links: false,
+        ..UiOptions::default()
+    };
     let drawn = Drawn {
+        channel: None,
+        options,
         view,
         block,
         stamp: None,
-        clock,
-        waits,
+        keys: None,
+        now,
     };
     drawn.row(canvas, area, row, false);
 }
@@ -428,9 +454,24 @@ impl Drawn<'_> {
         } else if let Some(text) = body.get(row - body_at) {
             let base = tone(&canvas.theme, view.body_tone);
             let mut x = left + view.body_indent;
-            for span in &text.spans {
+            let parts = match (self.block, self.channel) {
+                (Some(block), Some(channel)) if self.options.color => {
+                    super::highlight::parts(channel, block, view, text)
+                }
+                _ => Vec::new(),
+            };
+            for (part, role) in &parts {
+                let style = base.patch(canvas.theme.role(*role));
+                x = canvas.put(x, area.y, right.saturating_sub(x), part, style);
+            }
+            let whole = if parts.is_empty() { text.spans.as_slice() } else { &[] };
+            for span in whole {
                 let style = base.patch(canvas.theme.role(span.role));
+                let start = x;
                 x = canvas.put(x, area.y, right.saturating_sub(x), &span.text, style);
+                if let Some(link) = span.link.filter(|_| self.options.links && !self.options.ascii) {
+                    super::links::cover(canvas, start..x, area.y, link);
+                }
             }
             if view.streaming && row + 1 == body_at + body.len() {
                 let (mark, style) = (canvas.theme.mark, canvas.theme.accent());
@@ -449,16 +490,17 @@ impl Drawn<'_> {
         fold_hint: Option<bool>,
         is_first: bool,
     ) {
-        let clock = self.clock;
+        let now = self.now;
         let stamp = self.stamp.filter(|_| is_first);
         let mut said = line.text.as_str();
         let style = tone(&canvas.theme, line.tone);
         let dim = canvas.theme.dim();
         let mut limit = right;
+        let mut answer = "";
         match &line.right {
             Right::Text(text) => limit = canvas.put_right(left, right, y, text, dim).saturating_sub(1),
             Right::Waiting { asked_at } => {
-                let waited = asked_at.map(|at| duration(clock.saturating_sub(at)));
+                let waited = asked_at.map(|at| duration(now.unix_ms.saturating_sub(at)));
                 let text = format!("waiting {}", waited.unwrap_or_default());
                 limit = canvas
                     .put_right(left, right, y, text.trim_end(), style)
@@ -477,29 +519,39 @@ impl Drawn<'_> {
                                 expires_at: Some(at), ..
                             },
                         ..
-                    }) if line.indent > 0 => Some(format!("gives up in {}", duration(at.saturating_sub(clock)))),
+                    }) if line.indent > 0 => Some(format!("gives up in {}", duration(at.saturating_sub(now.unix_ms)))),
                     _ => None,
                 };
-                // What was recorded is over.
-                let gives_up = gives_up.filter(|_| self.waits.starts_with(WAITS));
-                if line.text == WAITS {
-                    said = self.waits;
-                }
                 let hint = match fold_hint {
-                    Some(true) => Some("(Space opens)"),
-                    Some(false) => Some("(Space folds)"),
+                    Some(true) => self.keys.map(|keys| keys.unfold.as_str()),
+                    Some(false) => self.keys.map(|keys| keys.fold.as_str()),
                     None => None,
                 };
+                let hint = hint.filter(|hint| !hint.is_empty());
+                if line.text == WAITS {
+                    answer = self.keys.map_or("", |keys| keys.answer.as_str());
+                }
+                // What was recorded waits no more.
+                let is_over = self.channel.is_some_and(is_replay);
+                if is_over && line.text == WAITS {
+                    said = "waited for an answer then";
+                }
+                let gives_up = gives_up.filter(|_| !is_over);
                 // What a line says comes before what stands beside it.
                 let room = usize::from(right.saturating_sub(left));
-                let beside = |text: &&str| columns(said) + usize::from(line.indent) + 2 + columns(text) <= room;
+                let beside = |text: &&str| {
+                    columns(said) + columns(answer) + usize::from(line.indent) + 2 + columns(text) <= room
+                };
                 if let Some(text) = gives_up.as_deref().or(hint).or(stamp).filter(beside) {
                     limit = canvas.put_right(left, right, y, text, dim).saturating_sub(1);
                 }
             }
         }
         let x = left + line.indent;
-        canvas.put(x, y, limit.saturating_sub(x), said, style);
+        let x = canvas.put(x, y, limit.saturating_sub(x), said, style);
+        if !answer.is_empty() {
+            canvas.put(x, y, limit.saturating_sub(x), answer, style);
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::app::reading::Detail;
+use crate::app::reading::{Detail, code::Job};
 use crate::app::{App, Channel, Scroll, Spot};
 use crate::transcript::{Block, BlockId, BlockKind, Connection};
 
@@ -23,6 +23,8 @@ pub(super) struct RowCache {
     views: BTreeMap<BlockId, BlockView>,
     /// The same of raw events, by the numbers of their lines.
     raw: BTreeMap<u64, BlockView>,
+    /// Code that is in view and is to be read.
+    pub wanted: Vec<Job>,
 }
 
 #[cfg(test)]
@@ -91,6 +93,11 @@ impl<'a> Viewport<'a> {
     /// Looks at a block as if it were open.
     pub fn open(&mut self, block: BlockId) {
         self.open = Some(block);
+    }
+
+    /// Has code read.
+    pub fn want(&mut self, jobs: Vec<Job>) {
+        self.cache.wanted.extend(jobs);
     }
 
     /// Whether raw events are shown.

@@ -153,6 +153,23 @@ impl Pty {
         }
     }
 
+    /// The process of the program.
+    pub fn process_id(&self) -> u32 {
+        self.child.process_id().expect("the process lives")
+    }
+
+    /// Forgets what was written to the terminal so far; the screen stays.
+    pub fn forget_raw(&self) {
+        self.shared.output.lock().expect("no reader panics").raw.clear();
+    }
+
+    /// The cells of the screen with their styles, as the bytes that would paint them.
+    pub fn painted(&self) -> Vec<Vec<u8>> {
+        let output = self.shared.output.lock().expect("no reader panics");
+        let (_, columns) = output.screen.screen().size();
+        output.screen.screen().rows_formatted(0, columns).collect()
+    }
+
     /// Types keys.
     pub fn send(&mut self, keys: &str) {
         let writer = self.writer.as_mut().expect("the terminal is open");
@@ -242,6 +259,14 @@ impl Pty {
             let last = |sequence: &str| raw.rfind(sequence);
             assert!(last(on).is_some(), "{what} was never changed");
             assert!(last(off) > last(on), "{what} was not given back");
+        }
+        // The mouse is taken by choice only; what was taken is given back.
+        for mode in [1000, 1002, 1003, 1006] {
+            let (on, off) = (
+                raw.rfind(&format!("\x1b[?{mode}h")),
+                raw.rfind(&format!("\x1b[?{mode}l")),
+            );
+            assert!(off >= on, "the mouse (mode {mode}) was not given back");
         }
         let output = self.shared.output.lock().expect("no reader panics");
         let screen = output.screen.screen();

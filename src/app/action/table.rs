@@ -107,7 +107,14 @@ pub(super) const SCROLLED: &[Place] = &[Place::Transcript, Place::Help];
 pub(super) const SELECTION: &[Place] = &[Place::Selection];
 pub(super) const COMPOSE: &[Place] = &[Place::Compose];
 pub(super) const READING: &[Place] = &[Place::Transcript, Place::Compose, Place::Help];
-pub(super) const HELPABLE: &[Place] = &[Place::List, Place::Transcript, Place::Help];
+pub(super) const HELPABLE: &[Place] = &[
+    Place::List,
+    Place::Transcript,
+    Place::Selection,
+    Place::Inbox,
+    Place::Tail,
+    Place::Help,
+];
 pub(super) const TYPING: &[Place] = &[Place::Compose, Place::Dialogue, Place::Field];
 pub(super) const OVERLAYS: &[Place] = &[Place::Help, Place::Dialogue, Place::Picker];
 pub(super) const PICKER: &[Place] = &[Place::Picker];

@@ -449,13 +449,38 @@ fn publish_form(app: &mut App, effects: &mut Vec<Effect>) {
     let Some(Overlay::Inbox(inbox)) = &app.overlay else {
         return;
     };
-    match inbox.form.value() {
+    let value = inbox.form.value().and_then(|value| {
+        fits(app, &call.run, &function, &channel, &value)?;
+        Ok(value)
+    });
+    match value {
         Ok(value) => {
             // The value of a form is the result itself, whatever its fields are called.
             let message = sign(app, json!({ "data": value }));
             publish(app, call, &function, &arguments, channel, message, effects);
         }
         Err(reason) => refuse(app, reason),
+    }
+}
+
+/// Whether an answer by hand is what the configured function promises. What was dispatched elsewhere may have promised
+/// something else.
+///
+/// # Errors
+/// Where it does not fit, and why.
+pub(in crate::app) fn fits(
+    app: &App,
+    run: &ChannelId,
+    function: &str,
+    channel: &ChannelId,
+    value: &Value,
+) -> Result<(), String> {
+    let ours = app.channels.get(run).is_some_and(|run| run.calls.is_ours(channel));
+    match configured(app, function).and_then(|config| config.result.as_ref()) {
+        Some(schema) if ours => schema
+            .check(value)
+            .map_err(|reason| format!("Not published: the answer does not fit: {}", sanitise_line(&reason))),
+        _ => Ok(()),
     }
 }
 
@@ -531,15 +556,7 @@ pub(super) fn published(
         Ok(()) => {
             app.calls.drafts.retain(|(of, _)| *of != call);
             if shown {
-                // On to the next one; the one that was answered may not have heard of it yet.
-                let next = waiting(app)
-                    .iter()
-                    .map(Waiting::reference)
-                    .find(|other| *other != call && app.calls.job(&other.run, other.block).is_none());
-                match next {
-                    Some(next) => show_call(app, Some(next), None),
-                    None => app.overlay = None,
-                }
+                after_answered(app, &call);
             }
             say(app, format!("Answered {function}"));
         }
@@ -555,6 +572,29 @@ pub(super) fn published(
         }
     }
     true
+}
+
+/// A call was answered from here: on to the next one, which is no call that is being answered already. Where no other
+/// waits the inbox has done its work.
+pub(in crate::app) fn after_answered(app: &mut App, call: &CallRef) {
+    // The one that was answered may not have heard of it yet.
+    let mut others = waiting(app).iter().map(Waiting::reference).collect::<Vec<_>>();
+    others.retain(|other| other != call);
+    let is_free = |other: &&CallRef| app.calls.job(&other.run, other.block).is_none();
+    match others.iter().find(is_free).or(others.first()).cloned() {
+        Some(next) => show_call(app, Some(next), None),
+        None => app.overlay = None,
+    }
+}
+
+/// The result of a call's command was published: an inbox that stands at this call, or at nothing any more, goes on.
+pub(super) fn command_answered(app: &mut App, call: &CallRef) {
+    let goes_on = matches!(&app.overlay, Some(Overlay::Inbox(inbox))
+        if inbox.marked.as_ref().is_none_or(|marked| marked == call));
+    if goes_on {
+        stash(app);
+        after_answered(app, call);
+    }
 }
 
 /// Goes to the marked call's run.

@@ -443,6 +443,11 @@ pub(in crate::app) fn published(
     match result {
         Ok(()) => {
             let job = app.calls.jobs.remove(at);
+            let call = CallRef {
+                run: job.run.clone(),
+                block: job.block,
+            };
+            inbox::command_answered(app, &call);
             say(app, format!("Answered {}", sanitise_line(&job.function)));
         }
         Err(reason) => {

@@ -521,3 +521,75 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_inbox_goes_on_when_its_command_has_answered() {
+    for published_first in [true, false] {
+        let mut world = World::new("command = [\"./approve\"]", true);
+        let arguments = json!({"env": "prod"});
+        world.asks(&arguments);
+        world.feed(10, 0);
+        world.send(AppMsg::Action(Action::Inbox));
+        world.send(AppMsg::Action(Action::AllowOnce));
+        let job = world.commands[0].0;
+        world.send(AppMsg::Calls(Msg::Ran {
+            job,
+            result: Ok(json!(true)),
+        }));
+        let (request, message) = world.published[0].clone();
+        world.answered(&arguments, &message);
+        if !published_first {
+            world.feed(10, 0);
+        }
+        world.send(AppMsg::Published {
+            request,
+            result: Ok(()),
+        });
+        world.feed(10, 0);
+        assert_eq!(world.app.overlay, None, "nothing else waits");
+        assert_eq!(
+            world.app.notice.as_ref().map(|notice| notice.text.as_str()),
+            Some("Answered deploy")
+        );
+    }
+}
+
+#[test]
+fn an_answer_by_hand_is_what_was_promised_or_says_what_went_wrong() {
+    let mut world = World::new(
+        "[result]\ntype = \"object\"\nrequired = [\"ring\"]\n[result.properties]\nring = { type = \"string\", minLength = 3 }",
+        true,
+    );
+    let arguments = json!({});
+    world.asks(&arguments);
+    world.feed(10, 0);
+    world.send(AppMsg::Action(Action::Inbox));
+    world.send(AppMsg::Action(Action::NextField));
+    world.send(AppMsg::DialogueChanged("x".into()));
+    world.send(AppMsg::Action(Action::PublishAnswer));
+    let Some(Overlay::Inbox(inbox)) = &world.app.overlay else {
+        panic!("{:?}", world.app.overlay)
+    };
+    let error = inbox.error.clone().unwrap_or_default();
+    assert!(error.contains("does not fit: at /ring"), "{error}");
+    world.send(AppMsg::Action(Action::AnswerJson));
+    for wrong in ["true", "{\"data\": {\"ring\": 1}}"] {
+        world.send(AppMsg::DialogueSubmit(wrong.into()));
+        assert!(world.published.is_empty(), "{wrong}");
+    }
+    world.send(AppMsg::DialogueSubmit("{\"ring\": \"canary\"}".into()));
+    let (request, message) = world.published[0].clone();
+    assert_eq!(message["data"], json!({"ring": "canary"}));
+    world.send(AppMsg::Published {
+        request,
+        result: Ok(()),
+    });
+    assert_eq!(world.app.overlay, None, "nothing else waits");
+    world.answered(&arguments, &message);
+    world.asks(&json!({"again": 1}));
+    world.feed(10, 0);
+    world.send(AppMsg::Action(Action::Inbox));
+    world.send(AppMsg::Action(Action::AnswerJson));
+    world.send(AppMsg::DialogueSubmit("{\"error\": \"no\"}".into()));
+    assert_eq!(world.published[1].1["error"], json!("no"));
+}

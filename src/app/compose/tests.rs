@@ -357,6 +357,27 @@ fn what_was_queued_in_an_earlier_session_is_kept_and_does_not_send_itself() {
 }
 
 #[test]
+fn what_was_queued_earlier_waits_for_its_user_also_behind_another_prompt() {
+    let mut play = Play::new();
+    play.type_and_send("one");
+    play.accept();
+    play.feed(&[message("user", "one"), begin()]);
+    play.act(Action::SwitchThread);
+    play.type_and_send("two");
+    let saved = play.app.saved_state();
+    let mut play = Play::with(saved, Settings::default());
+    play.run("one", "answer", "stop");
+    play.app.fresh_ids = vec![ChannelId::from_random([98; 18]), ChannelId::from_random([99; 18])];
+    play.type_and_send("three");
+    assert!(play.dispatched().is_some());
+    play.accept();
+    play.run("three", "answer", "stop");
+    assert!(play.dispatched().is_none(), "two is still the other session's");
+    let channel = &play.app.channels[&play.selected()];
+    assert_eq!(channel.compose.queue.len(), 1);
+}
+
+#[test]
 fn drafts_belong_to_their_threads_and_one_to_new_runs() {
     let mut play = thread();
     let first = play.selected();

@@ -125,6 +125,7 @@ pub(super) fn succeed(app: &mut App, parent: &ChannelId, id: &ChannelId, effects
     channel.compose.parent = Some(parent.clone());
     channel.compose.parent_from = parent_from;
     channel.compose.queue = std::mem::take(&mut before.compose.queue);
+    channel.compose.restored = before.compose.restored;
     channel.compose.draft = std::mem::take(&mut before.compose.draft);
     channel.transcript.begin_with(&channel.compose.earlier);
     // Until the server took the prompt, the thread can go back to where it was.
@@ -149,6 +150,7 @@ pub(super) fn restore(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) 
     let channel = app.channels.get_mut(id)?;
     let mut before = *channel.compose.before.take()?;
     before.compose.queue = std::mem::take(&mut channel.compose.queue);
+    before.compose.restored = channel.compose.restored;
     before.compose.draft = std::mem::take(&mut channel.compose.draft);
     before.list = channel.list.clone();
     let index = app.channels.get_index_of(id)?;

@@ -171,3 +171,33 @@ fn commands_say_what_they_need() {
     play.typed("/quit");
     assert!(play.effects.contains(&Effect::Quit), "{:?}", play.effects);
 }
+
+#[test]
+fn a_conversation_is_gone_on_with_when_that_is_said() {
+    let mut play = Play::new();
+    let end = json!({"type": "result", "data": {"text": "", "usage": {"token": 1}, "end": {"reason": "stop"}}});
+    play.typed("one");
+    play.feed(&[
+        json!({"type": "message", "data": {"type": "user", "text": "one"}}),
+        begin(),
+        token("Yes."),
+        end,
+    ]);
+    let said = play.typed("/continue 1");
+    assert_eq!(said, ["[1 one] is gone on with; /new ends that."]);
+    let messages = |play: &Play| {
+        let Some(Effect::Dispatch { body, .. }) = play
+            .effects
+            .iter()
+            .find(|effect| matches!(effect, Effect::Dispatch { .. }))
+        else {
+            panic!("{:?}", play.effects)
+        };
+        body.complete.messages.len()
+    };
+    play.typed("and?");
+    assert_eq!(messages(&play), 3, "the whole conversation goes along");
+    assert_eq!(play.typed("/new"), ["Prompts start new runs from now on."]);
+    play.typed("two");
+    assert_eq!(messages(&play), 1);
+}

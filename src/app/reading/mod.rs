@@ -2,6 +2,7 @@
 //!
 //! State and rules. Which row a place is on is known to `ui` alone, so jumps come from there as places.
 
+pub mod code;
 pub mod detail;
 pub mod search;
 pub mod shown;
@@ -17,6 +18,7 @@ use super::effect::Effect;
 use super::msg::{Scroll, Spot};
 use super::state::{App, Ask, AskFor, Focus, Overlay};
 use super::update::{save_later, say, with_selected};
+use crate::text::highlight::Done;
 
 pub use detail::{Detail, Times};
 pub use search::{Hit, Search};
@@ -45,6 +47,8 @@ pub struct OfChannel {
     pub search: Option<Search>,
     /// The end of what the reader saw: the last block then, and the length of its text in bytes.
     pub left: Option<(BlockId, usize)>,
+    /// What is known of the code in it.
+    pub code: code::CodeBlocks,
     /// Something came since it was looked at.
     away: bool,
 }
@@ -102,11 +106,23 @@ pub enum Msg {
         /// The block is folded.
         folded: bool,
     },
+    /// Code is on the screen that was not read yet.
+    CodeSeen(Box<code::Job>),
+    /// The answer to [`Do::ReadCode`].
+    CodeRead {
+        /// What was to be read.
+        job: Box<code::Job>,
+        /// What it is.
+        done: Done,
+    },
 }
 
 /// What it wants done.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Do {}
+pub enum Do {
+    /// Read some code; the answer comes as [`Msg::CodeRead`].
+    ReadCode(Box<code::Job>),
+}
 
 impl App {
     /// How much of a channel is shown.
@@ -409,9 +425,20 @@ fn scan_channel(channel: &mut Channel, default: Detail, budget: usize) -> bool {
     changed
 }
 
-/// Takes in what happened.
-pub(super) fn take(app: &mut App, msg: Msg, _effects: &mut Vec<Effect>) {
+/// Takes in what happened; `false`: nothing visible changed.
+pub(super) fn take(app: &mut App, msg: Msg, effects: &mut Vec<Effect>) -> bool {
     match msg {
+        Msg::CodeSeen(job) => {
+            let channel = code_of(app, &job);
+            if channel.is_some_and(|channel| channel.reading.code.ask(&job)) {
+                effects.push(Effect::Reading(Do::ReadCode(job)));
+            }
+            return false;
+        }
+        Msg::CodeRead { job, done } => {
+            let channel = code_of(app, &job);
+            return channel.is_some_and(|channel| channel.reading.code.take(&job, done));
+        }
         Msg::OpenRaw { block, offset } => with_selected(app, |channel| open_raw(channel, block, offset)),
         Msg::CloseRaw { line } => with_selected(app, |channel| close_raw(channel, line)),
         Msg::Show { hit, around, folded } => {
@@ -429,6 +456,15 @@ pub(super) fn take(app: &mut App, msg: Msg, _effects: &mut Vec<Effect>) {
         }
     }
     scan(app, search::STEP);
+    true
+}
+
+/// The channel of some code, if it is still the same watch.
+fn code_of<'a>(app: &'a mut App, job: &code::Job) -> Option<&'a mut Channel> {
+    let (id, generation) = &job.channel;
+    app.channels
+        .get_mut(id)
+        .filter(|channel| channel.generation == *generation)
 }
 
 fn open_raw(channel: &mut Channel, block: BlockId, offset: usize) {

@@ -67,6 +67,8 @@ pub struct OfChannel {
     pub playback: Option<Playback>,
     /// Its rescue was offered.
     offered: bool,
+    /// Its recording began as one of several, which was said.
+    rescued: bool,
     /// Where its transcript is.
     pub whole: Whereabouts,
     /// When it was looked at last, monotonic milliseconds.
@@ -331,13 +333,21 @@ fn rescue(app: &mut App, effects: &mut Vec<Effect>) {
     }
     for id in &ids {
         begin(app, id, effects);
+        if let Some(channel) = app.channels.get_mut(id) {
+            channel.recordings.rescued = true;
+        }
     }
     let what = if ids.len() == 1 {
         "1 channel".to_owned()
     } else {
         format!("{} channels", ids.len())
     };
-    say(app, format!("Recording {what} before the server forgets them"));
+    let them = if ids.len() == 1 { "it" } else { "them" };
+    let directory = app.settings.recordings.directory.display().to_string();
+    say(
+        app,
+        format!("Recording {what} before the server forgets {them}, into {directory}"),
+    );
 }
 
 /// Says once what the server is about to forget.
@@ -387,7 +397,7 @@ pub(super) fn take(app: &mut App, msg: Msg, effects: &mut Vec<Effect>) {
             if watched.recordings.spool.is_on() {
                 let new = watched.recordings.spool.file().is_none();
                 watched.recordings.spool = Spool::On(Some(file.clone()));
-                if new {
+                if new && !std::mem::take(&mut watched.recordings.rescued) {
                     let directory = app.settings.recordings.directory.display();
                     let text = format!("Recording into {directory}/{file}");
                     say(app, text);
@@ -398,7 +408,7 @@ pub(super) fn take(app: &mut App, msg: Msg, effects: &mut Vec<Effect>) {
         Msg::Spooled { channel, end } => spooled(app, &channel, end),
         Msg::Listed(Ok(found)) => {
             let entries = found.into_iter().map(|summary| entry(app, summary)).collect();
-            let mut picker = Picker::new(Purpose::Recording, "recordings", "type to narrow", entries);
+            let mut picker = Picker::new(Purpose::Recording, "recordings", "Type to narrow", entries);
             picker.empty = format!(
                 "No recording yet: {} records the selected channel",
                 app.settings.keymap.first(Action::Record)
@@ -455,7 +465,7 @@ fn entry(app: &App, summary: Summary) -> Entry {
     Entry {
         text: crate::text::sanitise_line(&summary.head.title).into_owned(),
         detail: crate::text::sanitise_line(&summary.head.server).into_owned(),
-        right: format!("{} KiB  {age:>9}", summary.bytes.div_ceil(1024)),
+        right: format!("{:>8}  {age:>9}", super::compose::attach::size(summary.bytes)),
         value: summary.name,
     }
 }

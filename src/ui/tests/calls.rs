@@ -35,7 +35,7 @@ fn asked(channel: &str, name: &str, arguments: serde_json::Value) -> serde_json:
 }
 
 /// Three calls of three runs wait; the oldest is marked.
-fn inbox(size: (u16, u16)) -> Play {
+pub(super) fn inbox(size: (u16, u16)) -> Play {
     let mut play = waiting(size);
     let ticket = play.dispatch("triage the tickets of the night");
     let arguments = json!({"id": 4411, "title": "cannot log in", "history": [{"at": "09:00", "what": "opened"}]});
@@ -287,4 +287,21 @@ fn what_others_answered_is_said() {
     let screen = play.screen();
     assert!(screen.contains("approve_deploy was answered by laptop-3"), "{screen}");
     assert!(screen.contains("waiting for an answer (2)"), "{screen}");
+}
+
+#[test]
+fn the_help_lies_over_the_inbox_and_gives_it_back_as_it_was() {
+    let mut play = inbox((120, 40));
+    play.keys("j");
+    play.keys("  ");
+    let before = play.screen();
+    play.keys("?");
+    assert_eq!(play.app.overlay, Some(Overlay::Help));
+    play.key(KeyCode::Esc);
+    assert_eq!(play.screen(), before, "call, form and all");
+    play.keys("??");
+    assert_eq!(play.screen(), before);
+    play.key(KeyCode::Esc);
+    play.keys("?q");
+    assert_eq!(play.app.overlay, None, "where nothing lay below, nothing comes back");
 }

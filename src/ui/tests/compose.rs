@@ -4,7 +4,7 @@ use super::*;
 use crate::app::compose::attach::{File, Found};
 use crate::app::compose::{Do, Preset};
 
-fn with_presets(size: (u16, u16)) -> Play {
+pub(super) fn with_presets(size: (u16, u16)) -> Play {
     let mut play = Play::new(size);
     let preset = |name: &str, description: &str, model: &str| Preset {
         name: name.to_owned(),
@@ -22,7 +22,7 @@ fn with_presets(size: (u16, u16)) -> Play {
 }
 
 /// A thread that goes on still.
-fn live(size: (u16, u16)) -> (Play, ChannelId) {
+pub(super) fn live(size: (u16, u16)) -> (Play, ChannelId) {
     let mut play = with_presets(size);
     let id = play.dispatch("Which vector database runs on one machine, and what does it cost?");
     play.feed(

@@ -13,7 +13,7 @@ const ANSWER: &str = "## Short answer\n\nHNSW keeps recall above 0.97 for a cata
                       words\n\n```rust\nfn main() {\n    println!(\"hi\");\n}\n```\n\nThat is all.";
 
 /// An answer with everything in it, in the transcript.
-fn answered(size: (u16, u16)) -> (Play, ChannelId) {
+pub(super) fn answered(size: (u16, u16)) -> (Play, ChannelId) {
     let mut play = Play::new(size);
     let id = play.dispatch("Compare three databases");
     play.feed(

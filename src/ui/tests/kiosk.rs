@@ -60,7 +60,7 @@ const TITLES: [&str; 8] = [
     "release notes",
 ];
 
-fn busy(size: (u16, u16), tiles: Option<(u16, u16)>) -> Play {
+pub(super) fn busy(size: (u16, u16), tiles: Option<(u16, u16)>) -> Play {
     let mut play = dashboard(size, tiles, &TITLES);
     for n in [0, 3] {
         play.feed(&channel(n), &[user("a prompt"), begin()], Some(Connection::Live));

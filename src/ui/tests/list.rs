@@ -3,7 +3,7 @@
 use super::*;
 use crate::app::list::Row;
 
-fn listed(size: (u16, u16)) -> Play {
+pub(super) fn listed(size: (u16, u16)) -> Play {
     let mut play = several(size);
     play.send(Msg::Action(Action::LeaveCompose));
     play.send(Msg::Action(Action::Back));
@@ -23,7 +23,7 @@ fn titles(play: &Play) -> Vec<&str> {
 }
 
 /// Many channels: every tenth waits.
-fn many(size: (u16, u16), count: usize) -> Play {
+pub(super) fn many(size: (u16, u16), count: usize) -> Play {
     let mut play = Play::new(size);
     for n in 0..count {
         let id = play.dispatch(&format!("run number {n}"));
@@ -162,28 +162,31 @@ fn every_width_and_height_can_be_drawn() {
     }
 }
 
+/// The runs that the server knows, to pick from.
+pub(super) fn found_runs(size: (u16, u16)) -> Play {
+    let mut play = listed(size);
+    play.keys("W");
+    let Some(Effect::ListRuns { request }) = play.effects.first().cloned() else {
+        panic!("{:?}", play.effects)
+    };
+    let run = |n: u8, title: &str, status: &str, waiting: &[&str]| {
+        serde_json::from_value(json!({"channelId": ChannelId::from_random([200 + n; 18]).to_string(),
+            "title": title, "status": status, "model": "qwen2.5:1.5b", "waiting": waiting,
+            "createdAt": START.unix_ms - 1_000_000 * u64::from(n)}))
+        .expect("a run")
+    };
+    let runs = Some(vec![
+        run(1, "translate the manual", "running", &[]),
+        run(2, "deploy to staging", "waiting", &["approve_deploy"]),
+        run(9, "nightly report", "ended", &[]),
+    ]);
+    play.send(Msg::Runs { request, runs });
+    play
+}
+
 #[test]
 fn runs_dispatched_elsewhere_are_picked_from_a_list() {
-    screens!("find_runs", |size| {
-        let mut play = listed(size);
-        play.keys("W");
-        let Some(Effect::ListRuns { request }) = play.effects.first().cloned() else {
-            panic!("{:?}", play.effects)
-        };
-        let run = |n: u8, title: &str, status: &str, waiting: &[&str]| {
-            serde_json::from_value(json!({"channelId": ChannelId::from_random([200 + n; 18]).to_string(),
-                "title": title, "status": status, "model": "qwen2.5:1.5b", "waiting": waiting,
-                "createdAt": START.unix_ms - 1_000_000 * u64::from(n)}))
-            .expect("a run")
-        };
-        let runs = Some(vec![
-            run(1, "translate the manual", "running", &[]),
-            run(2, "deploy to staging", "waiting", &["approve_deploy"]),
-            run(9, "nightly report", "ended", &[]),
-        ]);
-        play.send(Msg::Runs { request, runs });
-        play
-    });
+    screens!("find_runs", found_runs);
 }
 
 #[test]

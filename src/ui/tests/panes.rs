@@ -3,7 +3,7 @@
 use super::*;
 
 /// The channels of `several` and two more, in this layout; the pane in focus has the keys.
-fn grid(size: (u16, u16), key: char) -> Play {
+pub(super) fn grid(size: (u16, u16), key: char) -> Play {
     let mut play = several(size);
     play.ids();
     for prompt in ["nightly report", "translate the manual", "compare the licences"] {
@@ -44,6 +44,7 @@ fn layouts_of_panes() {
     let mut play = grid((120, 40), '4');
     play.ui = Ui::new(UiOptions {
         ascii: true,
+        links: true,
         color: false,
         utc_offset_seconds: 0,
         ..UiOptions::default()
@@ -179,7 +180,7 @@ fn nine_panes_keep_their_rows_from_frame_to_frame() {
 }
 
 /// Three channels that write in turns, with the merged tail open.
-fn tail(size: (u16, u16)) -> Play {
+pub(super) fn tail(size: (u16, u16)) -> Play {
     let mut play = Play::new(size);
     let ids: Vec<ChannelId> = ["research: vector databases", "deploy check", "nightly report"]
         .into_iter()
@@ -253,29 +254,6 @@ fn the_merged_tail_scrolls_back_and_opens_a_channel() {
 }
 
 #[test]
-fn the_merged_tail_shows_what_the_filter_leaves() {
-    let mut play = tail((120, 30));
-    let all = play.app.tail_lines().count();
-    let first = play.app.channels.values().next().expect("a channel");
-    let (id, title) = (first.id.clone(), first.title.clone());
-    play.keys("M");
-    play.key(KeyCode::Esc);
-    play.app.focus = crate::app::state::Focus::List;
-    play.keys("/");
-    play.keys(&title);
-    play.key(KeyCode::Enter);
-    play.keys("M");
-    let left: Vec<u64> = play.app.tail_lines().collect();
-    assert!(!left.is_empty() && left.len() < all, "{} of {all}", left.len());
-    let tail = play.app.panes.tail.as_ref().expect("open");
-    assert!(
-        left.iter()
-            .all(|name| tail.line(*name).is_some_and(|line| line.channel == id))
-    );
-    assert!(play.screen().contains("filtered"), "{}", play.screen());
-}
-
-#[test]
 fn the_merged_tail_is_bounded_and_costs_nothing_before_it_is_opened() {
     let mut play = Play::new((120, 30));
     let id = play.dispatch("one");
@@ -293,7 +271,7 @@ fn the_merged_tail_is_bounded_and_costs_nothing_before_it_is_opened() {
 }
 
 /// Three contestants; the second is done, the first runs, the third has not begun.
-fn race(size: (u16, u16)) -> Play {
+pub(super) fn race(size: (u16, u16)) -> Play {
     let mut play = Play::new(size);
     play.key(KeyCode::Esc);
     play.keys("R");

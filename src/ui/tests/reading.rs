@@ -15,7 +15,7 @@ fn call(id: &str, name: &str, arguments: serde_json::Value, result: Option<serde
 }
 
 /// A run with a block of every kind; the transcript has the focus.
-fn every_kind(size: (u16, u16)) -> (Play, ChannelId) {
+pub(super) fn every_kind(size: (u16, u16)) -> (Play, ChannelId) {
     let mut play = Play::new(size);
     let id = play.dispatch("Compare two databases");
     let arguments = json!({"query": "hnsw recall", "limit": 3});
@@ -318,4 +318,134 @@ fn the_first_unread_place_is_where_the_reader_left() {
     assert!(play.row(4).contains("new line 0"), "{}", play.row(4));
     play.keys("h");
     assert_eq!(play.app.focus, Focus::List);
+}
+
+/// Has all code read that the screen asks for.
+fn read_code(play: &mut Play) -> usize {
+    use crate::text::highlight::{Languages, read};
+    let languages = Languages::load();
+    let mut jobs = 0;
+    loop {
+        let _ = play.draw();
+        let wanted = play.ui.wanted();
+        if wanted.is_empty() {
+            return jobs;
+        }
+        for msg in wanted {
+            play.send(msg);
+            for effect in std::mem::take(&mut play.effects) {
+                if let Effect::Reading(crate::app::reading::Do::ReadCode(job)) = effect {
+                    jobs += 1;
+                    let done = read(&languages, &job.task);
+                    play.send(Msg::Reading(crate::app::reading::Msg::CodeRead { job, done }));
+                }
+            }
+        }
+    }
+}
+
+/// The rows of the pane with their colours: each change of the foreground as its first letter.
+fn colours(play: &mut Play, rows: std::ops::Range<u16>) -> String {
+    let terminal = play.draw();
+    let buffer = terminal.backend().buffer();
+    let mut out = String::new();
+    for y in rows {
+        let mut last = ratatui::style::Color::Reset;
+        for x in 0..buffer.area.width {
+            let cell = &buffer[(x, y)];
+            if cell.fg != last && cell.symbol() != " " {
+                last = cell.fg;
+                let name = format!("{last:?}");
+                out.push_str(&format!("<{}>", if name == "Reset" { "-" } else { &name }));
+            }
+            out.push_str(cell.symbol());
+        }
+        out.truncate(out.trim_end().len());
+        out.push('\n');
+    }
+    out
+}
+
+#[test]
+fn code_has_colours_once_it_was_read_and_while_it_grows() {
+    let mut play = Play::new((80, 30));
+    let id = play.dispatch("code");
+    let code = "```rust\nfn main() {\n    // a note\n    let x = \"text\";\n";
+    play.feed(&id, &[user("code"), begin(), token(code)], Some(Connection::Live));
+    let plain = play.screen();
+    assert_eq!(read_code(&mut play), 1);
+    assert_eq!(play.screen(), plain, "the text is the same");
+    play.feed(&id, &[token("    f(4"), token("2)")], None);
+    assert_eq!(read_code(&mut play), 1, "one for what is new");
+    assert_eq!(read_code(&mut play), 0, "and none where nothing is");
+    play.feed(
+        &id,
+        &[token(
+            "\n}\n```\n\n```nonsense\nplain\n```\n\n1. See <https://example.com/a>",
+        )],
+        None,
+    );
+    read_code(&mut play);
+    insta::assert_snapshot!("code_colours", colours(&mut play, 4..18));
+    play.ui = Ui::new(UiOptions {
+        color: false,
+        ..UiOptions::default()
+    });
+    let _ = play.draw();
+    assert!(play.ui.wanted().is_empty(), "nothing is read where no colour shows it");
+}
+
+#[test]
+fn addresses_lead_somewhere_unless_they_must_not() {
+    let mut play = Play::new((80, 24));
+    let id = play.dispatch("links");
+    let text = "See [the *page*](https://example.com/p), https://a.b/c_d_e. Not [this](javascript:x).\n\n| a |\n|---|\n| http://t.u/v |\n";
+    play.feed(
+        &id,
+        &[user("at http://x.y/z"), begin(), token(text)],
+        Some(Connection::Live),
+    );
+    let linked = |play: &mut Play| -> Vec<String> {
+        let terminal = play.draw();
+        let buffer = terminal.backend().buffer();
+        let mut found: Vec<String> = Vec::new();
+        let mut last = None;
+        for cell in &buffer.content {
+            let link = match cell.underline_color {
+                ratatui::style::Color::Rgb(_, high, low) => crate::text::LinkId::from_bytes([high, low]),
+                _ => None,
+            };
+            if let Some(url) = link.and_then(crate::text::LinkId::url) {
+                if link != last {
+                    found.push(format!("{url} "));
+                }
+                found.last_mut().expect("pushed").push_str(cell.symbol());
+            }
+            last = link;
+        }
+        found
+    };
+    assert_eq!(
+        linked(&mut play),
+        [
+            "http://x.y/z http://x.y/z",
+            "https://example.com/p the page",
+            "https://example.com/p https://example.com/p",
+            "https://a.b/c_d_e https://a.b/c_d_e",
+            "http://t.u/v http://t.u/v",
+        ]
+    );
+    for options in [
+        UiOptions {
+            links: false,
+            ..UiOptions::default()
+        },
+        UiOptions {
+            ascii: true,
+            ..UiOptions::default()
+        },
+    ] {
+        play.ui = Ui::new(options);
+        assert_eq!(linked(&mut play), Vec::<String>::new());
+    }
 }

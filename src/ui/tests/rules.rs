@@ -67,7 +67,7 @@ fn the_way_out_is_always_shown() {
             if play.app.focus == Focus::Compose {
                 let shown = last(&mut play);
                 assert!(
-                    shown.contains("Tab focus") && shown.contains("Esc back"),
+                    shown.contains("Enter send") && shown.contains("Esc back"),
                     "{size:?}: {shown}"
                 );
                 play.key(KeyCode::Tab);
@@ -256,6 +256,7 @@ fn ascii_means_the_screen_is_ascii() {
     let mut play = Play::new((120, 40));
     play.ui = Ui::new(UiOptions {
         ascii: true,
+        links: true,
         ..UiOptions::default()
     });
     let id = play.dispatch("esc \u{1b}[31m bell \u{7} bidi \u{202e}");
