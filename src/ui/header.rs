@@ -383,7 +383,7 @@ fn hints_of(app: &App) -> Vec<Hint> {
                 action => may_go(action),
             };
             let mut hints: Vec<Hint> = browsing(app).into_iter().map(hint).collect();
-            let replay = app.selected_channel().is_some_and(crate::app::recordings::is_replay);
+            let replay = app.selected_channel().is_some_and(is_replay);
             if app.focus == Focus::Transcript && replay {
                 let of_replay = [
                     kept(Action::PlayPause),
@@ -560,16 +560,6 @@ fn browsing(app: &App) -> Vec<Action> {
         if app.channels.len() > 1 {
             hints.extend([Action::FilterList, Action::CycleSort]);
         }
-    } else if app.selected_channel().is_some_and(is_replay) {
-        hints.extend([
-            Action::Back,
-            Action::PlayPause,
-            Action::SeekBack,
-            Action::SeekForward,
-            Action::Faster,
-            Action::Slower,
-            Action::Fold,
-        ]);
     } else {
         hints.extend([
             Action::Back,
