@@ -285,17 +285,16 @@ mod tests {
         });
         assert!(fs::metadata(&path).expect("it exists").len() <= LONGEST_HISTORY);
         let read = load(&path).expect("read");
+        assert!(read.len() > 40, "{}", read.len());
         for writer in ["0 ", "1 "] {
             let mine: Vec<u64> = read
                 .iter()
                 .filter(|sent| sent.text.starts_with(writer))
                 .map(|sent| sent.at % 1000)
                 .collect();
-            assert!(
-                mine.len() > 20 && mine.windows(2).all(|pair| pair[1] == pair[0] + 1),
-                "{mine:?}"
-            );
-            assert_eq!(mine.last(), Some(&79));
+            // Of one that was done long before the other nothing may be left.
+            assert!(mine.windows(2).all(|pair| pair[1] == pair[0] + 1), "{mine:?}");
+            assert!(mine.last().is_none_or(|last| *last == 79), "{mine:?}");
         }
         assert_eq!(
             fs::read_dir(root.path()).expect("readable").count(),
