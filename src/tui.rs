@@ -21,7 +21,7 @@ pub mod wall;
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use color_eyre::eyre::eyre;
@@ -32,6 +32,7 @@ use crate::app::{App, Settings};
 use crate::client::Client;
 use crate::client::feed::FeedOptions;
 use crate::client::supervisor::Supervisor;
+use crate::client::thread::FeedThread;
 use crate::term::clipboard::{SystemClipboard, is_local_session};
 use crate::term::{Alarm, Screen as _, TerminalInput, TerminalScreen, background, panic};
 use crate::ui::Ui;
@@ -170,17 +171,28 @@ fn say(text: &str) {
 /// Gives every server that is found the feeds that bring to the loop what its channels carry.
 fn with_feeds(connect: Connect, arrivals: mpsc::Sender<crate::client::supervisor::Arrival>) -> executor::Connect {
     let connect = Arc::new(connect);
+    // It is started with the first server: nothing is before the first frame.
+    let thread: Arc<OnceLock<Arc<FeedThread>>> = Arc::default();
     Box::new(move || {
         let (connect, arrivals) = (Arc::clone(&connect), arrivals.clone());
+        let thread = Arc::clone(&thread);
         Box::pin(async move {
             let Found { client, info, notice } = connect().await?;
+            let feeds = match thread.get() {
+                Some(feeds) => Arc::clone(feeds),
+                None => {
+                    let feeds = FeedThread::start().map_err(|error| format!("no thread for the feeds: {error}"))?;
+                    Arc::clone(thread.get_or_init(|| Arc::new(feeds)))
+                }
+            };
             let options = FeedOptions {
                 leave_when_gone: can_be_found_again(&client),
                 ..FeedOptions::default()
             };
-            let supervisor = Supervisor::new(client.clone(), options, arrivals);
+            let out = feeds.gather(arrivals, ARRIVALS);
+            let supervisor = Supervisor::new(client.clone(), options, out, feeds.handle().clone());
             Ok(Connected {
-                service: Box::new(ClientService::new(client, supervisor)),
+                service: Box::new(ClientService::new(client, supervisor, feeds)),
                 info,
                 notice,
             })

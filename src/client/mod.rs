@@ -13,6 +13,7 @@ mod http;
 mod sequence;
 pub mod stream;
 pub mod supervisor;
+pub mod thread;
 
 pub use crate::wire::Secret;
 pub use endpoint::{Endpoint, EndpointError, EndpointKind};

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -63,6 +64,8 @@ pub struct Supervisor {
     client: Client,
     options: FeedOptions,
     out: mpsc::Sender<Arrival>,
+    /// Where the feeds run.
+    runtime: Handle,
     feeds: HashMap<ChannelId, Watched>,
     /// The channels that are shown, and those in view in a list (`None`: all); all are shown until somebody says which.
     seen: Option<(Vec<ChannelId>, Option<Vec<ChannelId>>)>,
@@ -76,12 +79,13 @@ struct Watched {
 
 impl Supervisor {
     /// A supervisor without feeds. Every feed has these options; what they bring goes to `out`, and
-    /// waits while that is full.
-    pub fn new(client: Client, options: FeedOptions, out: mpsc::Sender<Arrival>) -> Self {
+    /// waits while that is full. The feeds run where `runtime` says.
+    pub fn new(client: Client, options: FeedOptions, out: mpsc::Sender<Arrival>, runtime: Handle) -> Self {
         Self {
             client,
             options,
             out,
+            runtime,
             feeds: HashMap::new(),
             seen: None,
         }
@@ -89,9 +93,6 @@ impl Supervisor {
 
     /// Begins to watch a channel, after the event of this id where it was read up to there before. A feed that
     /// the channel has already is cancelled first.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
     pub fn watch(&mut self, channel: ChannelId, generation: u64, after: Option<u64>) {
         // Feeds that ended by themselves are forgotten here, so that the map does not grow for ever.
         self.feeds.retain(|_, feed| !feed.task.is_finished());
@@ -107,7 +108,7 @@ impl Supervisor {
             ..self.options.clone()
         };
         let feed = feed::follow(self.client.clone(), channel.clone(), options, outlet.clone());
-        let task = AbortOnDropHandle::new(tokio::spawn(supervise(feed, outlet)));
+        let task = AbortOnDropHandle::new(self.runtime.spawn(supervise(feed, outlet)));
         self.feeds.insert(channel, Watched { task, sight });
     }
 
@@ -273,7 +274,12 @@ mod tests {
     async fn a_hidden_channel_of_many_small_chunks_does_not_fall_behind() {
         const EVENTS: usize = 2000;
         let (out, mut arrivals) = mpsc::channel(4);
-        let mut supervisor = Supervisor::new(many_small_chunks(EVENTS).await, FeedOptions::default(), out);
+        let mut supervisor = Supervisor::new(
+            many_small_chunks(EVENTS).await,
+            FeedOptions::default(),
+            out,
+            Handle::current(),
+        );
         supervisor.show(&[], Some(&[]));
         supervisor.watch(super::super::mint_channel_id(), 1, None);
         let (mut batches, mut items) = (0, 0);

@@ -2,13 +2,17 @@
 //!
 //! Nothing is decided here: calls go out, errors come back as sentences.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::client::feed::FeedOptions;
 use crate::client::supervisor::Supervisor;
+use crate::client::thread::FeedThread;
 use crate::client::{Client, ClientError, EndpointKind};
 use crate::transcript::FeedBatch;
 use crate::wire::request::{RunSummary, ServerInfo};
@@ -74,13 +78,19 @@ pub fn can_be_found_again(client: &Client) -> bool {
 pub struct ClientService {
     client: Client,
     supervisor: Supervisor,
+    /// Where the feeds run, for as long as there are any.
+    feeds: Arc<FeedThread>,
 }
 
 impl ClientService {
-    /// Puts the two together.
+    /// Puts them together.
     #[must_use]
-    pub fn new(client: Client, supervisor: Supervisor) -> Self {
-        Self { client, supervisor }
+    pub fn new(client: Client, supervisor: Supervisor, feeds: Arc<FeedThread>) -> Self {
+        Self {
+            client,
+            supervisor,
+            feeds,
+        }
     }
 
     fn answer<T: 'static>(&self, call: impl Future<Output = Result<T, ClientError>> + Send + 'static) -> Answer<T> {
@@ -129,7 +139,7 @@ impl Service for ClientService {
         batches: mpsc::Sender<FeedBatch>,
     ) -> BoxFuture<'static, ()> {
         let leave_when_gone = can_be_found_again(&self.client);
-        let client = self.client.clone();
+        let (client, feeds) = (self.client.clone(), Arc::clone(&self.feeds));
         Box::pin(async move {
             let options = FeedOptions {
                 resume: after.await,
@@ -138,7 +148,9 @@ impl Service for ClientService {
             };
             // It is cancelled by being dropped.
             let never = CancellationToken::new();
-            crate::client::feed::run(client, channel, options, batches, never).await;
+            let feed = crate::client::feed::run(client, channel, options, batches, never);
+            // It runs with the other feeds, and ends when this is dropped.
+            let _ = AbortOnDropHandle::new(feeds.handle().spawn(feed)).await;
         })
     }
 

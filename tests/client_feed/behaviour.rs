@@ -236,7 +236,7 @@ async fn a_supervisor_tags_what_comes_and_cancels_what_it_owns() {
     })
     .await;
     let (sender, mut receiver) = mpsc::channel(4);
-    let mut supervisor = Supervisor::new(fake.client(), options(), sender);
+    let mut supervisor = Supervisor::new(fake.client(), options(), sender, tokio::runtime::Handle::current());
     let names = [
         "channel-one-0123456789",
         "channel-two-0123456789",

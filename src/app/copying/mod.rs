@@ -335,7 +335,7 @@ fn ask_copy(app: &mut App, block: Option<BlockId>) {
     }
     let Some(channel) = app.selected_channel() else { return };
     let entries = parts::entries(channel, block);
-    let mut picker = Picker::new(Purpose::Copy, "copy", "type to narrow", entries);
+    let mut picker = Picker::new(Purpose::Copy, "copy", "Type to narrow", entries);
     picker.empty = "there is nothing to copy yet".to_owned();
     app.overlay = Some(Overlay::Pick(picker));
 }
@@ -379,7 +379,7 @@ fn ask_form(app: &mut App) {
         value: form.ending().to_owned(),
     };
     let entries = Form::ALL.map(entry).to_vec();
-    let picker = Picker::new(Purpose::Export, "export as", "type to narrow", entries);
+    let picker = Picker::new(Purpose::Export, "export as", "Type to narrow", entries);
     app.overlay = Some(Overlay::Pick(picker));
 }
 

@@ -15,7 +15,7 @@ pub(super) fn open(app: &mut App, effects: &mut Vec<Effect>) {
     let request = next_request(app);
     app.list.finding = Some(request);
     let title = format!("runs on {}", sanitise_line(&app.server.name));
-    let mut picker = Picker::new(Purpose::Run, &title, "type to narrow", Vec::new());
+    let mut picker = Picker::new(Purpose::Run, &title, "Type to narrow", Vec::new());
     picker.empty = format!("Asking {} for its runs …", sanitise_line(&app.server.name));
     app.overlay = Some(Overlay::Pick(picker));
     effects.push(Effect::ListRuns { request });

@@ -398,7 +398,7 @@ pub(super) fn take(app: &mut App, msg: Msg, effects: &mut Vec<Effect>) {
         Msg::Spooled { channel, end } => spooled(app, &channel, end),
         Msg::Listed(Ok(found)) => {
             let entries = found.into_iter().map(|summary| entry(app, summary)).collect();
-            let mut picker = Picker::new(Purpose::Recording, "recordings", "type to narrow", entries);
+            let mut picker = Picker::new(Purpose::Recording, "recordings", "Type to narrow", entries);
             picker.empty = format!(
                 "No recording yet: {} records the selected channel",
                 app.settings.keymap.first(Action::Record)
@@ -455,7 +455,7 @@ fn entry(app: &App, summary: Summary) -> Entry {
     Entry {
         text: crate::text::sanitise_line(&summary.head.title).into_owned(),
         detail: crate::text::sanitise_line(&summary.head.server).into_owned(),
-        right: format!("{} KiB  {age:>9}", summary.bytes.div_ceil(1024)),
+        right: format!("{:>8}  {age:>9}", super::compose::attach::size(summary.bytes)),
         value: summary.name,
     }
 }

@@ -56,7 +56,7 @@ fn ready(place: Place) -> Play {
                 right: String::new(),
                 value: text.to_owned(),
             });
-            let mut picker = Picker::new(Purpose::Action, "commands", "type to narrow", entries.to_vec());
+            let mut picker = Picker::new(Purpose::Action, "commands", "Type to narrow", entries.to_vec());
             picker.step(1);
             play.app.overlay = Some(Overlay::Pick(picker));
         }
