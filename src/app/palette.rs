@@ -79,9 +79,10 @@ fn is_a_pane(place: Place) -> bool {
     matches!(place, Place::List | Place::Transcript | Place::Compose)
 }
 
-/// The action that is marked in the open palette, if it has a meaning at the place below.
+/// The action that is marked in the open palette and the place where it means something: the one below, else another
+/// one to go to first. `None`: there is nothing to go to.
 #[must_use]
-pub fn chosen(app: &App) -> Option<Action> {
+pub fn chosen(app: &App) -> Option<(Place, Action)> {
     let Some(Overlay::Pick(picker)) = &app.overlay else {
         return None;
     };
@@ -89,7 +90,35 @@ pub fn chosen(app: &App) -> Option<Action> {
         return None;
     }
     let action = Action::by_name(&picker.picked()?.value)?;
-    has_meaning(action::info(action)?, place_below(app)).then_some(action)
+    let info = action::info(action)?;
+    let below = place_below(app);
+    if has_meaning(info, below) {
+        return Some((below, action));
+    }
+    // From the compose box to what was looked at before.
+    let before = match app.focus_before_compose {
+        Focus::Transcript => Place::Transcript,
+        _ => Place::List,
+    };
+    let can_go = |place: &Place| match place {
+        Place::Transcript => app.selected.is_some(),
+        Place::List | Place::Compose => true,
+        _ => false,
+    };
+    let places = [before].into_iter().chain(info.places.iter().copied());
+    let mut places = places.filter(|place| has_meaning(info, *place));
+    places.find(can_go).map(|place| (place, action))
+}
+
+/// The focus that goes with a place of the palette's choice.
+#[must_use]
+pub fn focus_of(place: Place) -> Option<Focus> {
+    match place {
+        Place::List => Some(Focus::List),
+        Place::Transcript => Some(Focus::Transcript),
+        Place::Compose => Some(Focus::Compose),
+        _ => None,
+    }
 }
 
 /// Something was picked; the palette is closed already.

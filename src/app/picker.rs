@@ -86,13 +86,20 @@ impl Picker {
         let mut matcher = Matcher::new(Config::DEFAULT);
         let pattern = Pattern::new(&self.input, CaseMatching::Smart, Normalization::Smart, AtomKind::Fuzzy);
         let mut buffer = Vec::new();
+        let purpose = self.purpose;
         let mut scored: Vec<(u32, usize)> = self
             .entries
             .iter()
             .enumerate()
             .filter_map(|(index, entry)| {
                 let text = Utf32Str::new(&entry.text, &mut buffer);
-                Some((pattern.score(text, &mut matcher)?, index))
+                let mut score = pattern.score(text, &mut matcher);
+                if purpose == Purpose::Action {
+                    // An action is found by its name as well, which the key map in the configuration has.
+                    let name = entry.value.replace('_', " ");
+                    score = score.max(pattern.score(Utf32Str::new(&name, &mut buffer), &mut matcher));
+                }
+                Some((score?, index))
             })
             .collect();
         scored.sort_by_key(|(score, index)| (std::cmp::Reverse(*score), *index));

@@ -43,6 +43,9 @@ pub(super) enum Right {
     },
 }
 
+/// Under a call that waits; where it is drawn the key that answers is put behind it.
+pub(super) const WAITS: &str = "waits for your answer";
+
 /// One line that the program writes around a block's text.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Line {
@@ -395,7 +398,7 @@ impl BlockView {
             right,
         });
         if let CallState::Waiting { channel, .. } = state {
-            let mut line = Line::new("waits for your answer: press a", Tone::Warning);
+            let mut line = Line::new(WAITS, Tone::Warning);
             if let Err(error) = crate::wire::ChannelId::parse(channel) {
                 line.text = format!("cannot be answered: {error}");
                 line.right = Right::Text(String::new());

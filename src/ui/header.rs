@@ -7,6 +7,7 @@ use crate::app::Keymap;
 use crate::app::action::{self, Action};
 use crate::app::calls::Inbox;
 use crate::app::calls::inbox::allowing;
+use crate::app::picker::Purpose;
 use crate::app::state::{Ask, AskFor, Focus, Overlay, ServerState};
 use crate::app::{App, ChannelState, Counts, Now, copying};
 use crate::text::sanitise_line;
@@ -237,6 +238,8 @@ pub(super) fn draw_hint(canvas: &mut Canvas, area: Rect, app: &App, options: UiO
 /// Draws keys with their words. Where they do not fit, those that may go do, from the end; nothing is cut in the middle.
 fn draw_keys(canvas: &mut Canvas, area: Rect, mut hints: Vec<Hint>) {
     let theme = canvas.theme;
+    // The key map may leave an action without a key.
+    hints.retain(|hint| !hint.key.trim().is_empty());
     let room = usize::from(area.width.saturating_sub(2));
     let columns = |hints: &[Hint], gap: usize| -> usize {
         let columns: usize = hints.iter().map(|hint| hint.columns() + gap).sum();
@@ -324,20 +327,17 @@ fn hints_of(app: &App) -> Vec<Hint> {
     match (&app.overlay, app.focus) {
         (Some(Overlay::Help), _) => vec![
             kept(Action::Close),
-            may_go(Action::ScrollDown),
-            may_go(Action::ScrollUp),
+            together(keymap, &[Action::ScrollDown, Action::ScrollUp], "scroll"),
         ],
         (Some(Overlay::Ask(ask)), _) => vec![enter(asked(ask)), kept(Action::Close)],
-        (Some(Overlay::Pick(_)), _) => vec![
-            enter("pick"),
-            kept(Action::PickNext),
-            may_go(Action::PickPrevious),
+        (Some(Overlay::Pick(picker)), _) => vec![
+            enter(picked(picker.purpose)),
+            together(keymap, &[Action::PickNext, Action::PickPrevious], "move"),
             kept(Action::Close),
         ],
         (Some(Overlay::Tail), _) => vec![
             kept(Action::TailOpen),
-            may_go(Action::TailDown),
-            may_go(Action::TailUp),
+            together(keymap, &[Action::TailDown, Action::TailUp], "move"),
             kept(Action::TailEnd),
             may_go(Action::TailTop),
             kept(Action::TailClose),
@@ -347,7 +347,7 @@ fn hints_of(app: &App) -> Vec<Hint> {
         (Some(Overlay::Inbox(inbox)), _) => inbox_hints(app, inbox, &kept, &may_go),
         (Some(Overlay::Confirm(_)), _) => vec![kept(Action::Yes), kept(Action::No)],
         (None, Focus::List | Focus::Transcript) if app.panes.prefix => prefix_hints(keymap),
-        (None, Focus::Compose) => compose_hints(app),
+        (None, Focus::Compose) => composing(app),
         (None, Focus::Transcript) if search_is_on(app) => vec![
             Hint {
                 word: "next match",
@@ -364,6 +364,16 @@ fn hints_of(app: &App) -> Vec<Hint> {
         (None, Focus::Transcript) if copying::selection(app).is_some() => vec![
             kept(Action::SelectionCopy),
             kept(Action::SelectionKind),
+            together(
+                keymap,
+                &[
+                    Action::SelectionLeft,
+                    Action::SelectionDown,
+                    Action::SelectionUp,
+                    Action::SelectionRight,
+                ],
+                "extend",
+            ),
             kept(Action::SelectionLeave),
         ],
         (None, Focus::List | Focus::Transcript) => {
@@ -372,6 +382,15 @@ fn hints_of(app: &App) -> Vec<Hint> {
                 action => may_go(action),
             };
             let mut hints: Vec<Hint> = browsing(app).into_iter().map(hint).collect();
+            let replay = app.selected_channel().is_some_and(crate::app::recordings::is_replay);
+            if app.focus == Focus::Transcript && replay {
+                let of_replay = [
+                    kept(Action::PlayPause),
+                    together(keymap, &[Action::SeekBack, Action::SeekForward], "back, forward"),
+                    together(keymap, &[Action::Slower, Action::Faster], "slower, faster"),
+                ];
+                hints.splice(0..0, of_replay);
+            }
             if app.copying.mouse {
                 hints.push(Hint {
                     key: "Shift-drag".to_owned(),
@@ -385,30 +404,59 @@ fn hints_of(app: &App) -> Vec<Hint> {
     }
 }
 
-/// What is worth pressing while a prompt is written. What Enter does is said above the box; here is how to change it.
-fn compose_hints(app: &App) -> Vec<Hint> {
+/// What Enter does with an entry of a list.
+fn picked(purpose: Purpose) -> &'static str {
+    match purpose {
+        Purpose::Action => "do it",
+        Purpose::Run => "watch",
+        Purpose::Preset | Purpose::History => "take it",
+        Purpose::Copy => "copy",
+        Purpose::Export => "then the path",
+        Purpose::Recording => "open",
+    }
+}
+
+/// Keys that belong together.
+fn together(keymap: &Keymap, actions: &[Action], word: &'static str) -> Hint {
+    let keys = actions.iter().map(|action| keymap.first(*action));
+    Hint {
+        key: keys.collect::<Vec<_>>().join(" "),
+        word,
+        kept: false,
+    }
+}
+
+/// What is worth pressing in the compose box. What needs someone is not forgotten there, where its key would type.
+fn composing(app: &App) -> Vec<Hint> {
     let keymap = &app.settings.keymap;
-    let (may_go, kept) = (|action| may_go(keymap, action), |action| kept(keymap, action));
-    let mut hints = vec![kept(Action::Send), may_go(Action::Newline)];
-    if app.selected.is_some() {
+    let mut hints = vec![kept(keymap, Action::Send)];
+    let waits = |channel: &crate::app::Channel| channel.state(app.now) == ChannelState::Waiting;
+    let answer = if app.selected_channel().is_some_and(waits) {
+        Some((Action::Answer, "answer"))
+    } else {
+        (app.counts().waiting > 0).then_some((Action::NextNeedsYou, "next that needs you"))
+    };
+    if let Some((action, word)) = answer {
+        let key = format!("{} {}", keymap.first(Action::LeaveCompose), keymap.first(action));
+        hints.push(Hint { key, word, kept: false });
+    }
+    hints.push(may_go(keymap, Action::Newline));
+    if app.selected_channel().is_some() {
+        let word = match app.continued() {
+            Some(_) => "new run",
+            None => "continue this thread",
+        };
         hints.push(Hint {
-            word: if app.continued().is_some() {
-                "new run"
-            } else {
-                "continue this thread"
-            },
-            ..may_go(Action::SwitchThread)
+            word,
+            ..may_go(keymap, Action::SwitchThread)
         });
     }
-    hints.extend([
-        kept(Action::FocusNext),
-        kept(Action::LeaveCompose),
-        may_go(Action::ComposePalette),
-        may_go(Action::PageUp),
-    ]);
-    if !app.settings.compose.presets.is_empty() {
-        hints.push(may_go(Action::Presets));
+    hints.push(kept(keymap, Action::LeaveCompose));
+    hints.push(may_go(keymap, Action::ComposePalette));
+    if app.settings.compose.presets.len() > 1 {
+        hints.push(may_go(keymap, Action::Presets));
     }
+    hints.push(may_go(keymap, Action::FocusNext));
     hints
 }
 
@@ -520,7 +568,11 @@ fn browsing(app: &App) -> Vec<Action> {
             Action::NextPart,
             Action::End,
         ]);
+        // Where there are several panes, zooming and going between them is wanted sooner than more of them.
         if app.panes.is_several() {
+            hints.insert(hints.len() - 4, Action::Zoom);
+            hints.insert(hints.len() - 4, Action::PanePrefix);
+        } else if app.channels.len() > 1 {
             hints.push(Action::PanePrefix);
         }
     }

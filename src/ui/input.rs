@@ -153,9 +153,14 @@ impl Ui {
                 messages
             }
             // Rows of the screen matter to some commands, so they are carried out as if their key was pressed.
-            Action::Accept if let Some(action) = palette::chosen(app) => {
+            Action::Accept if let Some((place, action)) = palette::chosen(app) => {
                 let mut messages = vec![Msg::Dismiss];
-                messages.extend(self.act(app, palette::place_below(app), action));
+                if place != palette::place_below(app)
+                    && let Some(focus) = palette::focus_of(place)
+                {
+                    messages.push(Msg::Copying(copying::Msg::Focus(focus)));
+                }
+                messages.extend(self.act(app, place, action));
                 messages
             }
             Action::HistoryBack | Action::HistoryForward => {

@@ -31,7 +31,6 @@ const HELP_KEYS: u16 = 9;
 pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, keymap: &Keymap, scroll: usize) -> usize {
     let theme = canvas.theme;
     let bar = Rect { height: 1, ..area };
-    canvas.bar(bar, "keys", "", true);
     let columns: &[&[Group]] = if area.width >= TWO_COLUMNS {
         &[
             &[Group::General, Group::List, Group::Panes],
@@ -59,6 +58,13 @@ pub(super) fn draw_help(canvas: &mut Canvas, area: Rect, keymap: &Keymap, scroll
         .unwrap_or(0);
     // The screen may have grown since it was scrolled.
     let scroll = scroll.min(most);
+    let right = if most > 0 {
+        // That there is more is not seen otherwise.
+        format!("rows {}-{} of {}", scroll + 1, scroll + rows, most + rows)
+    } else {
+        String::new()
+    };
+    canvas.bar(bar, "keys", &right, true);
     for (place, groups) in columns.iter().enumerate() {
         let x = area.x + 1 + column_width * place as u16;
         let lines: Vec<Option<&ActionInfo>> = groups

@@ -46,14 +46,21 @@ pub(super) fn draw(canvas: &mut Canvas, area: Rect, app: &App, top: &mut u64, op
         shown.pop();
     }
     *top = shown.first().copied().unwrap_or(0);
-    let right = match tail.cursor {
-        None => "follows".to_owned(),
-        // The last row says how much is below.
-        Some(_) => String::new(),
+    // Where it does not follow, the last row says how much is below.
+    let follows = if tail.cursor.is_none() { "follows" } else { "" };
+    let filter = &app.list.filter;
+    let right = match (filter.is_empty(), follows) {
+        (true, _) => follows.to_owned(),
+        (false, "") => format!("/{}", filter.text()),
+        (false, _) => format!("/{}   {follows}", filter.text()),
     };
     canvas.bar(bar, "all live channels", &right, true);
     if shown.is_empty() {
-        let text = "Lines of the channels come here as they are written, each with its channel. Nothing has come yet.";
+        let text = if filter.is_empty() {
+            "Lines of the channels come here as they are written, each with its channel. Nothing has come yet."
+        } else {
+            "Lines of the listed channels come here as they are written. Nothing has come yet of those that the list's filter leaves."
+        };
         let inner = Rect {
             x: body.x + 2,
             width: body.width.saturating_sub(3),

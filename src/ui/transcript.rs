@@ -5,13 +5,14 @@ use ratatui::style::Style;
 
 use crate::app::action::Action;
 use crate::app::reading::{Detail, Search, Times};
+use crate::app::recordings::is_replay;
 use crate::app::state::{Focus, ServerState};
 use crate::app::{App, Channel, ChannelState, Now, Spot};
 use crate::text::sanitise_line;
 use crate::text::width::width as columns;
 use crate::transcript::{Block, BlockId, BlockKind, CallState, Connection};
 
-use super::block::{BlockView, Line, Right, Tone};
+use super::block::{BlockView, Line, Right, Tone, WAITS};
 use super::canvas::Canvas;
 use super::format::{ago, count, duration, number, time};
 use super::header::{is_refused, outage_sentence};
@@ -71,6 +72,7 @@ pub(super) fn draw_body(
     let mut viewport = Viewport::new(app, channel, cache, text_width(pane));
     let window = viewport.window(usize::from(pane.height));
     let target = if focused { viewport.fold_target(window) } else { None };
+    let keys = Keys::of(app, channel);
     let search = channel.reading.search.as_ref();
     let mut y = pane.top();
     let end = pane.top() + u16::try_from(window.rows).unwrap_or(pane.height).min(pane.height);
@@ -96,7 +98,11 @@ pub(super) fn draw_body(
             view,
             block,
             stamp: stamp.as_deref(),
-            now: app.now,
+            keys: Some(&keys),
+            now: Now {
+                unix_ms: channel.clock(app.now),
+                ..app.now
+            },
         };
         while row < rows && y < end {
             let area = Rect { y, height: 1, ..pane };
@@ -351,7 +357,43 @@ struct Drawn<'a> {
     block: Option<&'a Block>,
     /// The time beside it.
     stamp: Option<&'a str>,
+    /// What keys do here; `None`: nothing.
+    keys: Option<&'a Keys>,
     now: Now,
+}
+
+/// What keys do with the parts of a transcript, in words.
+struct Keys {
+    fold: String,
+    unfold: String,
+    answer: String,
+}
+
+impl Keys {
+    fn of(app: &App, channel: &Channel) -> Self {
+        let key = |action| app.settings.keymap.first(action);
+        let fold = key(Action::Fold);
+        let without = key(Action::Answer).is_empty();
+        let answer = if without || is_replay(channel) || app.selected.as_ref() != Some(&channel.id) {
+            // A recording waits for nobody, and in a pane beside the one in focus the key is that of the one in focus.
+            String::new()
+        } else if app.focus == Focus::Compose {
+            // There the key would type itself.
+            format!(": {} then {}", key(Action::LeaveCompose), key(Action::Answer))
+        } else {
+            format!(": press {}", key(Action::Answer))
+        };
+        // The key map may leave it without a key.
+        let with_key = |word: &str| match fold.as_str() {
+            "" => String::new(),
+            fold => format!("({fold} {word})"),
+        };
+        Self {
+            unfold: with_key("opens"),
+            fold: with_key("folds"),
+            answer,
+        }
+    }
 }
 
 /// Draws one row of a block as it is, without the time beside it and without what a key would do.
@@ -374,6 +416,7 @@ pub(super) fn draw_plain_row(
         view,
         block,
         stamp: None,
+        keys: None,
         now,
     };
     drawn.row(canvas, area, row, false);
@@ -447,6 +490,7 @@ impl Drawn<'_> {
         let style = tone(&canvas.theme, line.tone);
         let dim = canvas.theme.dim();
         let mut limit = right;
+        let mut answer = "";
         match &line.right {
             Right::Text(text) => limit = canvas.put_right(left, right, y, text, dim).saturating_sub(1),
             Right::Waiting { asked_at } => {
@@ -473,20 +517,29 @@ impl Drawn<'_> {
                     _ => None,
                 };
                 let hint = match fold_hint {
-                    Some(true) => Some("(Space opens)"),
-                    Some(false) => Some("(Space folds)"),
+                    Some(true) => self.keys.map(|keys| keys.unfold.as_str()),
+                    Some(false) => self.keys.map(|keys| keys.fold.as_str()),
                     None => None,
                 };
+                let hint = hint.filter(|hint| !hint.is_empty());
+                if line.text == WAITS {
+                    answer = self.keys.map_or("", |keys| keys.answer.as_str());
+                }
                 // What a line says comes before what stands beside it.
                 let room = usize::from(right.saturating_sub(left));
-                let beside = |text: &&str| columns(&line.text) + usize::from(line.indent) + 2 + columns(text) <= room;
+                let beside = |text: &&str| {
+                    columns(&line.text) + columns(answer) + usize::from(line.indent) + 2 + columns(text) <= room
+                };
                 if let Some(text) = gives_up.as_deref().or(hint).or(stamp).filter(beside) {
                     limit = canvas.put_right(left, right, y, text, dim).saturating_sub(1);
                 }
             }
         }
         let x = left + line.indent;
-        canvas.put(x, y, limit.saturating_sub(x), &line.text, style);
+        let x = canvas.put(x, y, limit.saturating_sub(x), &line.text, style);
+        if !answer.is_empty() {
+            canvas.put(x, y, limit.saturating_sub(x), answer, style);
+        }
     }
 }
 

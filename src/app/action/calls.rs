@@ -18,7 +18,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         INBOX,
         Group::Calls,
         "allow once",
-        "allow once (approve, run it)",
+        "allow once (or approve it)",
     ),
     row(
         Action::AllowAlways,

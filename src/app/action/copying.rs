@@ -50,7 +50,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         BROWSE,
         Group::General,
         "mouse",
-        "take the mouse, or give it back",
+        "take or give back the mouse",
     ),
     row(
         Action::SelectionDown,

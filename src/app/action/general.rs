@@ -33,7 +33,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         &[plain(KeyCode::Tab)],
         PANES,
         Group::General,
-        "focus",
+        "next pane",
         "go to the next pane",
     ),
     row(

@@ -67,7 +67,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         LIST,
         Group::List,
         "filter",
-        "filter (state:, group:, is:)",
+        "filter (words, state:, is:)",
     ),
     row(
         Action::ClearFilter,
@@ -164,6 +164,6 @@ pub(super) static ROWS: &[ActionInfo] = &[
         LIST,
         Group::List,
         "clear ended",
-        "stop watching all that ended",
+        "stop watching what ended",
     ),
 ];

@@ -539,6 +539,15 @@ mod tests {
     }
 
     #[test]
+    fn what_the_help_says_fits_beside_the_keys_on_80_columns() {
+        let long: Vec<&str> = actions()
+            .filter(|info| info.is_listed() && info.help.chars().count() > 27)
+            .map(|info| info.help)
+            .collect();
+        assert_eq!(long, [""; 0]);
+    }
+
+    #[test]
     fn no_two_actions_share_a_key_at_one_place() {
         let mut seen = HashSet::new();
         for info in actions() {

@@ -184,7 +184,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         PREFIXED,
         Group::Panes,
         "together",
-        "scroll panes together, apart",
+        "scroll together, or apart",
     ),
     row(
         Action::Zoom,
@@ -216,7 +216,7 @@ pub(super) static ROWS: &[ActionInfo] = &[
         BROWSE,
         Group::Panes,
         "race",
-        "one prompt to several models",
+        "race: a prompt to several",
     ),
     row(
         Action::TailDown,

@@ -410,14 +410,36 @@ pub(in crate::app) fn deny(app: &mut App, call: CallRef, reason: &str, effects: 
     let Some((call, function, arguments, channel)) = marked(app) else {
         return;
     };
+    let message = denial(app, reason);
+    publish(app, call, &function, &arguments, channel, message, effects);
+}
+
+/// The answer that denies a call, for a reason that may be empty.
+pub(in crate::app) fn denial(app: &App, reason: &str) -> Value {
     let reason = reason.trim();
     let text = if reason.is_empty() {
         format!("denied by {}", device(app))
     } else {
         format!("denied by {}: {reason}", device(app))
     };
-    let message = refusal(app, &text);
-    publish(app, call, &function, &arguments, channel, message, effects);
+    refusal(app, &text)
+}
+
+/// Runs the configured command for a waiting call, once.
+///
+/// # Errors
+/// When none is configured.
+pub(in crate::app) fn run_command(app: &mut App, call: &CallRef, effects: &mut Vec<Effect>) -> Result<(), String> {
+    let Some((function, arguments, _)) = waiting_at(app, call) else {
+        return Err("This call no longer waits".to_owned());
+    };
+    let (function, arguments) = (function.to_owned(), arguments.clone());
+    let config = configured(app, &function).filter(|config| !config.command.is_empty());
+    let Some(config) = config.cloned() else {
+        return Err(format!("No command is configured for {}", sanitise_line(&function)));
+    };
+    start(app, call, &function, &arguments, &config, effects);
+    Ok(())
 }
 
 /// Opens the checked text of JSON, with what the form holds.

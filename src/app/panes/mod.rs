@@ -18,6 +18,7 @@ use crate::wire::ChannelId;
 use super::action::Action;
 use super::channel::ChannelState;
 use super::effect::Effect;
+use super::list::Row;
 use super::msg::{Scroll, Spot};
 use super::state::{App, Focus};
 use super::update::{save_later, say, select};
@@ -288,17 +289,28 @@ fn several(app: &mut App) -> bool {
     several
 }
 
-/// The channels that no pane shows, those that need someone and those that run first, each kind in the list's order
-/// from the selected one on.
+/// The channels that are listed, in the list's order: those that its filter hides are none of them.
+fn listed(app: &App) -> Vec<usize> {
+    let channels = app.list.rows().iter().filter_map(|row| match row {
+        Row::Channel(at) => Some(*at),
+        Row::Heading(_) => None,
+    });
+    channels.collect()
+}
+
+/// The listed channels that no pane shows, those that need someone and those that run first, each kind in the list's
+/// order from the selected one on.
 fn not_shown(app: &App) -> Vec<ChannelId> {
-    let count = app.channels.len();
+    let listed = listed(app);
+    let count = listed.len();
     let from = app
         .selected
         .as_ref()
         .and_then(|id| app.channels.get_index_of(id))
+        .and_then(|selected| listed.iter().position(|at| *at == selected))
         .map_or(0, |at| at + 1);
     let mut found: Vec<(u8, &ChannelId)> = (0..count)
-        .filter_map(|step| app.channels.get_index((from + step) % count))
+        .filter_map(|step| app.channels.get_index(*listed.get((from + step) % count)?))
         .filter(|(id, _)| app.panes.layout.find(id).is_none())
         .map(|(id, channel)| {
             let rank = match channel.state(app.now) {
@@ -455,12 +467,17 @@ fn go_to_number(app: &mut App, number: usize) {
             app.focus = Focus::Transcript;
         }
         go_to(app, number);
-    } else if let Some((id, _)) = app.channels.get_index(number) {
+        return;
+    }
+    let listed = listed(app);
+    let id = listed.get(number).and_then(|at| app.channels.get_index(*at));
+    if let Some((id, _)) = id {
         let id = id.clone();
         select(app, &id);
     } else {
-        let text = match app.channels.len() {
-            0 => "No channel is watched yet".to_owned(),
+        let text = match listed.len() {
+            _ if app.channels.is_empty() => "No channel is watched yet".to_owned(),
+            0 => "No channel is listed".to_owned(),
             1 => "There is 1 channel".to_owned(),
             count => format!("There are {count} channels"),
         };

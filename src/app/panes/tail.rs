@@ -313,6 +313,11 @@ pub(super) fn toggle(app: &mut App) {
             {
                 tail.push(&channel.id, Kind::Text, shown(&text), at);
             }
+            if let Some(waiting) = channel.transcript.waiting_calls().next() {
+                let call = json::call(waiting.function, waiting.arguments, longest);
+                let text = format!("waits for your answer: {}", sanitise_line(&call));
+                tail.push(&channel.id, Kind::Waiting, text, at);
+            }
         }
     }
     tail.flush_paused(at, now);
@@ -445,10 +450,12 @@ impl App {
     /// list's filter leaves.
     pub fn tail_lines(&self) -> impl DoubleEndedIterator<Item = u64> {
         let names = self.panes.tail.as_ref().map_or(0..0, Tail::names);
-        names.filter(|name| self.shows_in_tail(*name))
+        names.filter(|name| self.list.filter.is_empty() || self.shows_in_tail(*name))
     }
 
-    fn shows_in_tail(&self, _name: u64) -> bool {
-        true
+    fn shows_in_tail(&self, name: u64) -> bool {
+        let line = self.panes.tail.as_ref().and_then(|tail| tail.line(name));
+        line.and_then(|line| self.channels.get_index_of(&line.channel))
+            .is_some_and(|channel| self.list.row_of(channel).is_some())
     }
 }

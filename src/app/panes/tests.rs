@@ -88,6 +88,18 @@ fn a_layout_is_filled_with_what_comes_next_in_the_list() {
 }
 
 #[test]
+fn what_the_filter_hides_fills_no_pane_and_has_no_number() {
+    let mut app = app(3);
+    update(&mut app, Msg::Action(Action::FilterList), NOW);
+    update(&mut app, Msg::DialogueChanged("!2".to_owned()), NOW);
+    update(&mut app, Msg::DialogueSubmit("!2".to_owned()), NOW);
+    act(&mut app, &[Action::Layout4]);
+    assert_eq!(shown(&app), [3, 1, 0, 0], "the second is hidden");
+    act(&mut app, &[Action::Layout1, Action::GoToPane2]);
+    assert_eq!(app.selected, Some(id(1)), "the second that is listed");
+}
+
+#[test]
 fn the_mark_of_the_list_and_the_pane_in_focus_go_together() {
     let mut app = app(4);
     act(&mut app, &[Action::Layout2]);

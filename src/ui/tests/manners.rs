@@ -9,7 +9,8 @@ use ratatui::style::{Color, Modifier};
 use super::{Play, Ui, UiOptions, several, waiting};
 use crate::app::action::{Action, Key};
 use crate::app::look::{self, Background};
-use crate::app::state::{Focus, Overlay};
+use crate::app::picker::Purpose;
+use crate::app::state::{AskFor, Focus, Overlay};
 use crate::app::{Effect, Keymap, Msg, Scroll};
 use crate::ui::ColorDepth;
 
@@ -89,14 +90,43 @@ fn what_is_picked_is_done_where_the_palette_was_opened() {
 }
 
 #[test]
-fn a_command_of_another_place_says_where_it_belongs() {
-    let mut play = palette((120, 40), "half a page up");
+fn a_command_of_another_place_is_carried_out_there() {
+    let mut play = palette((120, 40), "copy a part");
+    assert_eq!(play.app.focus, Focus::List);
     play.key(KeyCode::Enter);
+    assert_eq!(play.app.focus, Focus::Transcript);
+    assert!(matches!(&play.app.overlay, Some(Overlay::Pick(picker)) if picker.purpose == Purpose::Copy));
+    // From the compose box, where the newcomer is.
+    let mut play = waiting((120, 40));
+    play.keys("c");
+    play.event(Event::Key(KeyEvent::new(KeyCode::Char('x'), KeyModifiers::ALT)));
+    play.keys("answer a waiting");
+    play.key(KeyCode::Enter);
+    assert!(matches!(play.app.overlay, Some(Overlay::Inbox(_))));
+    // Its name in the configuration finds it too.
+    let mut play = palette((120, 40), "race");
+    play.key(KeyCode::Enter);
+    assert!(matches!(&play.app.overlay, Some(Overlay::Ask(ask)) if ask.purpose == AskFor::Race));
+}
+
+#[test]
+fn hints_name_the_key_that_holds_where_it_is_pressed() {
+    let mut play = waiting((120, 40));
+    assert!(play.screen().contains("waits for your answer: press a "));
+    play.keys("c");
     let screen = play.screen();
-    assert!(
-        screen.contains("\"half a page up\" is for the transcript: Tab goes there"),
-        "{screen}"
-    );
+    assert!(screen.contains("waits for your answer: Esc then a "), "{screen}");
+    assert!(screen.contains("Esc a answer"), "{screen}");
+    play.app.settings.keymap = Keymap::with(&HashMap::from([
+        (Action::Answer, vec![key("F5")]),
+        (Action::Fold, vec![key("F6")]),
+    ]));
+    let screen = play.screen();
+    assert!(screen.contains("waits for your answer: Esc then F5 "), "{screen}");
+    play.key(KeyCode::Esc);
+    let screen = play.screen();
+    assert!(screen.contains("waits for your answer: press F5 "), "{screen}");
+    assert!(!screen.contains("(Space "), "{screen}");
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn the_way_out_is_always_shown() {
             if play.app.focus == Focus::Compose {
                 let shown = last(&mut play);
                 assert!(
-                    shown.contains("Tab focus") && shown.contains("Esc back"),
+                    shown.contains("Enter send") && shown.contains("Esc back"),
                     "{size:?}: {shown}"
                 );
                 play.key(KeyCode::Tab);
