@@ -150,12 +150,17 @@ impl Dialogue {
     pub fn draw(&self, canvas: &mut Canvas, bar: Rect, area: Rect, editor: &Editor) {
         canvas.bar(bar, &self.title, &self.right, true);
         // Where rows are few: one for what is asked, then what is typed, then what is wrong with it.
-        let asked = area.height.min(u16::from(area.height > 1 && !self.above.is_empty()));
+        let mut asked = area.height.min(u16::from(area.height > 1 && !self.above.is_empty()));
         let typed = if self.has_editor {
             editor.rows(area.width).min((area.height - asked).max(1))
         } else {
             0
         };
+        let wrong = u16::try_from(self.below.len()).unwrap_or(u16::MAX);
+        if self.has_editor && self.short.is_empty() && !self.below_may_go && asked + typed + wrong > area.height {
+            // What is asked has no short form: the title says it, and what is wrong is worth more.
+            asked = 0;
+        }
         let mut most_below = area.height.saturating_sub(asked + typed);
         if self.below_may_go {
             let wanted = u16::try_from(self.short.len()).unwrap_or(u16::MAX);
