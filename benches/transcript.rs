@@ -60,6 +60,18 @@ fn append_one_token_to_code(bencher: divan::Bencher<'_, '_>, lines: usize) {
     append(bencher, format!("```\n{}", "let line = of(code);\n".repeat(lines)));
 }
 
+/// The same within an open code block that is highlighted.
+#[divan::bench(args = [1_000, 100_000])]
+fn append_one_token_to_highlighted_code(bencher: divan::Bencher<'_, '_>, lines: usize) {
+    append(
+        bencher,
+        format!(
+            "```rust\n{}",
+            "let line: Option<&str> = of(code); // so\n".repeat(lines)
+        ),
+    );
+}
+
 /// The same within one paragraph of so many bytes.
 #[divan::bench(args = [1_000, 10_000, 100_000])]
 fn append_one_token_to_a_paragraph(bencher: divan::Bencher<'_, '_>, bytes: usize) {
@@ -99,21 +111,21 @@ fn append(bencher: divan::Bencher<'_, '_>, text: String) {
     });
 }
 
-/// A whole answer of 100 KB that comes token by token, laid out with each.
-#[divan::bench(sample_count = 5)]
-fn a_growing_answer_of_100_kb(bencher: divan::Bencher<'_, '_>) {
-    let text = "## Head\n\nSome *words* here.\n\n- one\n- two\n\n```rust\nlet a = 1;\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n"
+/// A whole answer of so many bytes that comes token by token, with highlighted code in it, laid out with each token. The
+/// tokens a second are the same for all three: what a token costs does not grow with the answer.
+#[divan::bench(sample_count = 5, args = [25_000, 50_000, 100_000])]
+fn a_growing_answer(bencher: divan::Bencher<'_, '_>, bytes: usize) {
+    let text = "## Head\n\nSome *words* here.\n\n- one\n- two\n\n```rust\nfn of(code: &str) -> usize {\n    // a comment\n    \
+                code.len() + 1\n}\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n"
         .repeat(1_100);
-    let text = &text[..100_000];
-    bencher
-        .counter(divan::counter::ItemsCount::new(text.len() / 5))
-        .bench(|| {
-            let mut rows = BlockRows::new(Format::Markdown);
-            for end in (5..=text.len()).step_by(5) {
-                rows.update(&text[..end], end as u64, 100);
-            }
-            rows
-        });
+    let text = &text[..bytes];
+    bencher.counter(divan::counter::ItemsCount::new(bytes / 5)).bench(|| {
+        let mut rows = BlockRows::new(Format::Markdown);
+        for end in (5..=text.len()).step_by(5) {
+            rows.update(&text[..end], end as u64, 100);
+        }
+        rows
+    });
 }
 
 fn update(rows: &mut BlockRows, transcript: &Transcript) {

@@ -4,6 +4,7 @@
 //! It follows the same state as the screen does and reads nothing but it. Reading and printing lines is `tui`'s matter.
 
 use indexmap::IndexMap;
+use serde_json::Value;
 
 use crate::text::width::truncate;
 use crate::text::{json, sanitise_line};
@@ -11,9 +12,9 @@ use crate::transcript::{Block, BlockId, BlockKind, CallState, Connection};
 use crate::wire::ChannelId;
 
 use super::action::Action;
+use super::calls::{self, CallRef, inbox};
 use super::channel::{Channel, ChannelState};
 use super::compose::Mode;
-use super::dialogue::envelope;
 use super::effect::Effect;
 use super::msg::{Msg, Now};
 use super::state::{App, Ask, AskFor, Overlay, ServerState};
@@ -35,6 +36,7 @@ const HELP: &[&str] = &[
     "/continue N: prompts go on with the conversation of channel N from now on; /new: they start new runs again",
     "/watch ID: watch a channel by its id",
     "/answer N JSON: answer the call that channel N waits for; /answer N alone shows the call",
+    "/allow N: run the configured command that answers it; /deny N WHY: deny the call",
     "/cancel N: stop the run of channel N on the server",
     "/stop N: stop watching channel N; its run goes on",
     "/id N: print the id of channel N",
@@ -141,6 +143,8 @@ impl Linear {
     /// A line was typed: what is to be done, and what is to be said at once.
     pub fn typed(&mut self, app: &mut App, line: &str, now: Now) -> (Vec<Effect>, Vec<String>) {
         let line = line.trim();
+        // Who is lost types this before anything else.
+        let line = if line == "?" { "/help" } else { line };
         let Some(command) = line.strip_prefix('/').filter(|rest| !rest.starts_with('/')) else {
             let prompt = line.strip_prefix('/').unwrap_or(line);
             if prompt.is_empty() {
@@ -181,7 +185,7 @@ impl Linear {
                     lines.push(format!("{} is gone on with; /new ends that.", self.label(app, &id)));
                 }
             }
-            "open" | "answer" | "cancel" | "stop" | "id" | "continue" => {
+            "open" | "answer" | "allow" | "deny" | "cancel" | "stop" | "id" | "continue" => {
                 let (number, rest) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
                 match self.find(number) {
                     Some(id) if name == "continue" => {
@@ -216,7 +220,7 @@ impl Linear {
                 select(app, id);
                 self.open = Some(id.clone());
             }
-            "answer" => effects.extend(answer(app, id, &label, rest, lines)),
+            "answer" | "allow" | "deny" => effects.extend(answer(app, name, id, &label, rest, lines)),
             "cancel" if app.server.info.is_none() => {
                 lines.push(format!(
                     "The server {} cannot cancel a run.",
@@ -553,45 +557,71 @@ fn one_line(kind: &BlockKind) -> Option<String> {
     })
 }
 
-/// Publishes the answer to the call that a channel waits for; without one, says what the call is.
-fn answer(app: &mut App, id: &ChannelId, label: &str, text: &str, lines: &mut Vec<String>) -> Option<Effect> {
-    let transcript = &app.channels.get(id)?.transcript;
-    let call = transcript
-        .waiting_calls()
-        .find_map(|call| Some((call, ChannelId::parse(call.channel).ok()?)));
-    let Some((call, channel)) = call else {
+/// The call that a channel waits for and that can be answered.
+fn waiting_call(app: &App, id: &ChannelId) -> Option<(CallRef, String, Value, ChannelId)> {
+    let mut calls = app.channels.get(id)?.transcript.waiting_calls();
+    calls.find_map(|call| {
+        let channel = ChannelId::parse(call.channel).ok()?;
+        let reference = CallRef {
+            run: id.clone(),
+            block: call.block,
+        };
+        Some((reference, call.function.to_owned(), call.arguments.clone(), channel))
+    })
+}
+
+/// Answers the call that a channel waits for, lets its command run, or denies it.
+fn answer(app: &mut App, name: &str, id: &ChannelId, label: &str, text: &str, lines: &mut Vec<String>) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    let Some((call, function, arguments, channel)) = waiting_call(app, id) else {
         lines.push(format!("{label} waits for no answer."));
-        return None;
+        return effects;
     };
-    if text.is_empty() {
+    if name == "allow" {
+        if let Err(reason) = inbox::run_command(app, &call, &mut effects) {
+            lines.push(format!("{reason}; /answer writes the answer."));
+        }
+        return effects;
+    }
+    if name == "answer" && text.is_empty() {
         lines.push(format!(
             "{label} waits for the answer to {} with these arguments:",
-            sanitise_line(call.function)
+            sanitise_line(&function)
         ));
-        lines.extend(
-            json::lines(call.arguments, MOST_LINES)
-                .into_iter()
-                .map(|line| format!("  {line}")),
-        );
-        return None;
+        let arguments = json::lines(&arguments, MOST_LINES);
+        lines.extend(arguments.into_iter().map(|line| format!("  {line}")));
+        return effects;
     }
-    match serde_json::from_str(text) {
-        Ok(value) => {
-            let request = next_request(app);
-            Some(Effect::Publish {
-                request,
-                channel,
-                message: envelope(value),
-            })
+    let message = if name == "deny" {
+        inbox::denial(app, text)
+    } else {
+        match serde_json::from_str(text) {
+            Ok(value) => calls::sign(app, value),
+            Err(error) => {
+                lines.push(format!(
+                    "Not published: this is not JSON ({error}). Examples: true, \"yes\", {{\"approved\": true}}"
+                ));
+                return effects;
+            }
         }
-        Err(error) => {
-            let error = error.to_string();
-            lines.push(format!(
-                "Not published: this is not JSON ({error}). Examples: true, \"yes\", {{\"approved\": true}}"
-            ));
-            None
-        }
+    };
+    if let Some(value) = message.get("data")
+        && let Err(reason) = inbox::fits(app, id, &function, &channel, value)
+    {
+        lines.push(format!("{reason}."));
+        return effects;
     }
+    if app.calls.job(id, call.block).is_some() {
+        lines.push(format!("{label}: its command runs already."));
+        return effects;
+    }
+    inbox::take_up(app, &call, &function, &arguments, channel.as_str());
+    effects.push(Effect::Publish {
+        request: next_request(app),
+        channel,
+        message,
+    });
+    effects
 }
 
 /// A span of time as it is spoken.

@@ -345,7 +345,7 @@ impl Ui {
 /// The open dialogue, laid out for a width in columns.
 fn dialogue(canvas: &Canvas, app: &App, width: u16) -> Option<Dialogue> {
     match &app.overlay {
-        Some(Overlay::Ask(ask)) => Some(overlay::ask(canvas, ask, width)),
+        Some(Overlay::Ask(ask)) => Some(overlay::ask(canvas, app, ask, width)),
         Some(Overlay::Answer(answer)) => Some(overlay::answer(canvas, app, answer, width)),
         Some(Overlay::Confirm(question)) => Some(overlay::confirm(canvas, app, question, width)),
         Some(Overlay::Help | Overlay::Pick(_) | Overlay::Inbox(_) | Overlay::Tail) | None => None,

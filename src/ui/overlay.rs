@@ -150,12 +150,17 @@ impl Dialogue {
     pub fn draw(&self, canvas: &mut Canvas, bar: Rect, area: Rect, editor: &Editor) {
         canvas.bar(bar, &self.title, &self.right, true);
         // Where rows are few: one for what is asked, then what is typed, then what is wrong with it.
-        let asked = area.height.min(u16::from(area.height > 1 && !self.above.is_empty()));
+        let mut asked = area.height.min(u16::from(area.height > 1 && !self.above.is_empty()));
         let typed = if self.has_editor {
             editor.rows(area.width).min((area.height - asked).max(1))
         } else {
             0
         };
+        let wrong = u16::try_from(self.below.len()).unwrap_or(u16::MAX);
+        if self.has_editor && self.short.is_empty() && !self.below_may_go && asked + typed + wrong > area.height {
+            // What is asked has no short form: the title says it, and what is wrong is worth more.
+            asked = 0;
+        }
         let mut most_below = area.height.saturating_sub(asked + typed);
         if self.below_may_go {
             let wanted = u16::try_from(self.short.len()).unwrap_or(u16::MAX);
@@ -209,24 +214,30 @@ pub(super) fn that_fits<'a>(ways: &[&'a str], width: u16) -> &'a str {
 }
 
 /// The dialogue that asks for a line.
-pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
+pub(super) fn ask(canvas: &Canvas, app: &App, ask: &Ask, width: u16) -> Dialogue {
     let error = ask.error.as_deref();
     match &ask.purpose {
         AskFor::Watch => watch(canvas, error, width),
         AskFor::Export { form, .. } => export(canvas, form.name(), error, width),
         AskFor::Search => super::search::dialogue(),
         AskFor::Deny(_) => deny(canvas, width),
-        AskFor::Race => race(
-            canvas,
-            "race: one prompt to several",
-            &[
+        AskFor::Race => {
+            let asked = [
                 "Who runs? Presets or models, with commas between them.",
                 "Presets or models, with commas.",
-            ],
-            error,
-            "one, another",
-            width,
-        ),
+            ];
+            let title = "race: one prompt to several";
+            let mut dialogue = race(canvas, title, &asked, error, "one, another", width);
+            if !app.draft.trim().is_empty() {
+                let ways = [
+                    "Each starts a new run with the prompt that is in the compose box.",
+                    "Each gets the prompt in the box.",
+                ];
+                let line = that_fits(&ways, width).to_owned();
+                dialogue.above.push((line, canvas.theme.dim()));
+            }
+            dialogue
+        }
         AskFor::RacePrompt(names) => {
             let text = format!("The prompt for {}.", sanitise_line(&names.join(", ")));
             let texts = [text.as_str(), "The prompt for all of them."];

@@ -26,6 +26,9 @@ use super::{Allowed, CallRef, waiting_at};
 /// Forms that are kept while others are shown.
 const MOST_DRAFTS: usize = 32;
 
+/// The longest value in a question, in columns.
+const LONGEST_ASKED: usize = 60;
+
 /// The open inbox.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inbox {
@@ -410,14 +413,36 @@ pub(in crate::app) fn deny(app: &mut App, call: CallRef, reason: &str, effects: 
     let Some((call, function, arguments, channel)) = marked(app) else {
         return;
     };
+    let message = denial(app, reason);
+    publish(app, call, &function, &arguments, channel, message, effects);
+}
+
+/// The answer that denies a call, for a reason that may be empty.
+pub(in crate::app) fn denial(app: &App, reason: &str) -> Value {
     let reason = reason.trim();
     let text = if reason.is_empty() {
         format!("denied by {}", device(app))
     } else {
         format!("denied by {}: {reason}", device(app))
     };
-    let message = refusal(app, &text);
-    publish(app, call, &function, &arguments, channel, message, effects);
+    refusal(app, &text)
+}
+
+/// Runs the configured command for a waiting call, once.
+///
+/// # Errors
+/// When none is configured.
+pub(in crate::app) fn run_command(app: &mut App, call: &CallRef, effects: &mut Vec<Effect>) -> Result<(), String> {
+    let Some((function, arguments, _)) = waiting_at(app, call) else {
+        return Err("This call no longer waits".to_owned());
+    };
+    let (function, arguments) = (function.to_owned(), arguments.clone());
+    let config = configured(app, &function).filter(|config| !config.command.is_empty());
+    let Some(config) = config.cloned() else {
+        return Err(format!("No command is configured for {}", sanitise_line(&function)));
+    };
+    start(app, call, &function, &arguments, &config, effects);
+    Ok(())
 }
 
 /// Opens the checked text of JSON, with what the form holds.
@@ -453,6 +478,16 @@ fn publish_form(app: &mut App, effects: &mut Vec<Effect>) {
         fits(app, &call.run, &function, &channel, &value)?;
         Ok(value)
     });
+    // What nobody filled in is rarely meant as an answer, and none can be taken back.
+    let asks = value.as_ref().ok().filter(|_| inbox.form.is_untouched()).map(|value| {
+        let publish = key(app, Action::PublishAnswer);
+        let value = crate::text::json::one_line(value, LONGEST_ASKED);
+        format!("Nothing is filled in yet; {publish} again publishes {value}")
+    });
+    if let Some(question) = asks.filter(|question| inbox.error.as_ref() != Some(question)) {
+        refuse(app, question);
+        return;
+    }
     match value {
         Ok(value) => {
             // The value of a form is the result itself, whatever its fields are called.

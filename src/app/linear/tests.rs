@@ -139,6 +139,28 @@ fn a_call_that_waits_says_how_it_is_answered_and_is() {
 }
 
 #[test]
+fn a_configured_command_answers_when_it_is_allowed_and_a_call_can_be_denied() {
+    let mut play = Play::new();
+    play.typed("deploy");
+    play.feed(&[begin(), wait()]);
+    assert_eq!(
+        play.typed("/allow 1"),
+        ["No command is configured for approve_deploy; /answer writes the answer."]
+    );
+    let function = toml::from_str("description = \"d\"\ncommand = [\"./approve\"]").expect("a function");
+    let functions = &mut play.app.settings.calls.functions;
+    functions.insert("approve_deploy".to_owned(), std::sync::Arc::new(function));
+    play.typed("/deny 1 not today");
+    let [Effect::Publish { message, .. }] = play.effects.as_slice() else {
+        panic!("{:?}", play.effects)
+    };
+    assert_eq!(message["error"], "denied by this terminal: not today");
+    play.typed("/allow 1");
+    let runs = |effect: &Effect| matches!(effect, Effect::Calls(calls::Do::Run { .. }));
+    assert!(play.effects.iter().any(runs), "{:?}", play.effects);
+}
+
+#[test]
 fn a_channel_that_is_not_open_tells_only_what_matters() {
     let mut play = Play::new();
     play.typed("one");
