@@ -166,8 +166,10 @@ impl Line<'_> {
         let theme = canvas.theme;
         let (dim, mut right) = (theme.dim(), self.right);
         if columns.kept {
-            let (kept, _) = self.kept();
-            canvas.put_right(self.left, right, y, &kept, dim);
+            let (kept, short) = self.kept();
+            // The column is as wide as it is, whatever there is to say.
+            let fits = if kept.len() < usize::from(KEPT) { kept } else { short };
+            canvas.put_right(self.left, right, y, &fits, dim);
             right = right.saturating_sub(KEPT);
         }
         let (_, style) = theme.state(self.state);
