@@ -201,6 +201,7 @@ impl Channel {
         self.marked = None;
         self.toggled.clear();
         super::reading::begin_anew(&mut self.reading);
+        super::recordings::begin_anew(&mut self.recordings);
     }
 
     /// Takes over how its connection is; `now_ms` is Unix time in milliseconds.

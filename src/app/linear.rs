@@ -143,6 +143,8 @@ impl Linear {
     /// A line was typed: what is to be done, and what is to be said at once.
     pub fn typed(&mut self, app: &mut App, line: &str, now: Now) -> (Vec<Effect>, Vec<String>) {
         let line = line.trim();
+        // Who is lost types this before anything else.
+        let line = if line == "?" { "/help" } else { line };
         let Some(command) = line.strip_prefix('/').filter(|rest| !rest.starts_with('/')) else {
             let prompt = line.strip_prefix('/').unwrap_or(line);
             if prompt.is_empty() {

@@ -1,8 +1,8 @@
 //! Recordings on disk: appended to while a channel is followed, read whole, listed.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::{Head, KIND, Line, Moment, RecordError, Recording, VERSION, line, what};
@@ -27,10 +27,10 @@ pub struct Writer {
 
 impl Writer {
     /// Begins a recording; the directory is made where it is not there. A file of this name that is there already
-    /// is gone on with.
+    /// is gone on with, after its last whole line. As long as the writer is there, no other program's writes to it.
     ///
     /// # Errors
-    /// When the directory or the file cannot be made or is no recording.
+    /// When the directory or the file cannot be made, or another program writes to it ([`RecordError::Busy`]).
     pub fn open(path: &Path, head: &Head) -> Result<Self, RecordError> {
         let failed = |source| failure(path, source);
         if let Some(directory) = path.parent() {
@@ -47,7 +47,16 @@ impl Writer {
             .mode(0o600)
             .open(path)
             .map_err(failed)?;
-        let bytes = file.metadata().map_err(failed)?.len();
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(RecordError::Busy {
+                    path: path.display().to_string(),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let bytes = cut_tail(&file).map_err(failed)?;
         let mut writer = Self {
             path: path.to_owned(),
             file,
@@ -89,6 +98,26 @@ impl Writer {
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
+}
+
+/// Takes a last line off that is not whole: its program was stopped while it wrote. Gives the file's length then.
+fn cut_tail(file: &File) -> io::Result<u64> {
+    let length = file.metadata()?.len();
+    let (mut end, mut part) = (length, vec![0; 64 * 1024]);
+    while end > 0 {
+        let start = end.saturating_sub(part.len() as u64);
+        let part = &mut part[..usize::try_from(end - start).unwrap_or(0)];
+        file.read_exact_at(part, start)?;
+        if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
+            end = start + at as u64 + 1;
+            break;
+        }
+        end = start;
+    }
+    if end < length {
+        file.set_len(end)?;
+    }
+    Ok(end)
 }
 
 fn failure(path: &Path, source: io::Error) -> RecordError {

@@ -1,7 +1,8 @@
 //! Recordings: the lines of a channel in a file, as they came, with their times.
 //!
 //! The format is JSON Lines: a head that says what it is, then one line for each item. Files are only for their
-//! user to read, and hold no channel id: ids are secrets, and nothing is read from a channel by its recording.
+//! user to read. The channel's id is not in them: it is a secret, and nothing is read from a channel by its recording.
+//! Events are there as they came, a call that waited with the channel of its answer.
 //! It knows no network and no screen; following a channel and playing a recording back is done elsewhere.
 
 mod file;
@@ -33,6 +34,12 @@ pub enum RecordError {
         path: String,
         /// Why.
         source: std::io::Error,
+    },
+    /// Another program writes to it.
+    #[error("another program records into {path}")]
+    Busy {
+        /// The file's name.
+        path: String,
     },
     /// It is no recording, or a later version's.
     #[error("{path} is not a recording that this program reads: {reason}")]
@@ -125,12 +132,51 @@ pub struct Recording {
 }
 
 impl Recording {
+    /// Where its channel is to be read on.
+    #[must_use]
+    pub fn end(&self) -> End {
+        let last = self.moments.iter().rev().find_map(|moment| match moment.item() {
+            Item::Event { id, event, .. } => Some((id, event)),
+            _ => None,
+        });
+        match last {
+            Some((_, event)) if event.kind.ends_run() => End::Whole,
+            Some((Some(id), _)) => End::After(id),
+            None if self.moments.is_empty() => End::Nothing,
+            _ => End::Unknown,
+        }
+    }
+
     /// From its first moment to its last, in milliseconds.
     #[must_use]
     pub fn length(&self) -> u64 {
         match (self.moments.first(), self.moments.last()) {
             (Some(first), Some(last)) => last.at.saturating_sub(first.at),
             _ => 0,
+        }
+    }
+}
+
+/// Where a recording ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// Nothing is in it.
+    Nothing,
+    /// The run is over, and all of it is there.
+    Whole,
+    /// Its last event has this id: the channel can be read on after it.
+    After(u64),
+    /// Its server gives no ids: what comes begins at the beginning.
+    Unknown,
+}
+
+impl End {
+    /// The id of the last event, where it goes on after one.
+    #[must_use]
+    pub fn id(self) -> Option<u64> {
+        match self {
+            Self::After(id) => Some(id),
+            Self::Nothing | Self::Whole | Self::Unknown => None,
         }
     }
 }

@@ -8,16 +8,17 @@ use super::{Block, BlockKind, Transcript};
 const KEPT_TEXT: usize = 2 * 1024;
 
 impl Transcript {
-    /// What it takes in memory, about, in bytes of text.
+    /// What it takes in memory, about, in bytes of text and of lines as they came.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes + self.raw.bytes()
     }
 
-    /// Lets it keep about this many bytes from now on (4096 at least); what is more is folded away with the next
-    /// event.
+    /// Lets it keep about this many bytes from now on (4096 at least): lines as they came go at once where they are
+    /// more, blocks are folded away with the next event.
     pub fn set_limit(&mut self, bytes: usize) {
         self.limit = bytes.max(4096);
+        self.bound_raw();
     }
 
     /// What stays while the whole is away: status, counters, title, the end of the last answer, and a note. Its
@@ -82,7 +83,7 @@ mod tests {
             id: Some(id),
             at: Some(1_000 + id),
             event: Event::from_json(&event.to_string()).expect("an event"),
-            raw: Bytes::new(),
+            raw: Bytes::from(format!(r#"{{"type":"message","id":{id},"data":{event}}}"#)),
         }
     }
 

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use serde::ser::SerializeSeq as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{BlockId, Transcript};
@@ -95,19 +96,32 @@ impl RawLines {
     }
 }
 
-/// Put away, only their number stays: the lines themselves are left out.
+/// Lines are JSON, so text: as such they are put away and come back.
 impl Serialize for RawLines {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u64(self.left_out + self.lines.len() as u64)
+        let mut all = serializer.serialize_seq(Some(self.lines.len() + 1))?;
+        all.serialize_element(&(self.left_out, ""))?;
+        for line in &self.lines {
+            all.serialize_element(&(line.block.0, String::from_utf8_lossy(&line.bytes)))?;
+        }
+        all.end()
     }
 }
 
 impl<'de> Deserialize<'de> for RawLines {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self {
-            left_out: u64::deserialize(deserializer)?,
+        let mut all = Vec::<(u64, String)>::deserialize(deserializer)?.into_iter();
+        let mut raw = Self {
+            left_out: all.next().map_or(0, |(left_out, _)| left_out),
             ..Self::default()
-        })
+        };
+        for (block, text) in all {
+            raw.push(RawLine {
+                block: BlockId(block),
+                bytes: text.into(),
+            });
+        }
+        Ok(raw)
     }
 }
 
@@ -129,6 +143,11 @@ impl Transcript {
         }
         let block = self.touched;
         self.raw.push(RawLine { block, bytes });
+        self.bound_raw();
+    }
+
+    /// Lets the oldest lines go that are too many.
+    pub(super) fn bound_raw(&mut self) {
         self.raw
             .bound(self.limit.saturating_sub(self.bytes).max(self.limit / 8));
     }

@@ -9,21 +9,24 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::executor::Reply;
 use super::service::Service;
 use crate::app::Msg;
 use crate::app::recordings::{Do, Msg as Recorded, SpoolEnd};
-use crate::record::{self, Head, Recording, Writer};
+use crate::record::{self, End, Head, RecordError, Recording, Writer};
 use crate::transcript::{Connection, FeedBatch, Item, Transcript};
 use crate::wire::ChannelId;
 
 /// How many batches may wait for the disk; then the feed waits, and with it the server.
 const BATCHES: usize = 16;
+
+/// How often it is looked whether another program still records what this one is to.
+const TAKE_OVER: Duration = Duration::from_secs(60);
 
 /// Transcripts that were put away, by channel.
 type Kept = Arc<Mutex<HashMap<ChannelId, File>>>;
@@ -68,7 +71,7 @@ impl Recordings {
             }
             Do::PutAway {
                 channel,
-                generation,
+                number,
                 transcript,
             } => {
                 let (kept, directory) = (Arc::clone(&self.kept), self.directory.clone());
@@ -86,18 +89,18 @@ impl Recordings {
                     };
                     Recorded::PutAway {
                         channel,
-                        generation,
+                        number,
                         result,
                     }
                 });
             }
-            Do::Fetch { channel, generation } => {
+            Do::Fetch { channel, number } => {
                 let kept = Arc::clone(&self.kept);
                 self.blocking(move || {
                     let result = fetch(&kept, &channel).map(Box::new).map_err(|error| error.to_string());
                     Recorded::Fetched {
                         channel,
-                        generation,
+                        number,
                         result,
                     }
                 });
@@ -115,13 +118,9 @@ impl Recordings {
         let head = Head::new(title, &self.server, unix_ms());
         let replies = self.replies.clone();
         let (batches, receiver) = mpsc::channel(BATCHES);
-        // Both are made here, so that the task owns all that it needs.
-        let read = path.clone();
-        let after = async move {
-            let recording = tokio::task::spawn_blocking(move || record::read(&read)).await;
-            recording.ok()?.ok().as_ref().and_then(last_id)
-        };
-        let feed = service.follow(channel.clone(), Box::pin(after), batches);
+        // The feed is made here, so that the task owns all that it needs; it begins where the file ends.
+        let (begin, after) = oneshot::channel();
+        let feed = service.follow(channel.clone(), Box::pin(async { after.await.ok().flatten() }), batches);
         let of = channel.clone();
         let task = tokio::spawn(async move {
             let report = |message| {
@@ -130,22 +129,28 @@ impl Recordings {
                     let _ = replies.send(Reply::Msg(Msg::Recordings(message))).await;
                 }
             };
-            let opened = tokio::task::spawn_blocking(move || Writer::open(&path, &head)).await;
-            let end = match opened {
-                Ok(Ok(writer)) => {
+            let end = match open_writer(path, head).await {
+                Ok((writer, from)) => {
                     report(Recorded::Spooling {
                         channel: channel.clone(),
                         file: name,
                     })
                     .await;
-                    tokio::select! {
-                        end = write(receiver, writer) => end,
-                        // The feed ends after its last batch was taken; the writer then sees the end of the queue.
-                        () = async { feed.await; std::future::pending::<()>().await } => SpoolEnd::Whole,
+                    match from {
+                        // Nothing comes after the end.
+                        End::Whole => SpoolEnd::Whole,
+                        from => {
+                            let _ = begin.send(from.id());
+                            tokio::select! {
+                                end = write(receiver, writer) => end,
+                                // The feed ends after its last batch was taken; the writer then sees the end of the
+                                // queue.
+                                () = async { feed.await; std::future::pending::<()>().await } => SpoolEnd::Whole,
+                            }
+                        }
                     }
                 }
-                Ok(Err(error)) => SpoolEnd::Failed(error.to_string()),
-                Err(error) => SpoolEnd::Failed(error.to_string()),
+                Err(reason) => SpoolEnd::Failed(reason),
             };
             report(Recorded::Spooled { channel, end }).await;
         });
@@ -159,6 +164,28 @@ impl Recordings {
                 let _ = replies.send(Reply::Msg(Msg::Recordings(message))).await;
             }
         })));
+    }
+}
+
+/// Opens a recording, and says where it goes on. Where another program records the same channel into it,
+/// this one takes over once that program has ended.
+async fn open_writer(path: PathBuf, head: Head) -> Result<(Writer, End), String> {
+    loop {
+        let (path, head) = (path.clone(), head.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            let mut writer = Writer::open(&path, &head)?;
+            let end = record::read(&path)?.end();
+            if end == End::Unknown {
+                // All of it comes again: what is there so far is not to stand twice.
+                writer.append(&[Item::Reset], unix_ms())?;
+            }
+            Ok((writer, end))
+        });
+        match opened.await {
+            Ok(Err(RecordError::Busy { .. })) => tokio::time::sleep(TAKE_OVER).await,
+            Ok(opened) => return opened.map_err(|error: RecordError| error.to_string()),
+            Err(error) => return Err(error.to_string()),
+        }
     }
 }
 
@@ -196,14 +223,6 @@ fn open(path: &Path) -> Result<Arc<Recording>, String> {
         return Err(format!("{} holds nothing that happened", path.display()));
     }
     Ok(Arc::new(recording))
-}
-
-/// The id of the last event of a recording.
-fn last_id(recording: &Recording) -> Option<u64> {
-    recording.moments.iter().rev().find_map(|moment| match moment.item() {
-        Item::Event { id, .. } => id,
-        _ => None,
-    })
 }
 
 fn write_away(directory: &Path, transcript: &Transcript) -> io::Result<File> {
@@ -365,6 +384,51 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_cut_line_a_second_program_and_a_server_without_ids_spoil_no_recording() {
+        let root = tempfile::tempdir().expect("a directory");
+        let path = root.path().join("f.jsonl");
+        let head = || Head::new("t", "local", 1);
+        // A server without ids.
+        let line = |text: &str| match event(0, text) {
+            Item::Event { event, .. } => Item::Event {
+                id: None,
+                at: None,
+                raw: json!({"type": "message", "data": {"type": "token", "data": {"token": text}}})
+                    .to_string()
+                    .into(),
+                event,
+            },
+            other => other,
+        };
+        let mut writer = Writer::open(&path, &head()).expect("made");
+        assert!(matches!(Writer::open(&path, &head()), Err(RecordError::Busy { .. })));
+        writer.append(&[line("a")], 1).expect("written");
+        drop(writer);
+        let mut file = std::fs::OpenOptions::new().append(true).open(&path).expect("there");
+        file.write_all(b"{\"t\":2,\"event\":{\"ty").expect("cut");
+        drop(file);
+        let (mut writer, end) = open_writer(path.clone(), head()).await.expect("opened");
+        assert_eq!((end, end.id()), (End::Unknown, None));
+        writer.append(&[line("a"), line("b")], 3).expect("written");
+        let recording = record::read(&path).expect("read");
+        let mut transcript = Transcript::new();
+        for moment in &recording.moments {
+            transcript.apply(moment.item(), moment.at);
+        }
+        assert!(!recording.cut);
+        assert_eq!(transcript.plain_answer(), "ab", "what came again stands once");
+        let over = r#"{"type":"message","id":7,"data":{"type":"result","data":{"end":{"reason":"stop"}}}}"#;
+        let over = Item::Event {
+            id: Some(7),
+            at: None,
+            event: Event::from_json(r#"{"type":"result","data":{"end":{"reason":"stop"}}}"#).expect("an event"),
+            raw: Bytes::from_static(over.as_bytes()),
+        };
+        writer.append(&[over], 4).expect("written");
+        assert_eq!(record::read(&path).expect("read").end(), End::Whole);
+    }
+
+    #[tokio::test]
     async fn a_place_that_takes_nothing_is_said() {
         let root = tempfile::tempdir().expect("a directory");
         let file = root.path().join("file");
@@ -383,7 +447,7 @@ mod tests {
         let whole = || crate::app::recordings::Whole(Arc::new(Transcript::new()));
         recordings.execute(Do::PutAway {
             channel: channel.clone(),
-            generation: 1,
+            number: 1,
             transcript: whole(),
         });
         assert!(matches!(
@@ -402,7 +466,7 @@ mod tests {
         transcript.apply(event(0, "what was said"), 9);
         recordings.execute(Do::PutAway {
             channel: channel.clone(),
-            generation: 1,
+            number: 1,
             transcript: crate::app::recordings::Whole(Arc::new(transcript)),
         });
         assert!(matches!(
@@ -412,13 +476,13 @@ mod tests {
         assert_eq!(std::fs::read_dir(root.path()).expect("readable").count(), 0, "no name");
         recordings.execute(Do::Fetch {
             channel: channel.clone(),
-            generation: 1,
+            number: 1,
         });
         let Recorded::Fetched { result: Ok(whole), .. } = next(&mut told).await else {
             panic!("it is fetched")
         };
         assert_eq!(whole.plain_answer(), "what was said");
-        recordings.execute(Do::Fetch { channel, generation: 1 });
+        recordings.execute(Do::Fetch { channel, number: 1 });
         assert!(
             matches!(next(&mut told).await, Recorded::Fetched { result: Err(_), .. }),
             "once"

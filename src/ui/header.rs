@@ -8,6 +8,7 @@ use crate::app::action::{self, Action};
 use crate::app::calls::Inbox;
 use crate::app::calls::inbox::allowing;
 use crate::app::picker::Purpose;
+use crate::app::recordings::is_replay;
 use crate::app::state::{Ask, AskFor, Focus, Overlay, ServerState};
 use crate::app::{App, ChannelState, Counts, Now, copying};
 use crate::text::sanitise_line;
@@ -382,7 +383,7 @@ fn hints_of(app: &App) -> Vec<Hint> {
                 action => may_go(action),
             };
             let mut hints: Vec<Hint> = browsing(app).into_iter().map(hint).collect();
-            let replay = app.selected_channel().is_some_and(crate::app::recordings::is_replay);
+            let replay = app.selected_channel().is_some_and(is_replay);
             if app.focus == Focus::Transcript && replay {
                 let of_replay = [
                     kept(Action::PlayPause),

@@ -37,6 +37,7 @@ mod viewport;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
+use crate::app::recordings::rows_of;
 use crate::app::state::{Focus, Overlay};
 use crate::app::{App, Channel};
 use crate::text::{BlockRows, Format};
@@ -80,6 +81,9 @@ impl Default for UiOptions {
     }
 }
 
+/// Whose rows they are: the channel, and what its blocks' names and revisions hold for.
+type CacheKey = (ChannelId, (u64, u32));
+
 /// The screen: text areas and caches, no truth of its own.
 #[derive(Debug)]
 pub struct Ui {
@@ -100,7 +104,7 @@ pub struct Ui {
     /// The name of the line at the top of the merged tail.
     tail_top: u64,
     /// Rows by channel and generation, the one used last at the end.
-    caches: Vec<((ChannelId, u64), RowCache)>,
+    caches: Vec<(CacheKey, RowCache)>,
     /// How many of them are kept.
     cached_channels: usize,
 }
@@ -293,25 +297,25 @@ impl Ui {
         match self
             .caches
             .iter()
-            .position(|((id, generation), _)| *generation == channel.generation && *id == channel.id)
+            .position(|((id, rows), _)| *rows == rows_of(channel) && *id == channel.id)
         {
             Some(at) => {
                 self.caches[at..].rotate_left(1);
                 let last = self.caches.len() - 1;
                 &mut self.caches[last].1
             }
-            None => self.push_cache(channel.id.clone(), channel.generation),
+            None => self.push_cache(channel.id.clone(), rows_of(channel)),
         }
     }
 
-    fn push_cache(&mut self, id: ChannelId, generation: u64) -> &mut RowCache {
+    fn push_cache(&mut self, id: ChannelId, rows: (u64, u32)) -> &mut RowCache {
         // An earlier watch of the same channel is over.
         self.caches.retain(|((of, _), _)| *of != id);
         let most = self.cached_channels.max(CACHED_CHANNELS);
         if self.caches.len() >= most {
             self.caches.drain(..=self.caches.len() - most);
         }
-        self.caches.push(((id, generation), RowCache::default()));
+        self.caches.push(((id, rows), RowCache::default()));
         let last = self.caches.len() - 1;
         &mut self.caches[last].1
     }
@@ -341,7 +345,7 @@ impl Ui {
 /// The open dialogue, laid out for a width in columns.
 fn dialogue(canvas: &Canvas, app: &App, width: u16) -> Option<Dialogue> {
     match &app.overlay {
-        Some(Overlay::Ask(ask)) => Some(overlay::ask(canvas, ask, width)),
+        Some(Overlay::Ask(ask)) => Some(overlay::ask(canvas, app, ask, width)),
         Some(Overlay::Answer(answer)) => Some(overlay::answer(canvas, app, answer, width)),
         Some(Overlay::Confirm(question)) => Some(overlay::confirm(canvas, app, question, width)),
         Some(Overlay::Help | Overlay::Pick(_) | Overlay::Inbox(_) | Overlay::Tail) | None => None,

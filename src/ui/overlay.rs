@@ -214,24 +214,30 @@ pub(super) fn that_fits<'a>(ways: &[&'a str], width: u16) -> &'a str {
 }
 
 /// The dialogue that asks for a line.
-pub(super) fn ask(canvas: &Canvas, ask: &Ask, width: u16) -> Dialogue {
+pub(super) fn ask(canvas: &Canvas, app: &App, ask: &Ask, width: u16) -> Dialogue {
     let error = ask.error.as_deref();
     match &ask.purpose {
         AskFor::Watch => watch(canvas, error, width),
         AskFor::Export { form, .. } => export(canvas, form.name(), error, width),
         AskFor::Search => super::search::dialogue(),
         AskFor::Deny(_) => deny(canvas, width),
-        AskFor::Race => race(
-            canvas,
-            "race: one prompt to several",
-            &[
+        AskFor::Race => {
+            let asked = [
                 "Who runs? Presets or models, with commas between them.",
                 "Presets or models, with commas.",
-            ],
-            error,
-            "one, another",
-            width,
-        ),
+            ];
+            let title = "race: one prompt to several";
+            let mut dialogue = race(canvas, title, &asked, error, "one, another", width);
+            if !app.draft.trim().is_empty() {
+                let ways = [
+                    "Each starts a new run with the prompt that is in the compose box.",
+                    "Each gets the prompt in the box.",
+                ];
+                let line = that_fits(&ways, width).to_owned();
+                dialogue.above.push((line, canvas.theme.dim()));
+            }
+            dialogue
+        }
         AskFor::RacePrompt(names) => {
             let text = format!("The prompt for {}.", sanitise_line(&names.join(", ")));
             let texts = [text.as_str(), "The prompt for all of them."];

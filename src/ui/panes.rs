@@ -165,12 +165,12 @@ fn summary(channel: &Channel, now: Now, room: usize) -> String {
     let parts = match state {
         State::Live => vec![
             state.word().to_owned(),
-            format!("{:>3.0}/s", channel.transcript.rate(now.unix_ms)),
+            format!("{:>3.0}/s", channel.transcript.rate(channel.clock(now))),
             elapsed(),
         ],
         State::Waiting => {
             let asked = channel.transcript.waiting_calls().find_map(|call| call.asked_at);
-            let waited = asked.map(|at| duration(now.unix_ms.saturating_sub(at)));
+            let waited = asked.map(|at| duration(channel.clock(now).saturating_sub(at)));
             vec![state.word().to_owned(), waited.unwrap_or_default()]
         }
         ChannelState::Reconnecting { seconds: seconds @ 1.. } => {

@@ -2,9 +2,8 @@
 
 use ratatui::layout::Rect;
 
-use crate::app::action::Action;
+use crate::app::Channel;
 use crate::app::recordings::Playback;
-use crate::app::{Channel, Keymap};
 use crate::text::width::width;
 
 use super::canvas::Canvas;
@@ -23,7 +22,7 @@ pub(super) fn text_area(pane: Rect, channel: &Channel) -> Rect {
 }
 
 /// Draws the bar of a recording; gives what is left of the pane for text.
-pub(super) fn draw(canvas: &mut Canvas, pane: Rect, channel: &Channel, keymap: &Keymap) -> Rect {
+pub(super) fn draw(canvas: &mut Canvas, pane: Rect, channel: &Channel) -> Rect {
     let text = text_area(pane, channel);
     if let Some(playback) = channel
         .recordings
@@ -31,40 +30,19 @@ pub(super) fn draw(canvas: &mut Canvas, pane: Rect, channel: &Channel, keymap: &
         .as_ref()
         .filter(|_| text.height < pane.height)
     {
-        draw_bar(
-            canvas,
-            Rect::new(pane.x, text.bottom(), pane.width, 1),
-            playback,
-            keymap,
-        );
+        draw_bar(canvas, Rect::new(pane.x, text.bottom(), pane.width, 1), playback);
     }
     text
 }
 
-fn draw_bar(canvas: &mut Canvas, area: Rect, playback: &Playback, keymap: &Keymap) {
+fn draw_bar(canvas: &mut Canvas, area: Rect, playback: &Playback) {
     let theme = canvas.theme;
     let word = if playback.playing { "playing" } else { "paused " };
     let before = format!("{word} {:>5}", duration(playback.position()));
     let after = format!("{}  {:>7}", duration(playback.length()), playback.speed.word());
-    let keys = [
-        (Action::PlayPause, if playback.playing { "pause" } else { "play" }),
-        (Action::SeekBack, "back"),
-        (Action::SeekForward, "forward"),
-        (Action::Faster, "faster"),
-    ];
-    let hints: String = keys
-        .into_iter()
-        .map(|(action, word)| format!("   {} {word}", keymap.first(action)))
-        .collect();
     let room = usize::from(area.width.saturating_sub(3));
     let taken = width(&before) + width(&after) + 2;
-    // The bar comes before the keys: the help has those too.
-    let hints = if taken + width(&hints) + SHORTEST_BAR * 2 <= room {
-        hints
-    } else {
-        String::new()
-    };
-    let bar = room.saturating_sub(taken + width(&hints));
+    let bar = room.saturating_sub(taken);
     let mut x = canvas.put(area.x + 2, area.y, area.width.saturating_sub(2), &before, theme.plain()) + 1;
     if bar >= SHORTEST_BAR {
         let done = playback.position().saturating_mul(bar as u64 - 1) / playback.length().max(1);
@@ -77,6 +55,5 @@ fn draw_bar(canvas: &mut Canvas, area: Rect, playback: &Playback, keymap: &Keyma
         canvas.put(x + done, area.y, 1, theme.mark, theme.accent());
         x += whole + 1;
     }
-    x = canvas.put(x, area.y, area.right().saturating_sub(x), &after, theme.plain());
-    canvas.put(x, area.y, area.right().saturating_sub(x), &hints, theme.dim());
+    canvas.put(x, area.y, area.right().saturating_sub(x), &after, theme.plain());
 }

@@ -283,6 +283,7 @@ mod manners;
 mod panes;
 mod playing;
 mod reading;
+mod recordings;
 mod rules;
 mod views;
 

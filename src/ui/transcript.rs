@@ -5,7 +5,7 @@ use ratatui::style::Style;
 
 use crate::app::action::Action;
 use crate::app::reading::{Detail, Search, Times};
-use crate::app::recordings::is_replay;
+use crate::app::recordings::{Spool, is_replay};
 use crate::app::state::{Focus, ServerState};
 use crate::app::{App, Channel, ChannelState, Now, Spot};
 use crate::text::sanitise_line;
@@ -63,7 +63,7 @@ pub(super) fn draw_body(
     cache: &mut RowCache,
     options: UiOptions,
 ) {
-    let pane = super::playback::draw(canvas, pane, channel, &app.settings.keymap);
+    let pane = super::playback::draw(canvas, pane, channel);
     if channel.transcript.is_empty() {
         draw_empty(canvas, pane, app, channel);
         return;
@@ -286,11 +286,16 @@ fn small(n: usize) -> u16 {
     u16::try_from(n).unwrap_or(u16::MAX)
 }
 
-/// What a title bar says first: what is searched for, and what is not shown as usual.
+/// What a title bar says first: that it is recorded, what is searched for, and what is not shown as usual.
 pub(super) fn front(app: &App, channel: &Channel) -> String {
     let mut front = String::new();
+    match channel.recordings.spool {
+        Spool::On(_) => front.push_str("rec   "),
+        Spool::Paused(_) => front.push_str("rec paused   "),
+        Spool::Off | Spool::Done(_) => {}
+    }
     if let Some(search) = channel.reading.search.as_ref().and_then(super::search::summary) {
-        front = format!("{search}   ");
+        front.push_str(&format!("{search}   "));
     }
     if channel.reading.raw.is_some() {
         front.push_str("raw events   ");
@@ -487,6 +492,7 @@ impl Drawn<'_> {
     ) {
         let now = self.now;
         let stamp = self.stamp.filter(|_| is_first);
+        let mut said = line.text.as_str();
         let style = tone(&canvas.theme, line.tone);
         let dim = canvas.theme.dim();
         let mut limit = right;
@@ -525,10 +531,16 @@ impl Drawn<'_> {
                 if line.text == WAITS {
                     answer = self.keys.map_or("", |keys| keys.answer.as_str());
                 }
+                // What was recorded waits no more.
+                let is_over = self.channel.is_some_and(is_replay);
+                if is_over && line.text == WAITS {
+                    said = "waited for an answer then";
+                }
+                let gives_up = gives_up.filter(|_| !is_over);
                 // What a line says comes before what stands beside it.
                 let room = usize::from(right.saturating_sub(left));
                 let beside = |text: &&str| {
-                    columns(&line.text) + columns(answer) + usize::from(line.indent) + 2 + columns(text) <= room
+                    columns(said) + columns(answer) + usize::from(line.indent) + 2 + columns(text) <= room
                 };
                 if let Some(text) = gives_up.as_deref().or(hint).or(stamp).filter(beside) {
                     limit = canvas.put_right(left, right, y, text, dim).saturating_sub(1);
@@ -536,7 +548,7 @@ impl Drawn<'_> {
             }
         }
         let x = left + line.indent;
-        let x = canvas.put(x, y, limit.saturating_sub(x), &line.text, style);
+        let x = canvas.put(x, y, limit.saturating_sub(x), said, style);
         if !answer.is_empty() {
             canvas.put(x, y, limit.saturating_sub(x), answer, style);
         }
@@ -647,5 +659,12 @@ pub(super) fn draw_empty(canvas: &mut Canvas, pane: Rect, app: &App, channel: &C
         },
     };
     texts.push(text);
+    if let Spool::Done(file) = &channel.recordings.spool {
+        let key = app.settings.keymap.first(Action::OpenRecording);
+        texts.push((
+            format!("This run is recorded: {key} in the list opens {file}."),
+            theme.plain(),
+        ));
+    }
     paragraphs(canvas, pane, &texts);
 }

@@ -26,6 +26,9 @@ use super::{Allowed, CallRef, waiting_at};
 /// Forms that are kept while others are shown.
 const MOST_DRAFTS: usize = 32;
 
+/// The longest value in a question, in columns.
+const LONGEST_ASKED: usize = 60;
+
 /// The open inbox.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Inbox {
@@ -475,6 +478,16 @@ fn publish_form(app: &mut App, effects: &mut Vec<Effect>) {
         fits(app, &call.run, &function, &channel, &value)?;
         Ok(value)
     });
+    // What nobody filled in is rarely meant as an answer, and none can be taken back.
+    let asks = value.as_ref().ok().filter(|_| inbox.form.is_untouched()).map(|value| {
+        let publish = key(app, Action::PublishAnswer);
+        let value = crate::text::json::one_line(value, LONGEST_ASKED);
+        format!("Nothing is filled in yet; {publish} again publishes {value}")
+    });
+    if let Some(question) = asks.filter(|question| inbox.error.as_ref() != Some(question)) {
+        refuse(app, question);
+        return;
+    }
     match value {
         Ok(value) => {
             // The value of a form is the result itself, whatever its fields are called.

@@ -82,7 +82,7 @@ impl History {
 }
 
 /// Remembers what was sent.
-pub(super) fn remember(app: &mut App, typed: &str, effects: &mut Vec<Effect>) {
+pub(in crate::app) fn remember(app: &mut App, typed: &str, effects: &mut Vec<Effect>) {
     let whole = app.compose.pastes.expand(typed);
     let text: Arc<str> = if whole.len() <= LONGEST {
         whole.trim_end().into()

@@ -4,6 +4,7 @@
 
 use crate::text::sanitise_line;
 
+use super::super::action::Action;
 use super::super::effect::Effect;
 use super::super::msg::RequestId;
 use super::super::state::{App, Focus};
@@ -188,7 +189,8 @@ fn go(app: &mut App, typed: String, files: &[File], effects: &mut Vec<Effect>) {
     let thread = thread::continued(app).map(|channel| (channel.id.clone(), thread::check(app, channel)));
     match &thread {
         Some((_, Continues::No(reason))) => {
-            complain(app, (*reason).to_owned());
+            let key = app.settings.keymap.first(Action::SwitchThread);
+            complain(app, format!("{reason}; {key} starts a new run"));
             return;
         }
         Some((_, Continues::Warn(warning))) => warnings.push((*warning).to_owned()),

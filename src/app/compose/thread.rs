@@ -10,6 +10,7 @@ use crate::transcript::{EndReason, Honesty, Status, Turn, TurnKind};
 use crate::wire::event::MessageKind;
 use crate::wire::{ChannelId, Message};
 
+use super::super::action::Action;
 use super::super::channel::{Channel, Kept};
 use super::super::effect::Effect;
 use super::super::state::App;
@@ -50,13 +51,13 @@ pub(super) fn check(app: &App, channel: &Channel) -> Continues {
     let nothing = channel.compose.earlier.is_empty() && channel.transcript.is_empty();
     if status == Status::Empty && channel.kept == Kept::No {
         return if nothing {
-            Continues::No("Nothing of this run is kept, so it cannot be gone on with; Ctrl-T starts a new run")
+            Continues::No("Nothing of this run is kept, so it cannot be gone on with")
         } else {
             Continues::Warn("The last run of this thread is not kept any more: only what is shown goes along")
         };
     }
     if nothing && channel.prompt.is_none() {
-        return Continues::No("Nothing is known of a conversation here; Ctrl-T starts a new run");
+        return Continues::No("Nothing is known of a conversation here");
     }
     if !status.is_over() && channel.state(app.now).is_open() {
         return Continues::Later;
@@ -64,7 +65,7 @@ pub(super) fn check(app: &App, channel: &Channel) -> Continues {
     let own = channel.transcript.own_turns();
     let size: usize = channel.compose.earlier.iter().chain(&own).map(Turn::size).sum();
     if size > LONGEST {
-        return Continues::No("This conversation is too long to be sent along (over 1 MB); Ctrl-T starts a new run");
+        return Continues::No("This conversation is too long to be sent along (over 1 MB)");
     }
     match channel.transcript.honesty() {
         Honesty::HeadTrimmed => {
@@ -169,9 +170,10 @@ pub(super) fn queue(app: &mut App, id: &ChannelId, queued: Queued) -> bool {
         return false;
     };
     if channel.compose.queue.len() >= MOST_QUEUED {
+        let key = app.settings.keymap.first(Action::TakeBackQueued);
         say(
             app,
-            format!("{MOST_QUEUED} prompts wait already; Alt-Up takes the last one back"),
+            format!("{MOST_QUEUED} prompts wait already; {key} takes the last one back"),
         );
         return false;
     }

@@ -97,10 +97,8 @@ fn with_channel<T>(app: &mut App, work: impl FnOnce(&mut App, &ChannelId) -> T) 
     match app.selected.clone() {
         Some(id) => Some(work(app, &id)),
         None => {
-            say(
-                app,
-                "No channel is watched yet: c writes a prompt, w watches a channel id".to_owned(),
-            );
+            let text = nothing_watched(app);
+            say(app, text);
             None
         }
     }
@@ -139,17 +137,29 @@ fn id_at(app: &App, channel: usize) -> Option<ChannelId> {
     app.channels.get_index(channel).map(|(id, _)| id.clone())
 }
 
+/// What to do where no channel is watched.
+fn nothing_watched(app: &App) -> String {
+    let key = |action| app.settings.keymap.first(action);
+    let (compose, watch) = (key(Action::Compose), key(Action::Watch));
+    format!("No channel is watched yet: {compose} writes a prompt, {watch} watches a channel id")
+}
+
+/// The key that takes the filter off.
+fn filter_off(app: &App) -> String {
+    app.settings.keymap.first(Action::ClearFilter)
+}
+
 /// Moves the mark by so many channels, staying within what is listed.
 pub(super) fn step(app: &mut App, by: isize) {
     order::settle_if_stale(app);
     let count = app.list.listed();
     let Some(last) = count.checked_sub(1) else {
         let text = if app.channels.is_empty() {
-            "No channel is watched yet: c writes a prompt, w watches a channel id"
+            nothing_watched(app)
         } else {
-            "The filter hides every channel; Esc takes it off"
+            format!("The filter hides every channel; {} takes it off", filter_off(app))
         };
-        say(app, text.to_owned());
+        say(app, text);
         return;
     };
     let at = match app.selected_index() {
@@ -282,7 +292,8 @@ pub(in crate::app) fn submit_filter(app: &mut App, text: &str) {
         step(app, 1);
     }
     if app.list.listed() == 0 && !app.channels.is_empty() {
-        say(app, "Nothing fits this filter; Esc takes it off".to_owned());
+        let text = format!("Nothing fits this filter; {} takes it off", filter_off(app));
+        say(app, text);
     }
     if app.focus == Focus::Compose {
         app.focus = Focus::List;

@@ -16,6 +16,7 @@ use super::action::Action;
 use super::channel::ChannelState;
 use super::effect::Effect;
 use super::state::App;
+use super::{compose, copying};
 
 /// Without reports of the focus: for so long after a key somebody is there, in milliseconds.
 const PRESENT_MS: u64 = 60_000;
@@ -178,7 +179,18 @@ pub(super) fn note(app: &mut App, msg: &super::Msg) {
         | M::ScrollTo(_)
         | M::SelectIndex(_)
         | M::MarkPart(_)
-        | M::ToggleFold(_) => {
+        | M::ToggleFold(_)
+        | M::List(_)
+        | M::Panes(_)
+        | M::Compose(compose::Msg::Pasted { .. })
+        | M::Copying(
+            copying::Msg::AskCopy(_)
+            | copying::Msg::Select(_)
+            | copying::Msg::CopySelected(_)
+            | copying::Msg::Focus(_)
+            | copying::Msg::FocusPane(_)
+            | copying::Msg::Pick(_),
+        ) => {
             state.pressed_at = app.now.monotonic_ms;
             // Where the focus is reported a key says nothing new.
             if !state.focus_is_known {

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::transcript::{EndReason, Status};
 
+use super::super::calls::ids_needed;
 use super::super::channel::Channel;
 use super::super::compose::attach::Found;
+use super::super::compose::history::remember;
 use super::super::effect::Effect;
 use super::super::msg::Now;
 use super::super::state::{App, Ask, AskFor, Focus, Overlay};
@@ -109,8 +111,10 @@ pub(in crate::app) fn submit_contestants(app: &mut App, text: &str, effects: &mu
         return;
     }
     // What was folded to a mark in the box goes whole.
-    let prompt = app.compose.pastes.expand(&app.draft);
+    let typed = app.draft.clone();
+    let prompt = app.compose.pastes.expand(&typed);
     set_draft(app, String::new());
+    remember(app, &typed, effects);
     start(app, prompt, names, effects);
 }
 
@@ -123,6 +127,7 @@ pub(in crate::app) fn submit_prompt(app: &mut App, names: Vec<String>, text: &st
         }));
         return;
     }
+    remember(app, text, effects);
     start(app, text.to_owned(), names, effects);
 }
 
@@ -143,9 +148,11 @@ pub(in crate::app) fn proceed(app: &mut App, effects: &mut Vec<Effect>) {
         return;
     };
     let wanted = pending.names.len();
-    if app.fresh_ids.len() < wanted {
+    // Each run needs one for the results of each function as well.
+    let ids = wanted * (1 + ids_needed(app));
+    if app.fresh_ids.len() < ids {
         app.panes.pending_race = Some(pending);
-        effects.push(Effect::NeedIds(wanted));
+        effects.push(Effect::NeedIds(ids));
         return;
     }
     let Pending { prompt, names } = pending;

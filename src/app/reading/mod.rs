@@ -511,7 +511,7 @@ fn close_raw(channel: &mut Channel, line: u64) {
 
 /// A batch is about to be taken in.
 pub(super) fn before_feed(app: &mut App, id: &ChannelId, batch: &FeedBatch, _effects: &mut Vec<Effect>) {
-    let looked_at = app.terminal_focused && app.selected.as_ref() == Some(id);
+    let looked_at = app.terminal_focused && app.is_in_view(id);
     let Some(channel) = app.channels.get_mut(id) else {
         return;
     };

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::transcript::Transcript;
+use crate::transcript::{FeedBatch, Item, Transcript};
 use crate::wire::ChannelId;
 
 use super::super::channel::Channel;
@@ -35,10 +35,36 @@ pub enum Away {
     Coming,
 }
 
+/// The most items that are kept for a transcript until it is back.
+const MOST_LATE: usize = 4_096;
+
+/// What a channel knows of its transcript's whereabouts.
+#[derive(Debug, Clone, Default)]
+pub struct Whereabouts {
+    /// Where it is.
+    pub away: Away,
+    /// Which putting away it was: what belongs to another one is of no use.
+    number: u64,
+    /// What came meanwhile.
+    late: Vec<Item>,
+    /// How often it came back: the names of its blocks are the same then, their revisions are not.
+    pub(super) returns: u32,
+}
+
+impl Whereabouts {
+    /// The transcript that was away is of no use any more.
+    pub(super) fn begin_anew(&mut self) {
+        self.away = Away::Here;
+        self.late = Vec::new();
+    }
+}
+
 /// What is known of the memory.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     batches: u32,
+    /// The last transcript that was put away.
+    last: u64,
     /// Putting away failed, and that was said.
     failed: bool,
 }
@@ -79,10 +105,13 @@ pub(super) fn bound(app: &mut App, effects: &mut Vec<Effect>) {
                 let rest = channel.transcript.remainder(NOTE);
                 total = total.saturating_sub(channel.transcript.bytes()) + rest.bytes();
                 let whole = std::mem::replace(&mut channel.transcript, rest);
-                channel.recordings.away = Away::Gone;
+                app.recordings.memory.last += 1;
+                let number = app.recordings.memory.last;
+                channel.recordings.whole.away = Away::Gone;
+                channel.recordings.whole.number = number;
                 effects.push(Effect::Recordings(Do::PutAway {
                     channel: id,
-                    generation: channel.generation,
+                    number,
                     transcript: Whole(Arc::new(whole)),
                 }));
             }
@@ -100,7 +129,7 @@ fn oldest(app: &App) -> Vec<ChannelId> {
         .values()
         .filter(|channel| {
             channel.transcript.status().is_over()
-                && channel.recordings.away == Away::Here
+                && channel.recordings.whole.away == Away::Here
                 && channel.recordings.playback.is_none()
                 && channel.transcript.bytes() >= WORTH
                 && !app.is_in_view(&channel.id)
@@ -128,19 +157,43 @@ pub(super) fn settle(app: &mut App, effects: &mut Vec<Effect>) {
     for id in in_view {
         if let Some(channel) = app.channels.get_mut(&id) {
             channel.recordings.looked_at = now;
-            if channel.recordings.away == Away::Gone {
-                channel.recordings.away = Away::Coming;
-                effects.push(Effect::Recordings(Do::Fetch {
-                    channel: id,
-                    generation: channel.generation,
-                }));
-            }
+            fetch(channel, effects);
         }
     }
 }
 
+fn fetch(channel: &mut Channel, effects: &mut Vec<Effect>) {
+    let whole = &mut channel.recordings.whole;
+    if whole.away == Away::Gone {
+        whole.away = Away::Coming;
+        effects.push(Effect::Recordings(Do::Fetch {
+            channel: channel.id.clone(),
+            number: whole.number,
+        }));
+    }
+}
+
+/// A batch is about to be taken in. Where the transcript is away it is fetched, and what comes is kept for it.
+pub(super) fn before_feed(app: &mut App, id: &ChannelId, batch: &FeedBatch, effects: &mut Vec<Effect>) {
+    let Some(channel) = app.channels.get_mut(id) else {
+        return;
+    };
+    if channel.recordings.whole.away == Away::Here || batch.items.is_empty() {
+        return;
+    }
+    fetch(channel, effects);
+    let whole = &mut channel.recordings.whole;
+    if whole.late.len() + batch.items.len() <= MOST_LATE {
+        whole.late.extend(batch.items.iter().cloned());
+    } else {
+        // Rather the new than the old: what was put away is not waited for.
+        whole.begin_anew();
+        effects.push(Effect::Recordings(Do::Forget { channel: id.clone() }));
+    }
+}
+
 /// Putting a transcript away worked, or brought it back.
-pub(super) fn put_away(app: &mut App, id: &ChannelId, generation: u64, result: Result<(), (Box<Transcript>, String)>) {
+pub(super) fn put_away(app: &mut App, id: &ChannelId, number: u64, result: Result<(), (Box<Transcript>, String)>) {
     let Err((whole, reason)) = result else {
         return;
     };
@@ -150,31 +203,38 @@ pub(super) fn put_away(app: &mut App, id: &ChannelId, generation: u64, result: R
             format!("Transcripts cannot be put away on disk, so the memory grows: {reason}"),
         );
     }
-    restore(app, id, generation, *whole);
+    restore(app, id, number, *whole);
 }
 
 /// A transcript was fetched, or could not be.
-pub(super) fn fetched(app: &mut App, id: &ChannelId, generation: u64, result: Result<Box<Transcript>, String>) {
+pub(super) fn fetched(app: &mut App, id: &ChannelId, number: u64, result: Result<Box<Transcript>, String>) {
     match result {
-        Ok(whole) => restore(app, id, generation, *whole),
+        Ok(whole) => restore(app, id, number, *whole),
         Err(reason) => {
-            if let Some(channel) = app.channels.get_mut(id) {
-                channel.recordings.away = Away::Here;
+            let Some(channel) = app.channels.get_mut(id) else {
+                return;
+            };
+            let whole = &mut channel.recordings.whole;
+            if whole.number == number && whole.away != Away::Here {
+                whole.begin_anew();
+                complain(app, format!("The rest of this transcript is lost: {reason}"));
             }
-            complain(app, format!("The rest of this transcript is lost: {reason}"));
         }
     }
 }
 
-fn restore(app: &mut App, id: &ChannelId, generation: u64, whole: Transcript) {
-    if let Some(channel) = app.channels.get_mut(id)
-        && channel.generation == generation
-        && channel.recordings.away != Away::Here
-    {
-        channel.transcript = whole;
-        channel.recordings.away = Away::Here;
-        // The remainder's blocks had names of the whole's, with other revisions: rows are keyed by the generation too.
-        app.last_generation += 1;
-        channel.generation = app.last_generation;
+fn restore(app: &mut App, id: &ChannelId, number: u64, mut transcript: Transcript) {
+    let now = app.now.unix_ms;
+    let Some(channel) = app.channels.get_mut(id) else {
+        return;
+    };
+    let whole = &mut channel.recordings.whole;
+    if whole.number == number && whole.away != Away::Here {
+        for item in std::mem::take(&mut whole.late) {
+            transcript.apply(item, now);
+        }
+        whole.away = Away::Here;
+        whole.returns += 1;
+        channel.transcript = transcript;
     }
 }

@@ -22,7 +22,7 @@ use super::picker::{Entry, Picker, Purpose};
 use super::state::{App, Overlay};
 use super::update::{complain, save_later, say};
 
-pub use memory::{Away, Whole};
+pub use memory::{Away, Whereabouts, Whole};
 pub use playback::{Playback, Speed};
 
 /// So long before a channel expires its rescue is offered, in milliseconds.
@@ -67,8 +67,10 @@ pub struct OfChannel {
     pub playback: Option<Playback>,
     /// Its rescue was offered.
     offered: bool,
+    /// Its recording began as one of several, which was said.
+    rescued: bool,
     /// Where its transcript is.
-    pub away: Away,
+    pub whole: Whereabouts,
     /// When it was looked at last, monotonic milliseconds.
     looked_at: u64,
 }
@@ -182,8 +184,8 @@ pub enum Msg {
     PutAway {
         /// The channel.
         channel: ChannelId,
-        /// Which watch it belongs to.
-        generation: u64,
+        /// Which putting away it belongs to.
+        number: u64,
         /// Whether it worked.
         result: Result<(), (Box<Transcript>, String)>,
     },
@@ -191,8 +193,8 @@ pub enum Msg {
     Fetched {
         /// The channel.
         channel: ChannelId,
-        /// Which watch it belongs to.
-        generation: u64,
+        /// Which putting away it belongs to.
+        number: u64,
         /// The transcript, or why not.
         result: Result<Box<Transcript>, String>,
     },
@@ -226,8 +228,8 @@ pub enum Do {
     PutAway {
         /// The channel.
         channel: ChannelId,
-        /// Which watch it belongs to.
-        generation: u64,
+        /// Which putting away it belongs to.
+        number: u64,
         /// The whole.
         transcript: Whole,
     },
@@ -235,8 +237,8 @@ pub enum Do {
     Fetch {
         /// The channel.
         channel: ChannelId,
-        /// Which watch it belongs to.
-        generation: u64,
+        /// Which putting away it belongs to.
+        number: u64,
     },
     /// A transcript that was put away is not needed any more.
     Forget {
@@ -331,13 +333,21 @@ fn rescue(app: &mut App, effects: &mut Vec<Effect>) {
     }
     for id in &ids {
         begin(app, id, effects);
+        if let Some(channel) = app.channels.get_mut(id) {
+            channel.recordings.rescued = true;
+        }
     }
     let what = if ids.len() == 1 {
         "1 channel".to_owned()
     } else {
         format!("{} channels", ids.len())
     };
-    say(app, format!("Recording {what} before the server forgets them"));
+    let them = if ids.len() == 1 { "it" } else { "them" };
+    let directory = app.settings.recordings.directory.display().to_string();
+    say(
+        app,
+        format!("Recording {what} before the server forgets {them}, into {directory}"),
+    );
 }
 
 /// Says once what the server is about to forget.
@@ -387,7 +397,7 @@ pub(super) fn take(app: &mut App, msg: Msg, effects: &mut Vec<Effect>) {
             if watched.recordings.spool.is_on() {
                 let new = watched.recordings.spool.file().is_none();
                 watched.recordings.spool = Spool::On(Some(file.clone()));
-                if new {
+                if new && !std::mem::take(&mut watched.recordings.rescued) {
                     let directory = app.settings.recordings.directory.display();
                     let text = format!("Recording into {directory}/{file}");
                     say(app, text);
@@ -413,14 +423,14 @@ pub(super) fn take(app: &mut App, msg: Msg, effects: &mut Vec<Effect>) {
         Msg::Opened(Err(reason)) => complain(app, format!("Not opened: {reason}")),
         Msg::PutAway {
             channel,
-            generation,
+            number,
             result,
-        } => memory::put_away(app, &channel, generation, result),
+        } => memory::put_away(app, &channel, number, result),
         Msg::Fetched {
             channel,
-            generation,
+            number,
             result,
-        } => memory::fetched(app, &channel, generation, result),
+        } => memory::fetched(app, &channel, number, result),
     }
 }
 
@@ -480,7 +490,9 @@ pub(super) fn show_opened(app: &mut App, effects: &mut Vec<Effect>) {
 }
 
 /// A batch is about to be taken in.
-pub(super) fn before_feed(_app: &mut App, _id: &ChannelId, _batch: &FeedBatch, _effects: &mut Vec<Effect>) {}
+pub(super) fn before_feed(app: &mut App, id: &ChannelId, batch: &FeedBatch, effects: &mut Vec<Effect>) {
+    memory::before_feed(app, id, batch, effects);
+}
 
 /// A batch was taken in.
 pub(super) fn after_feed(app: &mut App, id: &ChannelId, effects: &mut Vec<Effect>) {
@@ -522,7 +534,7 @@ pub(super) fn unwatched(app: &mut App, channel: &Channel, effects: &mut Vec<Effe
             channel: channel.id.clone(),
         }));
     }
-    if channel.recordings.away != Away::Here {
+    if channel.recordings.whole.away != Away::Here {
         effects.push(Effect::Recordings(Do::Forget {
             channel: channel.id.clone(),
         }));
@@ -550,6 +562,17 @@ pub(super) fn tick(app: &mut App, _effects: &mut Vec<Effect>) -> bool {
 /// When it needs the next tick, monotonic milliseconds.
 pub(super) fn next_due(app: &App) -> Option<u64> {
     playback::next_due(app)
+}
+
+/// A channel is watched as if for the first time: what was put away of it is not waited for.
+pub(super) fn begin_anew(of: &mut OfChannel) {
+    of.whole.begin_anew();
+}
+
+/// What rows of a channel are made from, beside its blocks' revisions: another one, other rows.
+#[must_use]
+pub fn rows_of(channel: &Channel) -> (u64, u32) {
+    (channel.generation, channel.recordings.whole.returns)
 }
 
 /// Whether a channel is a recording that plays.

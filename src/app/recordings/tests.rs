@@ -242,28 +242,35 @@ fn the_memory_of_all_is_bounded_and_what_was_put_away_comes_back() {
     }
     assert!(disk.len() > 15 && disk.len() < 30, "{}", disk.len());
     let first = &ids[0];
-    assert_eq!(app.channels[first].recordings.away, Away::Gone, "the oldest goes first");
+    assert_eq!(
+        app.channels[first].recordings.whole.away,
+        Away::Gone,
+        "the oldest goes first"
+    );
     assert!(matches!(app.channels[first].transcript.status(), Status::Done { .. }));
     let index = app.channels.get_index_of(first).expect("listed");
     let effects = update(&mut app, Msg::SelectIndex(index), now(50));
     let generation = app.channels[first].generation;
-    let fetch = Do::Fetch {
-        channel: first.clone(),
-        generation,
-    };
-    assert!(effects.contains(&Effect::Recordings(fetch)));
+    let rows = super::rows_of(&app.channels[first]);
+    let number = effects.iter().find_map(|effect| match effect {
+        Effect::Recordings(Do::Fetch { channel, number }) if channel == first => Some(*number),
+        _ => None,
+    });
+    let number = number.expect("it is fetched");
     let whole = Arc::try_unwrap(disk.remove(first).expect("put away")).expect("the only one");
     let fetched = Recorded::Fetched {
         channel: first.clone(),
-        generation,
+        number,
         result: Ok(Box::new(whole)),
     };
     update(&mut app, Msg::Recordings(fetched), now(51));
     assert!(app.channels[first].transcript.plain_answer().len() > 100_000);
     assert_ne!(
-        app.channels[first].generation, generation,
+        super::rows_of(&app.channels[first]),
+        rows,
         "rows of the remainder are not taken for it"
     );
+    assert_eq!(app.channels[first].generation, generation, "its feed is the same one");
 }
 
 #[test]
@@ -272,11 +279,10 @@ fn a_disk_that_takes_nothing_is_told_once_and_loses_nothing() {
     let id = watched(&mut app, "kept");
     app.settings.recordings.memory = 4_096;
     let whole = std::mem::take(&mut app.channels[&id].transcript);
-    app.channels[&id].recordings.away = Away::Gone;
-    let generation = app.channels[&id].generation;
+    app.channels[&id].recordings.whole.away = Away::Gone;
     let failed = Recorded::PutAway {
         channel: id.clone(),
-        generation,
+        number: 0,
         result: Err((Box::new(whole), "no space left".to_owned())),
     };
     update(&mut app, Msg::Recordings(failed), now(5));
@@ -286,4 +292,54 @@ fn a_disk_that_takes_nothing_is_told_once_and_loses_nothing() {
             .as_ref()
             .is_some_and(|notice| notice.text.contains("no space left"))
     );
+}
+
+#[test]
+fn what_comes_while_a_transcript_is_away_is_in_it_when_it_is_back() {
+    let mut app = app(Settings::default());
+    let first = watched(&mut app, &"x".repeat(20_000));
+    watched(&mut app, "another one is in view");
+    app.settings.recordings.memory = 4_096;
+    let mut effects = Vec::new();
+    super::memory::bound(&mut app, &mut effects);
+    let away = effects.into_iter().find_map(|effect| match effect {
+        Effect::Recordings(Do::PutAway {
+            channel,
+            number,
+            transcript,
+        }) if channel == first => Some((number, transcript.0)),
+        _ => None,
+    });
+    let (number, whole) = away.expect("it is put away");
+    let more = FeedBatch {
+        items: vec![Item::BadLine {
+            reason: "a late word".to_owned(),
+        }],
+        connection: None,
+    };
+    let generation = app.channels[&first].generation;
+    let feed = Msg::Feed {
+        channel: first.clone(),
+        generation,
+        batch: more,
+    };
+    let effects = update(&mut app, feed, now(3));
+    let fetch = Do::Fetch {
+        channel: first.clone(),
+        number,
+    };
+    assert!(effects.contains(&Effect::Recordings(fetch)), "it is wanted back");
+    let text = serde_json::to_vec(&*whole).expect("written");
+    let read: Transcript = serde_json::from_slice(&text).expect("read");
+    assert_eq!(read.raw().len(), whole.raw().len(), "raw events come back too");
+    let fetched = Recorded::Fetched {
+        channel: first.clone(),
+        number,
+        result: Ok(Box::new(read)),
+    };
+    update(&mut app, Msg::Recordings(fetched), now(4));
+    let transcript = &app.channels[&first].transcript;
+    assert!(transcript.plain_answer().len() > 20_000);
+    let last = transcript.blocks().next_back().expect("a block");
+    assert!(matches!(&last.kind, crate::transcript::BlockKind::Note { text } if text.contains("a late word")));
 }

@@ -4,6 +4,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Modifier;
 
 use crate::app::list::{SAMPLES, kept_for};
+use crate::app::recordings::Spool;
 use crate::app::state::Focus;
 use crate::app::{App, Channel, ChannelState};
 use crate::text::{json, preview, sanitise_line};
@@ -330,6 +331,11 @@ fn facts(app: &App, channel: &Channel) -> (String, String) {
         "  "
     };
     let full = format!("{honesty}{gap}{kept}");
+    if channel.recordings.spool.is_on() {
+        // Nothing of it is about to be lost: that it is recorded says more than the rest.
+        let gap = if full.is_empty() { "" } else { "  " };
+        return (format!("rec{gap}{full}"), "rec".to_owned());
+    }
     // What is missing says more than how long it is kept.
     let short = match channel.transcript.honesty() {
         Honesty::HeadTrimmed => "trimmed".to_owned(),
@@ -365,12 +371,16 @@ fn elapsed(ms: u64) -> String {
 /// How whole a transcript is and how long it is kept, at the end of its pane's last row, where that is free.
 pub(in crate::ui) fn draw_footing(canvas: &mut Canvas, pane: Rect, app: &App, channel: &Channel) {
     let (full, short) = facts(app, channel);
+    let recorded = match channel.recordings.spool {
+        Spool::Done(_) => format!("recorded  {full}"),
+        _ => full.clone(),
+    };
     let Some(y) = pane.bottom().checked_sub(1).filter(|y| *y >= pane.top()) else {
         return;
     };
     let right = pane.right().saturating_sub(1);
     let style = canvas.theme.dim();
-    for text in [full, short] {
+    for text in [recorded, full, short] {
         let columns = u16::try_from(text.len()).unwrap_or(u16::MAX);
         let start = right.saturating_sub(columns);
         // A blank in front of it keeps it apart from what is written.

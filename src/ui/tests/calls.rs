@@ -305,3 +305,21 @@ fn the_help_lies_over_the_inbox_and_gives_it_back_as_it_was() {
     play.keys("?q");
     assert_eq!(play.app.overlay, None, "where nothing lay below, nothing comes back");
 }
+
+#[test]
+fn an_empty_form_is_published_by_a_second_enter_only() {
+    let mut play = waiting((120, 40));
+    play.key(KeyCode::Esc);
+    play.keys("I");
+    play.key(KeyCode::Enter);
+    let screen = play.screen();
+    assert!(screen.contains("Enter again publishes"), "{screen}");
+    let publishes = |play: &Play| {
+        play.effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Publish { .. }))
+    };
+    assert!(!publishes(&play));
+    play.key(KeyCode::Enter);
+    assert!(publishes(&play));
+}
