@@ -29,6 +29,8 @@ const SIDE_BY_SIDE: u16 = 100;
 const LOW: u16 = 14;
 /// The widest column of names.
 const WIDEST_NAME: usize = 20;
+/// With no more rows than these for arguments that need more, they stand as JSON without line breaks.
+const FEW_ROWS: usize = 3;
 /// The most lines of arguments that are laid out.
 const MOST_LINES: usize = 200;
 
@@ -230,6 +232,16 @@ fn draw_arguments(canvas: &mut Canvas, area: Rect, arguments: &Value, show: &str
     }
     let rows = usize::from(area.height - heading);
     if lines.len() > rows {
+        if rows <= FEW_ROWS {
+            // The first lines of a form made for many say next to nothing.
+            let whole = arguments.to_string();
+            lines = wrap(&sanitise_line(&whole), room.max(1))
+                .rows()
+                .iter()
+                .take(FEW_ROWS)
+                .map(|row| row.text())
+                .collect();
+        }
         lines.truncate(rows.saturating_sub(1));
         lines.push(format!("… {show} shows all of it in the run"));
     }
