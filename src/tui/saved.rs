@@ -2,7 +2,7 @@
 //!
 //! Only its user can read it, since channel ids are secrets. It is replaced whole, so that a crash leaves the old
 //! one or the new one. Programs that share it take turns by a lock, and each writes down only what it changed itself
-//! ([`merge`]): what another one added is not lost. What another one added is not shown before the next start.
+//! (`merge`): what another one added is not lost. What another one added is not shown before the next start.
 
 mod merge;
 

@@ -1,7 +1,7 @@
 //! The panes: which channels are shown side by side, splits, zoom, the merged tail, races. State and rules; what is
 //! drawn is `ui`'s matter.
 //!
-//! The channel of the pane in focus is always [`App::selected`]: [`settle`] sees to it after every message. A channel
+//! The channel of the pane in focus is always [`App::selected`]: `settle` sees to it after every message. A channel
 //! is in one pane at most: going to one that is shown goes to its pane.
 
 pub mod race;
