@@ -23,7 +23,7 @@ const SHOWN_PACE: Duration = Duration::from_millis(8);
 /// The pace of a channel of which only its line in the list is seen.
 const LISTED_PACE: Duration = Duration::from_millis(100);
 /// The pace of a channel of which nothing is seen but what it adds to the counts.
-const HIDDEN_PACE: Duration = Duration::from_millis(500);
+const HIDDEN_PACE: Duration = Duration::from_secs(1);
 
 /// How much of a channel is seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +118,7 @@ impl Supervisor {
     }
 
     /// Says which channels are shown: what comes over them is handed over at once. The events of those that are in
-    /// view in a list (`None`: all of them) are gathered for a tenth of a second, the others' for half a second.
+    /// view in a list (`None`: all of them) are gathered for a tenth of a second, the others' for a second.
     /// Until this is said every channel counts as shown.
     pub fn show(&mut self, shown: &[ChannelId], listed: Option<&[ChannelId]>) {
         self.seen = Some((shown.to_vec(), listed.map(<[ChannelId]>::to_vec)));

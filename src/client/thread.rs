@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::supervisor::Arrival;
 
 /// The least time between two looks at the connections.
-const LOOK_EVERY: Duration = Duration::from_millis(3);
+const LOOK_EVERY: Duration = Duration::from_millis(4);
 
 thread_local! {
     /// When the thread looked at its connections last.
