@@ -97,96 +97,6 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
                 format!("Nothing to fold in view; {back} and {next} mark a part, {fold} folds it"),
             );
         }
-        // These belong to the areas that took them above.
-        Action::Answer
-        | Action::Inbox
-        | Action::CallBelow
-        | Action::CallAbove
-        | Action::NextField
-        | Action::PreviousField
-        | Action::ToggleField
-        | Action::ToggleFieldBack
-        | Action::LeaveField
-        | Action::AllowOnce
-        | Action::AllowAlways
-        | Action::RunCommand
-        | Action::DenyCall
-        | Action::AnswerJson
-        | Action::PublishAnswer
-        | Action::ShowCall
-        | Action::LeaveInbox => {}
-        Action::ScrollDown
-        | Action::ScrollUp
-        | Action::HalfPageDown
-        | Action::HalfPageUp
-        | Action::PageDown
-        | Action::PageUp
-        | Action::NextPart
-        | Action::PreviousPart
-        | Action::NextTurn
-        | Action::PreviousTurn
-        | Action::NextCall
-        | Action::PreviousCall
-        | Action::NextError
-        | Action::FirstUnread
-        | Action::Detail
-        | Action::DetailOfAll
-        | Action::Times
-        | Action::RawEvents
-        | Action::Search
-        | Action::PreviousMatch
-        | Action::Newline
-        // The areas did these.
-        | Action::SwitchThread
-        | Action::Presets
-        | Action::SearchHistory
-        | Action::HistoryBack
-        | Action::HistoryForward
-        | Action::EditDraft
-        | Action::Unfold
-        | Action::TakeBackQueued
-        | Action::DropQueued
-        | Action::CopyPart
-        | Action::SelectText
-        | Action::OpenPager
-        | Action::OpenEditor
-        | Action::Export
-        | Action::Mouse
-        | Action::SelectionDown
-        | Action::SelectionUp
-        | Action::SelectionPageDown
-        | Action::SelectionPageUp
-        | Action::SelectionTop
-        | Action::SelectionBottom
-        | Action::SelectionLeft
-        | Action::SelectionRight
-        | Action::SelectionWord
-        | Action::SelectionWordBack
-        | Action::SelectionKind
-        | Action::SelectionCopy
-        | Action::SelectionLeave
-        | Action::NextNeedsYou
-        | Action::SelectNext
-        | Action::SelectPrevious
-        | Action::SelectFirst
-        | Action::SelectLast
-        | Action::PageOfListDown
-        | Action::PageOfListUp
-        | Action::Peek
-        | Action::CycleSort
-        | Action::GroupList
-        | Action::CycleLines
-        | Action::NarrowList
-        | Action::WidenList
-        | Action::FilterList
-        | Action::ClearFilter
-        | Action::Rename
-        | Action::SetGroup
-        | Action::Pin
-        | Action::MoveUp
-        | Action::MoveDown
-        | Action::StopWatchingEnded
-        | Action::FindRuns => {}
         Action::Back => focus(app, Focus::List),
         Action::Send => {
             let draft = app.draft.clone();
@@ -217,15 +127,6 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
             }
             _ => {}
         },
-        // `recordings` took these.
-        Action::Record
-        | Action::Rescue
-        | Action::OpenRecording
-        | Action::PlayPause
-        | Action::SeekBack
-        | Action::SeekForward
-        | Action::Faster
-        | Action::Slower => {}
         Action::Interrupt => interrupt(app, effects),
         Action::Redraw => effects.push(Effect::Redraw),
         Action::Suspend => effects.push(Effect::Suspend),

@@ -67,8 +67,8 @@ pub struct Supervisor {
     /// Where the feeds run.
     runtime: Handle,
     feeds: HashMap<ChannelId, Watched>,
-    /// The channels that are shown, and those in view in a list (`None`: all); all are shown until somebody says which.
-    seen: Option<(Vec<ChannelId>, Option<Vec<ChannelId>>)>,
+    /// How much is seen of the channels that were named, and of the others; all are shown until somebody says which.
+    seen: (HashMap<ChannelId, Sight>, Sight),
 }
 
 /// A feed's task, which ends when this is dropped.
@@ -87,7 +87,7 @@ impl Supervisor {
             out,
             runtime,
             feeds: HashMap::new(),
-            seen: None,
+            seen: (HashMap::new(), Sight::Shown),
         }
     }
 
@@ -121,19 +121,19 @@ impl Supervisor {
     /// view in a list (`None`: all of them) are gathered for a tenth of a second, the others' for a second.
     /// Until this is said every channel counts as shown.
     pub fn show(&mut self, shown: &[ChannelId], listed: Option<&[ChannelId]>) {
-        self.seen = Some((shown.to_vec(), listed.map(<[ChannelId]>::to_vec)));
+        let others = if listed.is_none() { Sight::Listed } else { Sight::Hidden };
+        let listed = listed.unwrap_or_default().iter().map(|id| (id.clone(), Sight::Listed));
+        // A channel that is both is shown: the later entry holds.
+        let shown = shown.iter().map(|id| (id.clone(), Sight::Shown));
+        self.seen = (listed.chain(shown).collect(), others);
         for (channel, feed) in &self.feeds {
             feed.sight.store(self.sight(channel) as u8, Ordering::Relaxed);
         }
     }
 
     fn sight(&self, channel: &ChannelId) -> Sight {
-        match &self.seen {
-            None => Sight::Shown,
-            Some((shown, _)) if shown.contains(channel) => Sight::Shown,
-            Some((_, listed)) if listed.as_ref().is_none_or(|listed| listed.contains(channel)) => Sight::Listed,
-            Some(_) => Sight::Hidden,
-        }
+        let (named, others) = &self.seen;
+        named.get(channel).copied().unwrap_or(*others)
     }
 
     /// How many feeds have not ended.
@@ -294,6 +294,24 @@ mod tests {
         assert_eq!(items, EVENTS + 1);
         // One chunk a tenth of a second would be two thousand batches, and minutes.
         assert!(batches < EVENTS / 10, "{batches} batches");
+    }
+
+    #[tokio::test]
+    async fn shown_comes_before_listed_and_a_list_of_none_is_no_list_of_all() {
+        let (out, _arrivals) = mpsc::channel(1);
+        let mut supervisor = Supervisor::new(
+            many_small_chunks(0).await,
+            FeedOptions::default(),
+            out,
+            Handle::current(),
+        );
+        let [one, two, three] = std::array::from_fn(|_| super::super::mint_channel_id());
+        let sights = |supervisor: &Supervisor| [&one, &two, &three].map(|id| supervisor.sight(id));
+        assert_eq!(sights(&supervisor), [Sight::Shown; 3]);
+        supervisor.show(std::slice::from_ref(&one), Some(&[one.clone(), two.clone()]));
+        assert_eq!(sights(&supervisor), [Sight::Shown, Sight::Listed, Sight::Hidden]);
+        supervisor.show(std::slice::from_ref(&one), None);
+        assert_eq!(sights(&supervisor), [Sight::Shown, Sight::Listed, Sight::Listed]);
     }
 
     #[test]

@@ -209,8 +209,9 @@ impl<S: Screen, I: InputStream, V: View> Turn<'_, S, I, V> {
         self.dispatch(Msg::Start);
         self.session.executor.connect(connect);
         while self.ending.is_none() {
-            self.show();
+            // A key waits for its frame, not for the feeds to be told.
             self.paint()?;
+            self.show();
             self.wait().await?;
         }
         Ok(())

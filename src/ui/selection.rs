@@ -22,23 +22,7 @@ use super::viewport::{Place, Viewport, Window};
 impl Ui {
     /// What a key of selecting means; `None`: it is no such key.
     pub(super) fn select_by_key(&mut self, app: &App, action: Action) -> Option<Vec<Msg>> {
-        let is_one = matches!(
-            action,
-            Action::SelectText
-                | Action::SelectionCopy
-                | Action::SelectionDown
-                | Action::SelectionUp
-                | Action::SelectionPageDown
-                | Action::SelectionPageUp
-                | Action::SelectionTop
-                | Action::SelectionBottom
-                | Action::SelectionLeft
-                | Action::SelectionRight
-                | Action::SelectionWord
-                | Action::SelectionWordBack
-                | Action::SelectionKind
-        );
-        if !is_one {
+        if !action.selects_text() {
             return None;
         }
         let selection = copying::selection(app).cloned();

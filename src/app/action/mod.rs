@@ -385,6 +385,29 @@ impl Action {
     }
 }
 
+impl Action {
+    /// Whether it selects text of a transcript: what it means depends on the rows of the screen.
+    #[must_use]
+    pub fn selects_text(self) -> bool {
+        matches!(
+            self,
+            Self::SelectText
+                | Self::SelectionCopy
+                | Self::SelectionDown
+                | Self::SelectionUp
+                | Self::SelectionPageDown
+                | Self::SelectionPageUp
+                | Self::SelectionTop
+                | Self::SelectionBottom
+                | Self::SelectionLeft
+                | Self::SelectionRight
+                | Self::SelectionWord
+                | Self::SelectionWordBack
+                | Self::SelectionKind
+        )
+    }
+}
+
 /// Where a key is pressed: which row of the table holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Place {

@@ -197,19 +197,7 @@ pub(super) fn perform(app: &mut App, action: Action, effects: &mut Vec<Effect>) 
         }
         Action::SelectionLeave => leave_selection(app),
         // They need rows: `ui` turns them into messages.
-        Action::SelectText
-        | Action::SelectionCopy
-        | Action::SelectionDown
-        | Action::SelectionUp
-        | Action::SelectionPageDown
-        | Action::SelectionPageUp
-        | Action::SelectionTop
-        | Action::SelectionBottom
-        | Action::SelectionLeft
-        | Action::SelectionRight
-        | Action::SelectionWord
-        | Action::SelectionWordBack
-        | Action::SelectionKind => {}
+        action if action.selects_text() => {}
         _ => return false,
     }
     true
