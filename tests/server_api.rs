@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use switchboard::engine::{AnswerListener, Answers, EventSink};
+use switchboard::engine::{AnswerListener, Answers, Checkpoint, EventSink, Order};
 use switchboard::server::{Account, HubAnswers, RunEngine, RunSink, ServerOptions, serve};
 use switchboard::wire::event::{Abort, RunEnd, RunResult, Wait, WaitFunction};
-use switchboard::wire::{ChannelId, CompleteRequest, Event, EventKind, Object};
+use switchboard::wire::{ChannelId, Event, EventKind, Object};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -35,8 +35,15 @@ fn result(reason: &str) -> Event {
 
 #[async_trait]
 impl RunEngine for Script {
-    async fn run(&self, request: &CompleteRequest, sink: &RunSink, answers: &HubAnswers, cancel: &CancellationToken) {
-        let text = request.messages.last().map_or("", |message| &message.text);
+    async fn run(
+        &self,
+        order: &Order,
+        _: Option<&Checkpoint>,
+        sink: &RunSink,
+        answers: &HubAnswers,
+        cancel: &CancellationToken,
+    ) {
+        let text = order.request.messages.last().map_or("", |message| &message.text);
         if let Some(count) = text.strip_prefix("tokens ") {
             for number in 0..count.parse().expect("a number") {
                 let emitted = sink.emit(Event::token(format!("tok{number} "))).await;
@@ -46,7 +53,7 @@ impl RunEngine for Script {
             }
         } else if text == "wait" {
             let channel = ChannelId::parse(ANSWERS).expect("a channel");
-            let mut listener = answers.listen(&channel).await;
+            let mut listener = answers.listen(&channel, "call").await;
             let mut wait = Wait {
                 channel: ANSWERS.into(),
                 function: WaitFunction {

@@ -24,11 +24,12 @@ fn key() -> ChannelKey {
 fn run(digest: u8) -> RunRecord {
     RunRecord {
         key: key(),
-        request: Bytes::from_static(b"{}"),
+        order: Bytes::from_static(b"{}"),
         digest: [digest; 32],
         title: "t".into(),
         model: "m".into(),
         created_at: 1,
+        private: false,
         progress: RunProgress::queued(),
     }
 }
@@ -41,6 +42,7 @@ fn append(events: &[&'static str], progress: Option<RunProgress>, broken: &Broke
             .map(|event| Bytes::from_static(event.as_bytes()))
             .collect(),
         progress,
+        checkpoint: None,
         broken: broken.clone(),
     }
 }

@@ -277,7 +277,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     /// not taken for this one's.
     async fn wait(&self, channel: &ChannelId, call: &ToolCall) -> Result<Value, Stop> {
         let limit = self.engine.limits.wait;
-        let mut listener = self.answers.listen(channel).await;
+        let mut listener = self.answers.listen(channel, &call.id).await;
         let expires = SystemTime::now().checked_add(limit);
         let expires_at = expires.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let mut wait = Wait {

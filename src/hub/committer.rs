@@ -41,6 +41,7 @@ struct Part {
     events: Vec<Bytes>,
     run: Option<RunRecord>,
     progress: Option<RunProgress>,
+    checkpoint: Option<Bytes>,
     expired: bool,
     answers: Vec<(Answer, Begun)>,
     broken: Vec<Broken>,
@@ -65,6 +66,7 @@ impl Commit {
                         events: Vec::new(),
                         run: None,
                         progress: None,
+                        checkpoint: None,
                         expired: false,
                         answers: Vec::new(),
                         broken: Vec::new(),
@@ -84,6 +86,7 @@ impl Commit {
                 let part = self.part(shared, &append.key);
                 part.events.extend(append.events);
                 part.progress = append.progress.or(part.progress.take());
+                part.checkpoint = append.checkpoint.or(part.checkpoint.take());
                 part.broken.push(append.broken);
             }
             Request::Begin { run, events, answer } => {
@@ -126,6 +129,9 @@ impl Commit {
             transaction
                 .progress
                 .extend(part.progress.clone().map(|progress| (key.clone(), progress)));
+            transaction
+                .checkpoints
+                .extend(part.checkpoint.clone().map(|checkpoint| (key.clone(), checkpoint)));
         }
         transaction
     }

@@ -372,11 +372,12 @@ mod tests {
         };
         let run = RunRecord {
             key: key.clone(),
-            request: Bytes::from_static(b"{}"),
+            order: Bytes::from_static(b"{}"),
             digest: [1; 32],
             title: String::new(),
             model: String::new(),
             created_at: 1,
+            private: false,
             progress: RunProgress::queued(),
         };
         let begun = hub.begin(run, vec![Bytes::from_static(b"0")]).await;

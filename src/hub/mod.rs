@@ -121,6 +121,8 @@ pub struct Append {
     pub events: Vec<Bytes>,
     /// Where the run stands with them, if that changed.
     pub progress: Option<RunProgress>,
+    /// What the run goes on from if the server restarts after them; what was kept before stays when absent.
+    pub checkpoint: Option<Bytes>,
     /// Set if they could not be committed.
     pub broken: Broken,
 }

@@ -18,6 +18,7 @@ use super::App;
 use super::error::{self, Refusal};
 use super::request::{self, Caller, Channel, Format};
 use super::{stream, validate};
+use crate::engine::Order;
 use crate::hub::Start;
 use crate::store::RunRecord;
 use crate::wire::event::RunResult;
@@ -117,7 +118,9 @@ async fn dispatch(
 ) -> Result<Response, Refusal> {
     let format = Format::negotiate(&headers, DOCUMENT)?;
     let body = request::read_body(&app, &headers, body).await?;
-    let channel_id = app.runs.dispatch(account, validate::dispatch(&body)?).await?;
+    let request = validate::dispatch(&body)?;
+    let order = Order::from(request.complete);
+    let channel_id = app.runs.dispatch(account, request.channel_id, order).await?;
     Ok(document(format, &DispatchAnswer { channel_id }))
 }
 
@@ -129,7 +132,7 @@ async fn complete(
 ) -> Result<Response, Refusal> {
     let format = Format::negotiate(&headers, &[Format::Json, Format::Jsonl, Format::Sse])?;
     let body = request::read_body(&app, &headers, body).await?;
-    let (mut events, guard) = app.runs.complete(account, validate::complete(&body)?);
+    let (mut events, guard) = app.runs.complete(account, validate::complete(&body)?.into())?;
     if format == Format::Json {
         let mut end = None;
         while let Some(event) = events.recv().await {
