@@ -2,6 +2,8 @@
 //!
 //! Each part of the server has its keys in a file of its own beside this one.
 
+mod attachments;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +12,7 @@ use serde::Deserialize;
 
 use super::secret::{self, Secret};
 use super::value;
+pub use attachments::AttachmentsConfig;
 
 /// What `switchboard serve` and the local server do.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -33,6 +36,8 @@ pub struct ServerConfig {
     pub limits: LimitsConfig,
     /// How long events are kept.
     pub retention: RetentionConfig,
+    /// Documents and images that requests name.
+    pub attachments: AttachmentsConfig,
 }
 
 impl Default for ServerConfig {
@@ -45,6 +50,7 @@ impl Default for ServerConfig {
             model: ModelConfig::default(),
             limits: LimitsConfig::default(),
             retention: RetentionConfig::default(),
+            attachments: AttachmentsConfig::default(),
         }
     }
 }
