@@ -19,7 +19,7 @@ use super::error::{self, Refusal};
 use super::request::{self, Caller, Channel, Format};
 use super::{stream, validate};
 use crate::engine::Order;
-use crate::hub::Start;
+use crate::hub::{Start, unix_millis};
 use crate::store::RunRecord;
 use crate::wire::event::RunResult;
 use crate::wire::request::{DispatchAnswer, PublishAnswer, Retention, RunList, RunSummary, ServerInfo};
@@ -119,7 +119,10 @@ async fn dispatch(
     let format = Format::negotiate(&headers, DOCUMENT)?;
     let body = request::read_body(&app, &headers, body).await?;
     let request = validate::dispatch(&body)?;
-    let order = Order::from(request.complete);
+    let order = Order {
+        timezone: request::timezone(&headers)?,
+        ..Order::from(request.complete)
+    };
     let channel_id = app.runs.dispatch(account, request.channel_id, order).await?;
     Ok(document(format, &DispatchAnswer { channel_id }))
 }
@@ -132,7 +135,12 @@ async fn complete(
 ) -> Result<Response, Refusal> {
     let format = Format::negotiate(&headers, &[Format::Json, Format::Jsonl, Format::Sse])?;
     let body = request::read_body(&app, &headers, body).await?;
-    let (mut events, guard) = app.runs.complete(account, validate::complete(&body)?.into())?;
+    let order = Order {
+        timezone: request::timezone(&headers)?,
+        asked_at: Some(unix_millis()),
+        ..Order::from(validate::complete(&body)?)
+    };
+    let (mut events, guard) = app.runs.complete(account, order)?;
     if format == Format::Json {
         let mut end = None;
         while let Some(event) = events.recv().await {
