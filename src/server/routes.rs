@@ -16,7 +16,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::App;
 use super::error::{self, Refusal};
-use super::request::{self, Caller, Channel, Format};
+use super::request::{self, AnsweredChannel, Caller, Channel, Format, Known, WatchedChannel, Watcher};
 use super::{stream, validate};
 use crate::engine::Order;
 use crate::hub::Start;
@@ -212,7 +212,7 @@ fn for_answer(mut event: Event) -> Option<Event> {
 
 async fn subscribe(
     State(app): State<Arc<App>>,
-    Channel(key): Channel,
+    WatchedChannel(key): WatchedChannel,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -235,7 +235,7 @@ async fn subscribe(
 
 async fn publish(
     State(app): State<Arc<App>>,
-    Channel(key): Channel,
+    AnsweredChannel(key): AnsweredChannel,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -261,7 +261,7 @@ async fn cancel(
 
 async fn run_list(
     State(app): State<Arc<App>>,
-    Caller(account): Caller,
+    Watcher(account): Watcher,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let format = Format::negotiate(&headers, DOCUMENT)?;
@@ -291,7 +291,7 @@ fn summary(run: RunRecord) -> RunSummary {
     }
 }
 
-async fn server_info(State(app): State<Arc<App>>, _caller: Caller, headers: HeaderMap) -> Result<Response, Refusal> {
+async fn server_info(State(app): State<Arc<App>>, _caller: Known, headers: HeaderMap) -> Result<Response, Refusal> {
     let format = Format::negotiate(&headers, DOCUMENT)?;
     let options = &app.options;
     let info = ServerInfo {
