@@ -127,7 +127,7 @@ async fn idle(app: &App, connections: &Connections) {
         tokio::time::sleep(tick).await;
         // Who came and went since the last look was a client too.
         let before = std::mem::replace(&mut accepted, connections.accepted());
-        if accepted != before || connections.count() > 0 || app.hub.counts().await.retained > 0 {
+        if accepted != before || connections.count() > 0 || app.hub.counts().all() > 0 {
             since = Instant::now();
         } else if since.elapsed() >= limit {
             tracing::info!("nothing to do for {} seconds: the server leaves", limit.as_secs());
