@@ -2,14 +2,20 @@
 //!
 //! Each part of the server has its keys in a file of its own beside this one.
 
+mod accounts;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::secret::{self, Secret};
 use super::value;
+pub(super) use accounts::check as check_accounts;
+pub use accounts::{AccountConfig, AccountSecretConfig};
 
 /// What `switchboard serve` and the local server do.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -24,6 +30,8 @@ pub struct ServerConfig {
     /// The secrets that clients may show, each an account of its own.
     #[serde(deserialize_with = "secret::list")]
     pub secrets: Vec<Secret>,
+    /// Accounts whose secrets are kept as hashes, by name.
+    pub accounts: IndexMap<Spanned<String>, AccountConfig>,
     /// How long the local server stays with no run, nothing retained and no client.
     #[serde(deserialize_with = "value::duration")]
     pub idle_exit: Duration,
@@ -41,6 +49,7 @@ impl Default for ServerConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7280)),
             data_dir: None,
             secrets: Vec::new(),
+            accounts: IndexMap::new(),
             idle_exit: Duration::from_secs(15 * 60),
             model: ModelConfig::default(),
             limits: LimitsConfig::default(),
