@@ -53,6 +53,21 @@ impl Chat {
         chat
     }
 
+    /// Adds what the person attached, in front of what they said last.
+    pub(super) fn attach(&mut self, attached: Vec<ChatMessage>) {
+        let said_last = self
+            .messages
+            .iter()
+            .rposition(|message| matches!(message, ChatMessage::User(_)));
+        // Without a word of the person they follow what tells the model who it is.
+        let start = || {
+            let system = |message: &&ChatMessage| matches!(message, ChatMessage::System(_));
+            self.messages.iter().take_while(system).count()
+        };
+        let at = said_last.unwrap_or_else(start);
+        self.messages.splice(at..at, attached);
+    }
+
     /// The whole conversation; calls that nobody answered get a result that says so.
     pub(super) fn messages(&mut self) -> Vec<ChatMessage> {
         self.close();

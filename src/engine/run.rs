@@ -156,6 +156,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
 
     async fn steps(&mut self) -> Result<RunEnd, Stop> {
         self.moderate().await?;
+        self.attach().await?;
         let bounds = self.bounds();
         let mut starts = self.starts();
         let last = self.last_functions();
