@@ -23,8 +23,8 @@ pub(super) struct Chat {
 }
 
 impl Chat {
-    /// The conversation of a request.
-    pub(super) fn new(request: &CompleteRequest) -> Self {
+    /// The conversation of a request; what is told about today comes after the backstory.
+    pub(super) fn new(request: &CompleteRequest, today: Option<&str>) -> Self {
         let mut chat = Self::default();
         let extension = request
             .extensions
@@ -41,6 +41,7 @@ impl Chat {
             .into_iter()
             .chain(extension)
             .chain(stored.map(|message| message.text.as_str()))
+            .chain(today)
             .map(str::trim)
             .filter(|text| !text.is_empty())
             .collect::<Vec<_>>()
@@ -223,7 +224,7 @@ mod tests {
     use crate::llm::ChatMessage::{Assistant, System, Tool, User};
 
     fn chat(request: Value) -> Vec<ChatMessage> {
-        Chat::new(&serde_json::from_value(request).expect("a request")).messages()
+        Chat::new(&serde_json::from_value(request).expect("a request"), None).messages()
     }
 
     fn activity(kind: &str, name: &str, id: Option<&str>, result: Option<Value>) -> Value {
@@ -335,14 +336,14 @@ mod tests {
             activity("request", "f", Some("x"), None),
         ]}))
         .expect("a request");
-        let mut first = Chat::new(&request);
+        let mut first = Chat::new(&request, None);
         assert!(first.added().is_empty());
         let asked = first.messages();
         assert_eq!(first.added(), [tool("x", "{\"error\":\"nobody answered this call\"}")]);
         let id = first.fresh_id("x");
         first.assistant("I look.", &[call(&id, "f"), call("z", "f")]);
         first.result(&id, &json!(1));
-        let mut second = Chat::new(&request);
+        let mut second = Chat::new(&request, None);
         second.restore(first.added().to_vec());
         assert_eq!(second.added(), first.added());
         assert_ne!(second.fresh_id(&id), id, "the ids are known");

@@ -6,9 +6,11 @@
 mod calls;
 mod chat;
 mod checkpoint;
+mod date;
 mod functions;
 mod iteration;
 mod limits;
+mod moderation;
 mod run;
 
 use std::future::Future;
@@ -19,7 +21,7 @@ use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::llm::Model;
+use crate::llm::{Model, Moderator};
 use crate::wire::{ApiError, ChannelId, CompleteRequest, Event};
 
 pub use limits::EngineLimits;
@@ -53,6 +55,10 @@ pub struct Order {
     /// The person's time zone (IANA name), from the header `X-Timezone`.
     #[serde(default, rename = "xTimezone", skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
+    /// When it was taken, in milliseconds since 1970: a run tells the model the same date however often it is begun.
+    /// Kept beside the order, with the run.
+    #[serde(skip)]
+    pub asked_at: Option<u64>,
 }
 
 impl From<CompleteRequest> for Order {
@@ -60,6 +66,7 @@ impl From<CompleteRequest> for Order {
         Self {
             request,
             timezone: None,
+            asked_at: None,
         }
     }
 }
@@ -121,6 +128,7 @@ pub trait AnswerListener: Send {
 #[derive(Clone)]
 pub struct Engine {
     model: Arc<dyn Model>,
+    moderator: Option<Arc<dyn Moderator>>,
     limits: EngineLimits,
 }
 
@@ -128,7 +136,18 @@ impl Engine {
     /// An engine for a model.
     #[must_use]
     pub fn new(model: Arc<dyn Model>, limits: EngineLimits) -> Self {
-        Self { model, limits }
+        Self {
+            model,
+            moderator: None,
+            limits,
+        }
+    }
+
+    /// The same engine with what judges messages before the model hears of them.
+    #[must_use]
+    pub fn with_moderator(mut self, moderator: Option<Arc<dyn Moderator>>) -> Self {
+        self.moderator = moderator;
+        self
     }
 
     /// The name of the model that is used when a request names none.
@@ -155,8 +174,9 @@ impl Engine {
     /// What is wrong with it, naming the field: `NOT_FOUND` for a reference that leads nowhere, `NOT_IMPLEMENTED` for
     /// what this engine cannot do.
     pub fn check(&self, order: &Order) -> Result<(), ApiError> {
-        let _ = order;
-        Ok(())
+        let known = self.model.check(order.request.model.as_deref());
+        known.map_err(|error| ApiError::new(run::code_of(&error), format!("`model`: {error}")))?;
+        moderation::check(self, order)
     }
 
     /// Runs a conversation and emits every event of it (PROTOCOL, "Events of a run"); the last one is `result` or
@@ -181,7 +201,7 @@ impl Engine {
             Ok(restored) => restored,
             Err(error) => return sink.emit(run::failed(error.code, error.message)).await,
         };
-        run::Run::new(self, &order.request, restored, sink, answers, cancel)
+        run::Run::new(self, order, restored, sink, answers, cancel)
             .drive()
             .await
     }

@@ -14,7 +14,7 @@ use super::checkpoint::{Next, Pending, Prepared, Restored, Stage, State, Then};
 use super::functions::{self, Source};
 use super::iteration::{Outcome, estimate};
 use super::limits::Bounds;
-use super::{Answers, Engine, EventSink, SinkClosed};
+use super::{Answers, Engine, EventSink, Order, SinkClosed, date};
 use crate::llm::{FinishReason, ModelError, ToolCall};
 use crate::wire::event::{Abort, RunEnd, RunError, RunResult, RunUsage};
 use crate::wire::request::{Function, FunctionCall};
@@ -65,18 +65,23 @@ impl From<SinkClosed> for Stop {
 
 impl From<ModelError> for Stop {
     fn from(error: ModelError) -> Self {
-        let code = match &error {
-            ModelError::Config { .. } | ModelError::Unreachable { .. } => ErrorCode::ServiceUnavailable,
-            ModelError::RateLimited { .. } => ErrorCode::TooManyRequests,
-            ModelError::Silent { .. } => ErrorCode::GatewayTimeout,
-            ModelError::Status { .. }
-            | ModelError::Failed { .. }
-            | ModelError::Cut { .. }
-            | ModelError::Garbage { .. }
-            | ModelError::TooLarge { .. }
-            | ModelError::Demo { .. } => ErrorCode::BadGateway,
-        };
-        Self::Failed(code, error.to_string())
+        Self::Failed(code_of(&error), error.to_string())
+    }
+}
+
+/// The code that tells a run's readers what kind of failure of the model it is.
+pub(super) fn code_of(error: &ModelError) -> ErrorCode {
+    match error {
+        ModelError::Config { .. } | ModelError::Unreachable { .. } => ErrorCode::ServiceUnavailable,
+        ModelError::Unknown { .. } => ErrorCode::NotFound,
+        ModelError::RateLimited { .. } => ErrorCode::TooManyRequests,
+        ModelError::Silent { .. } => ErrorCode::GatewayTimeout,
+        ModelError::Status { .. }
+        | ModelError::Failed { .. }
+        | ModelError::Cut { .. }
+        | ModelError::Garbage { .. }
+        | ModelError::TooLarge { .. }
+        | ModelError::Demo { .. } => ErrorCode::BadGateway,
     }
 }
 
@@ -84,14 +89,15 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     /// A run that begins, or goes on from what was kept of it.
     pub(super) fn new(
         engine: &'a Engine,
-        request: &'a CompleteRequest,
+        order: &'a Order,
         restored: Option<Restored>,
         sink: &'a S,
         answers: &'a A,
         cancel: &'a CancellationToken,
     ) -> Self {
+        let request = &order.request;
         let bounds = engine.limits.bounds(request.limits.as_ref());
-        let mut chat = Chat::new(request);
+        let mut chat = Chat::new(request, date::sentence(order).as_deref());
         let is_kept = restored.is_some();
         let (state, used) = match restored {
             Some(restored) => {
@@ -161,6 +167,9 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     /// Goes from step to step. What was kept decides what comes next, so that a run that goes on after a restart
     /// takes the same way.
     async fn steps(&mut self) -> Result<RunEnd, Stop> {
+        if !self.is_kept {
+            self.moderate().await?;
+        }
         loop {
             match &self.state.next {
                 Next::Ask { function, go_on } => {
@@ -302,7 +311,7 @@ fn first_state(engine: &Engine, request: &CompleteRequest, bounds: Bounds) -> St
         own_functions: request
             .functions
             .is_empty()
-            .then(|| functions::own(engine.model.as_ref())),
+            .then(|| functions::own(engine.model.as_ref(), request.model.as_deref())),
     };
     let functions = prepared.own_functions.as_ref().unwrap_or(&request.functions);
     let called = called(request);
