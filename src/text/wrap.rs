@@ -5,14 +5,15 @@
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::lines::{Line, Piece, Shape};
-use super::width::{grapheme_width, width as columns};
-use super::{Joint, LinkId, Role, Row, Span, link, table};
+use super::table::{self, Columns};
+use super::width::{self, grapheme_width};
+use super::{Joint, LinkId, Role, Row, Span, link};
 
 /// Beyond this a rule is not drawn, in columns.
 const LONGEST_RULE: usize = 60;
 
-/// Breaks a line into rows that are at most `width` columns wide.
-pub fn wrap(line: &Line, width: usize, rows: &mut Vec<Row>) {
+/// Breaks a line into rows that are at most `width` columns wide. `columns` are those of the table that still grows.
+pub(super) fn wrap(line: &Line, width: usize, columns: &mut Columns, rows: &mut Vec<Row>) {
     let width = width.max(2);
     let prefix = pieces_width(&line.first).max(pieces_width(&line.rest));
     // Too narrow to stand beside what is in front: that becomes part of the text.
@@ -31,7 +32,7 @@ pub fn wrap(line: &Line, width: usize, rows: &mut Vec<Row>) {
             let text = "─".repeat(room.min(LONGEST_RULE));
             body.push(row(vec![Span::new(text, Role::Rule)], line.offset));
         }
-        Shape::Table(table) => table::lay_out(table, room, line.offset, &mut body),
+        Shape::Table(table) => table::lay_out(table, room, line.offset, columns, &mut body),
     }
     for (index, mut body) in body.into_iter().enumerate() {
         let front = if index == 0 { first } else { rest };
@@ -54,7 +55,7 @@ pub fn wrap(line: &Line, width: usize, rows: &mut Vec<Row>) {
 
 /// A row of these spans.
 pub(super) fn row(spans: Vec<Span>, source_offset: usize) -> Row {
-    let width = spans.iter().map(|span| columns(&span.text)).sum::<usize>();
+    let width = spans.iter().map(|span| width::width(&span.text)).sum::<usize>();
     Row {
         spans,
         source_offset,
@@ -65,7 +66,7 @@ pub(super) fn row(spans: Vec<Span>, source_offset: usize) -> Row {
 
 /// The columns that pieces take beside each other.
 pub(super) fn pieces_width(pieces: &[Piece]) -> usize {
-    pieces.iter().map(|piece| columns(&piece.text)).sum()
+    pieces.iter().map(|piece| width::width(&piece.text)).sum()
 }
 
 /// Breaks pieces between words into rows of at most `width` columns; at least one row.
