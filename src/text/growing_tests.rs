@@ -158,6 +158,27 @@ fn what_is_open_looks_like_what_it_will_be() {
 }
 
 #[test]
+fn an_address_leads_somewhere_once_it_is_whole() {
+    let links = |source: &str, growth: Growth, format: Format| {
+        let mut rows = BlockRows::new(format);
+        rows.update_to(source, 1, 60, growth);
+        rows.rows()
+            .iter()
+            .flat_map(|row| &row.spans)
+            .filter(|span| span.link.is_some())
+            .map(|span| span.text.clone())
+            .collect::<Vec<_>>()
+    };
+    let (open, whole) = ("a http://x.y b http://exa", ["http://x.y", "http://exa"]);
+    for format in [Format::Markdown, Format::Plain] {
+        assert_eq!(links(open, Growth::Growing, format), whole[..1]);
+        assert_eq!(links(open, Growth::Finished, format), whole);
+        assert_eq!(links(&format!("{open} "), Growth::Finished, format), whole);
+    }
+    assert_eq!(links("**a http://exa", Growth::Growing, Format::Markdown), [""; 0]);
+}
+
+#[test]
 fn a_column_of_a_growing_table_moves_once_when_the_table_gets_too_wide() {
     let source = "| a | b | c |\n|---|---|---|\n| one | some words of a text that is long | and another text that is as long as it |\n| x | y | more text that is even longer than what stands above |";
     let mut rows = BlockRows::new(Format::Markdown);

@@ -293,8 +293,10 @@ impl BlockRows {
             Some(view) => self.view(&view, source, start),
             None => {
                 for (index, unit) in units.iter().enumerate().skip(open) {
-                    let end = units.get(index + 1).map_or(window.len(), |next| next.start);
-                    self.unit(source, base + unit.start, base + end, unit.kind);
+                    let next = units.get(index + 1).map(|next| next.start);
+                    let (start, end) = (base + unit.start, base + next.unwrap_or(window.len()));
+                    let growth = if next.is_none() { self.growth } else { Growth::Finished };
+                    self.grown_unit(source, start, end, unit.kind, growth);
                 }
             }
         }
@@ -323,8 +325,19 @@ impl BlockRows {
     }
 
     fn unit(&mut self, source: &str, start: usize, end: usize, kind: UnitKind) {
+        self.grown_unit(source, start, end, kind, Growth::Finished);
+    }
+
+    fn grown_unit(&mut self, source: &str, start: usize, end: usize, kind: UnitKind, growth: Growth) {
         self.separate((source, start), start, kind);
-        for line in markdown::read(&source[start..end], start, None) {
+        self.push_all(markdown::read(&source[start..end], start, None), end, growth);
+    }
+
+    fn push_all(&mut self, mut lines: Vec<Line>, end: usize, growth: Growth) {
+        if let Some(line) = lines.last_mut() {
+            line.is_open = growth == Growth::Growing;
+        }
+        for line in lines {
             self.push(&line, end);
         }
     }
@@ -347,9 +360,12 @@ impl BlockRows {
                 (&*view.text, start)
             };
             self.separate(place, base + start, unit.kind);
-            for line in lines {
-                self.push(&line, (base + end).min(last));
-            }
+            let growth = if index + 1 == units.len() {
+                self.growth
+            } else {
+                Growth::Finished
+            };
+            self.push_all(lines, (base + end).min(last), growth);
         }
     }
 
@@ -447,16 +463,16 @@ impl BlockRows {
 
     fn lines(&mut self, source: &str) {
         while let Some((line, next)) = next_part(&source[self.stable..]) {
-            self.text_line(line, self.stable);
+            self.text_line(line, self.stable, Growth::Finished);
             self.make_stable(self.stable + next);
         }
         let rest = source[self.stable..].trim_end_matches('\r');
         if !rest.is_empty() {
-            self.text_line(rest, self.stable);
+            self.text_line(rest, self.stable, self.growth);
         }
     }
 
-    fn text_line(&mut self, line: &str, offset: usize) {
+    fn text_line(&mut self, line: &str, offset: usize, growth: Growth) {
         match self.format {
             Format::Code => return self.code_line(line, offset),
             Format::Json => {
@@ -473,7 +489,11 @@ impl BlockRows {
         } else {
             vec![piece(line, Role::Plain, offset)]
         };
-        self.push(&plain_line(Shape::Words(pieces), offset), offset + line.len());
+        self.push_all(
+            vec![plain_line(Shape::Words(pieces), offset)],
+            offset + line.len(),
+            growth,
+        );
     }
 }
 
@@ -499,6 +519,7 @@ fn plain_line(shape: Shape, offset: usize) -> Line {
         rest: Vec::new(),
         shape,
         offset,
+        is_open: false,
     }
 }
 

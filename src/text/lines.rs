@@ -44,6 +44,8 @@ pub struct Line {
     pub shape: Shape,
     /// Where it begins in the source, in bytes.
     pub offset: usize,
+    /// Its end is being written: an address there may not be whole.
+    pub is_open: bool,
 }
 
 /// A table before it is laid out.

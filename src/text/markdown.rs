@@ -494,6 +494,7 @@ impl Reader<'_> {
             rest,
             shape,
             offset,
+            is_open: false,
         });
     }
 }

@@ -26,8 +26,14 @@ pub(super) fn wrap(line: &Line, width: usize, columns: &mut Columns, rows: &mut 
     let marker = if beside { &[][..] } else { &line.first[..] };
     let mut body = Vec::new();
     match &line.shape {
-        Shape::Words(pieces) => fill(&cells(marker, pieces), room, true, line.offset, &mut body),
-        Shape::Code(pieces) => fill(&cells(marker, pieces), room, false, line.offset, &mut body),
+        Shape::Words(pieces) => fill(&cells(marker, pieces, line.is_open), room, true, line.offset, &mut body),
+        Shape::Code(pieces) => fill(
+            &cells(marker, pieces, line.is_open),
+            room,
+            false,
+            line.offset,
+            &mut body,
+        ),
         Shape::Rule => {
             let text = "─".repeat(room.min(LONGEST_RULE));
             body.push(row(vec![Span::new(text, Role::Rule)], line.offset));
@@ -71,7 +77,7 @@ pub(super) fn pieces_width(pieces: &[Piece]) -> usize {
 
 /// Breaks pieces between words into rows of at most `width` columns; at least one row.
 pub(super) fn wrap_pieces(pieces: &[Piece], width: usize, offset: usize, rows: &mut Vec<Row>) {
-    fill(&cells(&[], pieces), width.max(2), true, offset, rows);
+    fill(&cells(&[], pieces, false), width.max(2), true, offset, rows);
 }
 
 /// One grapheme cluster on its way into a row.
@@ -89,7 +95,7 @@ impl Cell<'_> {
     }
 }
 
-fn cells<'a>(marker: &'a [Piece], pieces: &'a [Piece]) -> Vec<Cell<'a>> {
+fn cells<'a>(marker: &'a [Piece], pieces: &'a [Piece], is_open: bool) -> Vec<Cell<'a>> {
     let mut cells = Vec::with_capacity(pieces.iter().map(|piece| piece.text.len()).sum());
     for piece in marker.iter().chain(pieces) {
         let (role, offset, link) = (piece.role, piece.offset, piece.link);
@@ -111,12 +117,12 @@ fn cells<'a>(marker: &'a [Piece], pieces: &'a [Piece]) -> Vec<Cell<'a>> {
             }));
         }
     }
-    name_links(&mut cells, marker.iter().chain(pieces));
+    name_links(&mut cells, marker.iter().chain(pieces), is_open);
     cells
 }
 
-/// Addresses that stand in the text lead where they say.
-fn name_links<'a>(cells: &mut [Cell<'_>], pieces: impl Iterator<Item = &'a Piece> + Clone) {
+/// Addresses that stand in the text lead where they say; one at an open end leads nowhere yet.
+fn name_links<'a>(cells: &mut [Cell<'_>], pieces: impl Iterator<Item = &'a Piece> + Clone, is_open: bool) {
     let has_any = pieces.clone().any(|piece| piece.text.contains(':'));
     if !has_any {
         return;
@@ -124,6 +130,9 @@ fn name_links<'a>(cells: &mut [Cell<'_>], pieces: impl Iterator<Item = &'a Piece
     // An address may stand in several pieces: its parts may look like marks of emphasis.
     let text: String = pieces.map(|piece| piece.text.as_str()).collect();
     for range in link::find(&text) {
+        if is_open && range.end == text.len() {
+            break;
+        }
         let Some(id) = LinkId::of(&text[range.clone()]) else {
             continue;
         };
