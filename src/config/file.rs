@@ -3,9 +3,7 @@
 //! `config.example.toml` shows the same keys with the same defaults; a test keeps the two equal. What
 //! flags and the environment say over it is applied by `cli`.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
 use indexmap::IndexMap;
 use serde::Deserialize;
@@ -14,7 +12,8 @@ use toml::Spanned;
 use super::error::nearest;
 use super::functions::{self, FunctionConfig};
 use super::presets::{self, PresetConfig};
-use super::secret::{self, Secret};
+use super::secret::Secret;
+use super::server::{self, ServerConfig};
 use super::{ConfigError, Problem, value};
 
 /// Everything that the file can say.
@@ -66,115 +65,6 @@ pub struct ProfileConfig {
     pub token: Option<Secret>,
     /// Whether it is to be given the hosted service's secrets (`CHATBOTKIT_API_SECRET` and the like).
     pub hosted: bool,
-}
-
-/// What `switchboard serve` and the local server do.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ServerConfig {
-    /// Where `switchboard serve` listens.
-    #[serde(deserialize_with = "value::listen")]
-    pub listen: SocketAddr,
-    /// A directory that is this server's alone. This version keeps runs in memory, so it needs none.
-    #[serde(deserialize_with = "value::path")]
-    pub data_dir: Option<PathBuf>,
-    /// The secrets that clients may show, each an account of its own.
-    #[serde(deserialize_with = "secret::list")]
-    pub secrets: Vec<Secret>,
-    /// How long the local server stays with no run, nothing retained and no client.
-    #[serde(deserialize_with = "value::duration")]
-    pub idle_exit: Duration,
-    /// The language model.
-    pub model: ModelConfig,
-    /// Bounds of a run.
-    pub limits: LimitsConfig,
-    /// How long events are kept.
-    pub retention: RetentionConfig,
-}
-
-impl Default for ServerConfig {
-    fn default() -> Self {
-        Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7280)),
-            data_dir: None,
-            secrets: Vec::new(),
-            idle_exit: Duration::from_secs(15 * 60),
-            model: ModelConfig::default(),
-            limits: LimitsConfig::default(),
-            retention: RetentionConfig::default(),
-        }
-    }
-}
-
-/// The language model behind the server. Without a URL the well-known local endpoints are asked, and
-/// when none answers the built-in demo model takes over.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ModelConfig {
-    /// The base URL of an endpoint that speaks OpenAI's protocol.
-    #[serde(deserialize_with = "value::url")]
-    pub url: Option<String>,
-    /// The model's name there.
-    pub name: Option<String>,
-    /// The environment variable that holds the endpoint's key; `SWITCHBOARD_MODEL_KEY` when absent.
-    #[serde(deserialize_with = "value::variable")]
-    pub key_env: Option<String>,
-    /// Use the built-in demo model and ask no endpoint.
-    pub demo: bool,
-}
-
-/// Bounds of a run; a request may ask for less, not for more.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitsConfig {
-    /// Model calls of a run.
-    #[serde(deserialize_with = "value::at_least_one")]
-    pub iterations: u64,
-    /// Function calls of a run.
-    #[serde(deserialize_with = "value::at_least_one")]
-    pub calls: u64,
-    /// Runs at the same time; further ones wait in the queue.
-    #[serde(deserialize_with = "value::at_least_one")]
-    pub runs: u64,
-    /// How long a run waits for the answer to a function call.
-    #[serde(deserialize_with = "value::duration")]
-    pub wait: Duration,
-    /// How long a whole run may take, waiting included.
-    #[serde(deserialize_with = "value::duration")]
-    pub run: Duration,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            iterations: 20,
-            calls: 100,
-            runs: 256,
-            wait: Duration::from_secs(15 * 60),
-            run: Duration::from_secs(15 * 60),
-        }
-    }
-}
-
-/// How long events are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct RetentionConfig {
-    /// How long after a channel's last event.
-    #[serde(deserialize_with = "value::duration")]
-    pub period: Duration,
-    /// How many events a channel.
-    #[serde(deserialize_with = "value::at_least_one")]
-    pub events: u64,
-}
-
-impl Default for RetentionConfig {
-    fn default() -> Self {
-        Self {
-            period: Duration::from_secs(60 * 60),
-            events: 10_000,
-        }
-    }
 }
 
 /// How the terminal program looks.
@@ -269,6 +159,9 @@ impl Config {
                 find_line(text, "demo"),
                 "`demo = true` and `url` exclude each other, expected one of them".to_owned(),
             );
+        }
+        if let Err((span, message)) = server::check_accounts(&config.server.accounts) {
+            return refuse(Some(span), message);
         }
         let names: Vec<&str> = config.functions.keys().map(|name| name.get_ref().as_str()).collect();
         if let Err((span, message)) = presets::check(&config.presets, config.default_preset.as_ref(), &names) {

@@ -14,16 +14,14 @@ pub mod presets;
 mod recordings;
 pub mod secret;
 pub mod select;
+pub mod server;
 pub mod theme;
 mod value;
 pub mod wall;
 
 pub(crate) use error::nearest;
 pub use error::{ConfigError, Problem};
-pub use file::{
-    BackgroundChoice, ColorChoice, Config, LimitsConfig, ModelConfig, ProfileConfig, RetentionConfig, ServerConfig,
-    UiConfig,
-};
+pub use file::{BackgroundChoice, ColorChoice, Config, ProfileConfig, UiConfig};
 pub use functions::{FunctionConfig, Policy, Schema};
 pub use keys::{KeyList, KeysConfig};
 pub use notify::{NotificationsConfig, NotifyChoice};
@@ -32,6 +30,7 @@ pub use presets::{PresetConfig, PresetLimits};
 pub use recordings::{MemoryConfig, RecordingsConfig};
 pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};
+pub use server::{AccountConfig, AccountSecretConfig, LimitsConfig, ModelConfig, RetentionConfig, ServerConfig};
 pub use wall::{KioskConfig, LobbyConfig};
 
 use std::fmt;

@@ -21,8 +21,8 @@ pub(super) struct Chat {
 }
 
 impl Chat {
-    /// The conversation of a request.
-    pub(super) fn new(request: &CompleteRequest) -> Self {
+    /// The conversation of a request; what is told about today comes after the backstory.
+    pub(super) fn new(request: &CompleteRequest, today: Option<&str>) -> Self {
         let mut chat = Self::default();
         let extension = request
             .extensions
@@ -39,6 +39,7 @@ impl Chat {
             .into_iter()
             .chain(extension)
             .chain(stored.map(|message| message.text.as_str()))
+            .chain(today)
             .map(str::trim)
             .filter(|text| !text.is_empty())
             .collect::<Vec<_>>()
@@ -198,7 +199,7 @@ mod tests {
     use crate::llm::ChatMessage::{Assistant, System, Tool, User};
 
     fn chat(request: Value) -> Vec<ChatMessage> {
-        Chat::new(&serde_json::from_value(request).expect("a request")).messages()
+        Chat::new(&serde_json::from_value(request).expect("a request"), None).messages()
     }
 
     fn activity(kind: &str, name: &str, id: Option<&str>, result: Option<Value>) -> Value {

@@ -25,7 +25,7 @@ pub(super) fn of(request: &CompleteRequest, model: &dyn Model) -> Vec<Function> 
     if !request.functions.is_empty() {
         return request.functions.clone();
     }
-    let mut functions = model.builtin_functions();
+    let mut functions = model.builtin_functions(request.model.as_deref());
     functions.retain_mut(|function| {
         let Some(FunctionResult { data: None, channel }) = &mut function.result else {
             return true;

@@ -4,18 +4,22 @@
 //! [`Answers`], and the model stands behind `llm::Model`.
 
 mod chat;
+mod date;
 mod functions;
 mod iteration;
+mod moderation;
 mod run;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::llm::Model;
-use crate::wire::{ChannelId, CompleteRequest, Event};
+use crate::llm::{Model, Moderator};
+use crate::wire::{ApiError, ChannelId, CompleteRequest, Event};
 
 /// Where a run's events go, in their order.
 pub trait EventSink: Send + Sync {
@@ -24,6 +28,59 @@ pub trait EventSink: Send + Sync {
     /// # Errors
     /// When nobody takes events any more: the run gives up.
     fn emit(&self, event: Event) -> impl Future<Output = Result<(), SinkClosed>> + Send;
+
+    /// Hands over the next event together with what the run goes on from after it: whoever keeps events keeps both
+    /// or none. Sinks that keep nothing take the event alone.
+    ///
+    /// # Errors
+    /// When nobody takes events any more: the run gives up.
+    fn keep(&self, event: Event, checkpoint: Checkpoint) -> impl Future<Output = Result<(), SinkClosed>> + Send {
+        drop(checkpoint);
+        self.emit(event)
+    }
+}
+
+/// What a run is asked for, as it is kept: the request, and what came beside its body.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Order {
+    /// The body of the request.
+    #[serde(flatten)]
+    pub request: CompleteRequest,
+    /// The person's time zone (IANA name), from the header `X-Timezone`.
+    #[serde(default, rename = "xTimezone", skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
+    /// When it was taken, in milliseconds since 1970: a run tells the model the same date however often it is begun.
+    /// Kept beside the order, with the run.
+    #[serde(skip)]
+    pub asked_at: Option<u64>,
+}
+
+impl From<CompleteRequest> for Order {
+    fn from(request: CompleteRequest) -> Self {
+        Self {
+            request,
+            timezone: None,
+            asked_at: None,
+        }
+    }
+}
+
+/// What a run goes on from: everything that it has come to besides its order. Written and read by the engine alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint(Bytes);
+
+impl Checkpoint {
+    /// A checkpoint as it was kept.
+    pub fn new(bytes: impl Into<Bytes>) -> Self {
+        Self(bytes.into())
+    }
+
+    /// The bytes to keep.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.0
+    }
 }
 
 /// Nobody takes the run's events any more.
@@ -36,8 +93,9 @@ pub trait Answers: Send + Sync {
     /// Listens on one channel.
     type Listener: AnswerListener;
 
-    /// Begins to listen. What is published from now on is not missed, however late it is asked for.
-    fn listen(&self, channel: &ChannelId) -> impl Future<Output = Self::Listener> + Send;
+    /// Begins to listen for the answer of a call, which is named by its id. What is published from now on is not
+    /// missed, however late it is asked for; an answer that was kept over a restart comes first.
+    fn listen(&self, channel: &ChannelId, call: &str) -> impl Future<Output = Self::Listener> + Send;
 }
 
 /// Listens on one channel.
@@ -77,6 +135,7 @@ impl Default for EngineLimits {
 #[derive(Clone)]
 pub struct Engine {
     model: Arc<dyn Model>,
+    moderator: Option<Arc<dyn Moderator>>,
     limits: EngineLimits,
 }
 
@@ -84,7 +143,18 @@ impl Engine {
     /// An engine for a model.
     #[must_use]
     pub fn new(model: Arc<dyn Model>, limits: EngineLimits) -> Self {
-        Self { model, limits }
+        Self {
+            model,
+            moderator: None,
+            limits,
+        }
+    }
+
+    /// The same engine with what judges messages before the model hears of them.
+    #[must_use]
+    pub fn with_moderator(mut self, moderator: Option<Arc<dyn Moderator>>) -> Self {
+        self.moderator = moderator;
+        self
     }
 
     /// The name of the model that is used when a request names none.
@@ -105,20 +175,33 @@ impl Engine {
         &self.limits
     }
 
+    /// Whether an order can be carried out at all, before it is taken.
+    ///
+    /// # Errors
+    /// What is wrong with it, naming the field: `NOT_FOUND` for a reference that leads nowhere, `NOT_IMPLEMENTED` for
+    /// what this engine cannot do.
+    pub fn check(&self, order: &Order) -> Result<(), ApiError> {
+        let known = self.model.check(order.request.model.as_deref());
+        known.map_err(|error| ApiError::new(run::code_of(&error), format!("`model`: {error}")))?;
+        moderation::check(self, order)
+    }
+
     /// Runs a conversation and emits every event of it (PROTOCOL, "Events of a run"); the last one is `result` or
     /// `error`. The request's own messages are not emitted. A cancelled token ends the run with `abort` and
-    /// `result`.
+    /// `result`. With a checkpoint the run goes on from there.
     ///
     /// # Errors
     /// When the sink takes no more events: the run is given up and nothing else is emitted.
     pub async fn run<S: EventSink, A: Answers>(
         &self,
-        request: &CompleteRequest,
+        order: &Order,
+        from: Option<&Checkpoint>,
         sink: &S,
         answers: &A,
         cancel: &CancellationToken,
     ) -> Result<(), SinkClosed> {
-        run::Run::new(self, request, sink, answers, cancel).drive().await
+        let _ = from;
+        run::Run::new(self, order, sink, answers, cancel).drive().await
     }
 }
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::chat::Chat;
 use super::functions::{self, Source};
 use super::iteration::{Outcome, estimate};
-use super::{AnswerListener, Answers, Engine, EventSink, SinkClosed};
+use super::{AnswerListener, Answers, Engine, EventSink, Order, SinkClosed, date};
 use crate::llm::{FinishReason, ModelError, ToolCall, ToolChoice};
 use crate::wire::event::{Abort, ActivityKind, RunEnd, RunError, RunResult, RunUsage, Wait, WaitFunction};
 use crate::wire::request::{Function, Limits};
@@ -67,30 +67,36 @@ impl From<SinkClosed> for Stop {
 
 impl From<ModelError> for Stop {
     fn from(error: ModelError) -> Self {
-        let code = match &error {
-            ModelError::Config { .. } | ModelError::Unreachable { .. } => ErrorCode::ServiceUnavailable,
-            ModelError::RateLimited { .. } => ErrorCode::TooManyRequests,
-            ModelError::Silent { .. } => ErrorCode::GatewayTimeout,
-            ModelError::Status { .. }
-            | ModelError::Failed { .. }
-            | ModelError::Cut { .. }
-            | ModelError::Garbage { .. }
-            | ModelError::TooLarge { .. }
-            | ModelError::Demo { .. } => ErrorCode::BadGateway,
-        };
-        Self::Failed(code, error.to_string())
+        Self::Failed(code_of(&error), error.to_string())
+    }
+}
+
+/// The code that tells a run's readers what kind of failure of the model it is.
+pub(super) fn code_of(error: &ModelError) -> ErrorCode {
+    match error {
+        ModelError::Config { .. } | ModelError::Unreachable { .. } => ErrorCode::ServiceUnavailable,
+        ModelError::Unknown { .. } => ErrorCode::NotFound,
+        ModelError::RateLimited { .. } => ErrorCode::TooManyRequests,
+        ModelError::Silent { .. } => ErrorCode::GatewayTimeout,
+        ModelError::Status { .. }
+        | ModelError::Failed { .. }
+        | ModelError::Cut { .. }
+        | ModelError::Garbage { .. }
+        | ModelError::TooLarge { .. }
+        | ModelError::Demo { .. } => ErrorCode::BadGateway,
     }
 }
 
 impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     pub(super) fn new(
         engine: &'a Engine,
-        request: &'a CompleteRequest,
+        order: &'a Order,
         sink: &'a S,
         answers: &'a A,
         cancel: &'a CancellationToken,
     ) -> Self {
         let mut instance = [0; 8];
+        let request = &order.request;
         // A name that is not unique only makes two runs harder to tell apart in a log.
         let _ = getrandom::fill(&mut instance);
         Self {
@@ -100,7 +106,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             answers,
             cancel,
             functions: functions::of(request, engine.model.as_ref()),
-            chat: Chat::new(request),
+            chat: Chat::new(request, date::sentence(order).as_deref()),
             instance: format!("{:016x}", u64::from_be_bytes(instance)),
             iteration: 0,
             calls: 0,
@@ -149,6 +155,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     }
 
     async fn steps(&mut self) -> Result<RunEnd, Stop> {
+        self.moderate().await?;
         let bounds = self.bounds();
         let mut starts = self.starts();
         let last = self.last_functions();
@@ -277,7 +284,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     /// not taken for this one's.
     async fn wait(&self, channel: &ChannelId, call: &ToolCall) -> Result<Value, Stop> {
         let limit = self.engine.limits.wait;
-        let mut listener = self.answers.listen(channel).await;
+        let mut listener = self.answers.listen(channel, &call.id).await;
         let expires = SystemTime::now().checked_add(limit);
         let expires_at = expires.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let mut wait = Wait {

@@ -1,6 +1,7 @@
 //! Runs with a scripted model: which events come in which order, whatever the answers and limits.
 
 mod bounds;
+mod moderation;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -103,7 +104,7 @@ impl AnswerListener for Listener {
 impl Answers for Channels {
     type Listener = Listener;
 
-    async fn listen(&self, channel: &ChannelId) -> Listener {
+    async fn listen(&self, channel: &ChannelId, _call: &str) -> Listener {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.0
             .lock()
@@ -251,7 +252,7 @@ async fn run_with(
     });
     // Spawned, because a server spawns it: the run's future has to be `Send`.
     let run = tokio::spawn(async move {
-        let outcome = engine.run(&request, &sink, &channels, &cancel).await;
+        let outcome = engine.run(&request.into(), None, &sink, &channels, &cancel).await;
         (outcome, sink.events.into_inner().expect("a lock"))
     });
     let (outcome, events) = run.await.expect("the run does not panic");
@@ -460,8 +461,8 @@ struct Eager(Channels);
 impl Answers for Eager {
     type Listener = Listener;
 
-    async fn listen(&self, channel: &ChannelId) -> Listener {
-        let listener = self.0.listen(channel).await;
+    async fn listen(&self, channel: &ChannelId, call: &str) -> Listener {
+        let listener = self.0.listen(channel, call).await;
         self.0.publish(channel.as_str(), json!({"data": "early"}));
         listener
     }
@@ -483,7 +484,7 @@ async fn an_answer_before_the_wait_is_announced_is_not_lost() {
     let request = request(json!({"functions": [channel_function("f", CHANNEL)]}));
     let answers = Eager(Channels::default());
     engine
-        .run(&request, &sink, &answers, &CancellationToken::new())
+        .run(&request.into(), None, &sink, &answers, &CancellationToken::new())
         .await
         .expect("an open sink");
     let events: Vec<String> = sink.events.lock().expect("a lock").iter().map(short).collect();
@@ -715,7 +716,7 @@ async fn the_demo_asks_for_an_approval() {
     });
     let request = CompleteRequest::prompt("deploy the shop");
     engine
-        .run(&request, &sink, &channels, &CancellationToken::new())
+        .run(&request.into(), None, &sink, &channels, &CancellationToken::new())
         .await
         .expect("an open sink");
     let events = sink.events.lock().expect("a lock").clone();

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::index::standing;
 use super::memory::{Channel, Shared, State};
 use super::{Append, Begun, Broken, ChannelKey, HubError};
 use crate::store::{EventBatch, RunProgress, RunRecord, Store, Transaction};
@@ -41,6 +42,7 @@ struct Part {
     events: Vec<Bytes>,
     run: Option<RunRecord>,
     progress: Option<RunProgress>,
+    checkpoint: Option<Bytes>,
     expired: bool,
     answers: Vec<(Answer, Begun)>,
     broken: Vec<Broken>,
@@ -65,6 +67,7 @@ impl Commit {
                         events: Vec::new(),
                         run: None,
                         progress: None,
+                        checkpoint: None,
                         expired: false,
                         answers: Vec::new(),
                         broken: Vec::new(),
@@ -84,6 +87,7 @@ impl Commit {
                 let part = self.part(shared, &append.key);
                 part.events.extend(append.events);
                 part.progress = append.progress.or(part.progress.take());
+                part.checkpoint = append.checkpoint.or(part.checkpoint.take());
                 part.broken.push(append.broken);
             }
             Request::Begin { run, events, answer } => {
@@ -126,6 +130,9 @@ impl Commit {
             transaction
                 .progress
                 .extend(part.progress.clone().map(|progress| (key.clone(), progress)));
+            transaction
+                .checkpoints
+                .extend(part.checkpoint.clone().map(|checkpoint| (key.clone(), checkpoint)));
         }
         transaction
     }
@@ -239,6 +246,7 @@ fn finish(
     let expired = part.expired;
     let answer = match result {
         Ok(()) => {
+            let before = standing(state.run.as_ref());
             apply(
                 &mut state,
                 part.events,
@@ -247,6 +255,7 @@ fn finish(
                 part.expired,
                 created_at,
             );
+            shared.index.note(&channel, before, standing(state.run.as_ref()));
             Ok(())
         }
         Err(error) => {

@@ -76,7 +76,7 @@ impl Model for Demo {
         true
     }
 
-    fn builtin_functions(&self) -> Vec<Function> {
+    fn builtin_functions(&self, _model: Option<&str>) -> Vec<Function> {
         vec![Function {
             name: APPROVE.into(),
             description: "Asks a person whether a deployment may go on.".into(),
@@ -256,6 +256,7 @@ fn finished(mut items: Vec<Item>, request: &ModelRequest, reason: FinishReason) 
                 tokens(text).len()
             }
             ChatMessage::Tool { content, .. } => tokens(content).len(),
+            ChatMessage::Image { .. } => 0,
         })
         .sum::<usize>() as u64;
     items.push(Ok(ModelEvent::Usage {

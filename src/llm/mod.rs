@@ -3,12 +3,14 @@
 //! One [`Model::call`] is one answer of the model: a request in, a stream of [`ModelEvent`]s out. What the
 //! pieces add up to, running functions, limits and repeating are the engine's.
 
+mod body;
 mod client;
 mod connect;
 mod delta;
 mod demo;
 mod demo_arguments;
 mod error;
+mod moderation;
 mod openai;
 pub mod probe;
 mod sse;
@@ -16,13 +18,16 @@ mod think;
 
 use std::pin::Pin;
 
+use bytes::Bytes;
 use futures::Stream;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use crate::wire::Secret;
 pub use connect::{ModelOptions, ModelSource, connect, find};
 pub use demo::{DEMO_NAME, Demo};
 pub use error::ModelError;
+pub use moderation::{Moderator, Verdict};
 pub use openai::OpenAi;
 
 use crate::wire::request::Function;
@@ -40,9 +45,25 @@ pub trait Model: Send + Sync {
         false
     }
 
-    /// Functions that it offers when a request brings none. One with an empty `result` wants a channel that the
-    /// engine mints.
-    fn builtin_functions(&self) -> Vec<Function> {
+    /// Whether a model of this name takes pictures; its own choice when absent.
+    fn takes_images(&self, model: Option<&str>) -> bool {
+        let _ = model;
+        false
+    }
+
+    /// Whether there is a model of this name; its own choice is always there.
+    ///
+    /// # Errors
+    /// [`ModelError::Unknown`], when a request for it could only fail.
+    fn check(&self, model: Option<&str>) -> Result<(), ModelError> {
+        let _ = model;
+        Ok(())
+    }
+
+    /// Functions that a model of this name offers when a request brings none. One with an empty `result` wants a
+    /// channel that the engine mints.
+    fn builtin_functions(&self, model: Option<&str>) -> Vec<Function> {
+        let _ = model;
         Vec::new()
     }
 
@@ -63,13 +84,21 @@ pub struct ModelRequest {
     pub choice: ToolChoice,
 }
 
-/// One message of a conversation, as models take them.
-#[derive(Debug, Clone, PartialEq)]
+/// One message of a conversation, as models take them. Can be kept and read again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ChatMessage {
     /// Who the model is and what it should do.
     System(String),
     /// What the person says.
     User(String),
+    /// A picture that belongs to what the person says right before and after it.
+    Image {
+        /// What it is: `image/png`, `image/jpeg`, `image/gif`, `image/webp`.
+        media_type: String,
+        /// The file as it came.
+        #[serde(with = "in_base64")]
+        data: Bytes,
+    },
     /// What the model said and which functions it called.
     Assistant {
         /// Its text; may be empty.
@@ -108,7 +137,7 @@ pub enum ToolChoice {
 }
 
 /// A function call of the model.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
     /// Ties the result to the call; made up when the model gave none.
     pub id: String,
@@ -119,7 +148,7 @@ pub struct ToolCall {
 }
 
 /// What a function is called with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Arguments {
     /// A JSON value.
     Json(Value),
@@ -180,4 +209,22 @@ pub enum FinishReason {
     ToolCalls,
     /// Something that this program does not know (`content_filter`, …).
     Other(String),
+}
+
+/// Bytes as text, where they are kept.
+mod in_base64 {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use bytes::Bytes;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(data: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64_STANDARD.encode(data))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        BASE64_STANDARD.decode(text).map(Bytes::from).map_err(D::Error::custom)
+    }
 }

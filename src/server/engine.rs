@@ -14,19 +14,35 @@ use futures::stream::BoxStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{AnswerListener, Answers, Engine, EventSink, SinkClosed};
+use crate::engine::{AnswerListener, Answers, Checkpoint, Engine, EventSink, Order, SinkClosed};
 use crate::hub::{AccountId, Append, Broken, ChannelKey, Hub, Start, unix_millis};
 use crate::store::RunProgress;
 use crate::wire::request::{RunStatus, WaitingOn};
 use crate::wire::surrogate::SurrogateJoiner;
-use crate::wire::{ChannelId, CompleteRequest, Event, EventKind, LineDecoder, Object, SubscriptionLine, ascii};
+use crate::wire::{ApiError, ChannelId, Event, EventKind, LineDecoder, Object, SubscriptionLine, ascii};
 
 /// What executes runs, as the server needs it.
 #[async_trait]
 pub trait RunEngine: Send + Sync + 'static {
     /// Executes one run to its end, with its last event, `result` or `error`. When `cancel` is
-    /// cancelled it emits `abort` and then `result` with the reason `abort`.
-    async fn run(&self, request: &CompleteRequest, sink: &RunSink, answers: &HubAnswers, cancel: &CancellationToken);
+    /// cancelled it emits `abort` and then `result` with the reason `abort`. With a checkpoint it goes on from there.
+    async fn run(
+        &self,
+        order: &Order,
+        from: Option<&Checkpoint>,
+        sink: &RunSink,
+        answers: &HubAnswers,
+        cancel: &CancellationToken,
+    );
+
+    /// Whether an order can be carried out at all, before it is taken.
+    ///
+    /// # Errors
+    /// What is wrong with it, naming the field.
+    fn check(&self, order: &Order) -> Result<(), ApiError> {
+        let _ = order;
+        Ok(())
+    }
 
     /// The name of the model that answers when a request names none.
     fn model_name(&self) -> String;
@@ -42,10 +58,21 @@ pub trait RunEngine: Send + Sync + 'static {
 
 #[async_trait]
 impl RunEngine for Engine {
-    async fn run(&self, request: &CompleteRequest, sink: &RunSink, answers: &HubAnswers, cancel: &CancellationToken) {
-        if Engine::run(self, request, sink, answers, cancel).await.is_err() {
+    async fn run(
+        &self,
+        order: &Order,
+        from: Option<&Checkpoint>,
+        sink: &RunSink,
+        answers: &HubAnswers,
+        cancel: &CancellationToken,
+    ) {
+        if Engine::run(self, order, from, sink, answers, cancel).await.is_err() {
             tracing::info!("a run was given up: nobody takes its events any more");
         }
+    }
+
+    fn check(&self, order: &Order) -> Result<(), ApiError> {
+        Engine::check(self, order)
     }
 
     fn model_name(&self) -> String {
@@ -131,6 +158,7 @@ impl RunSink {
                 key: key.clone(),
                 events: Vec::new(),
                 progress: Some(progress),
+                checkpoint: None,
                 broken: broken.clone(),
             };
             if hub.append(append).await.is_err() {
@@ -142,6 +170,16 @@ impl RunSink {
 
 impl EventSink for RunSink {
     async fn emit(&self, event: Event) -> Result<(), SinkClosed> {
+        self.take(event, None).await
+    }
+
+    async fn keep(&self, event: Event, checkpoint: Checkpoint) -> Result<(), SinkClosed> {
+        self.take(event, Some(checkpoint)).await
+    }
+}
+
+impl RunSink {
+    async fn take(&self, event: Event, checkpoint: Option<Checkpoint>) -> Result<(), SinkClosed> {
         if self.has_ended() {
             return Err(SinkClosed);
         }
@@ -167,6 +205,7 @@ impl EventSink for RunSink {
                     key: key.clone(),
                     events: vec![ascii::to_json(&event).into()],
                     progress,
+                    checkpoint: checkpoint.map(Checkpoint::into_bytes),
                     broken: broken.clone(),
                 };
                 hub.append(append).await.map_err(|_| SinkClosed)
@@ -225,7 +264,7 @@ impl HubAnswers {
 impl Answers for HubAnswers {
     type Listener = HubListener;
 
-    async fn listen(&self, channel: &ChannelId) -> HubListener {
+    async fn listen(&self, channel: &ChannelId, _call: &str) -> HubListener {
         let key = ChannelKey {
             account: self.account.clone(),
             channel: channel.clone(),

@@ -15,13 +15,11 @@ use tokio_util::task::TaskTracker;
 
 use super::engine::{HubAnswers, RunEngine, RunSink};
 use super::error::Refusal;
-use crate::engine::EventSink;
+use crate::engine::{EventSink, Order};
 use crate::hub::{AccountId, Begun, ChannelKey, Hub, HubError, unix_millis};
 use crate::store::{RunProgress, RunRecord};
 use crate::wire::event::RunError;
-use crate::wire::{
-    ChannelId, CompleteRequest, DispatchRequest, ErrorCode, Event, EventKind, Message, MessageKind, Object, ascii,
-};
+use crate::wire::{ChannelId, CompleteRequest, ErrorCode, Event, EventKind, Message, MessageKind, Object, ascii};
 
 /// The longest title of a run, in characters.
 const LONGEST_TITLE: usize = 80;
@@ -98,12 +96,18 @@ impl Runs {
     }
 
     /// Takes a run durably and starts it; the same dispatch again is answered the same and starts nothing.
-    pub(super) async fn dispatch(&self, account: AccountId, request: DispatchRequest) -> Result<ChannelId, Refusal> {
-        let channel = match &request.channel_id {
+    pub(super) async fn dispatch(
+        &self,
+        account: AccountId,
+        channel_id: Option<ChannelId>,
+        mut order: Order,
+    ) -> Result<ChannelId, Refusal> {
+        self.engine.check(&order)?;
+        let channel = match &channel_id {
             Some(channel) => channel.clone(),
             None => mint()?,
         };
-        let body = ascii::to_json(&request.complete);
+        let body = ascii::to_json(&order);
         let key = ChannelKey {
             account,
             channel: channel.clone(),
@@ -111,16 +115,14 @@ impl Runs {
         let record = RunRecord {
             key,
             digest: Sha256::digest(&body).into(),
-            request: body.into(),
-            title: title(&request.complete),
-            model: request
-                .complete
-                .model
-                .clone()
-                .unwrap_or_else(|| self.engine.model_name()),
+            order: body.into(),
+            title: title(&order.request),
+            model: order.request.model.clone().unwrap_or_else(|| self.engine.model_name()),
             created_at: unix_millis(),
+            private: order.request.privacy == Some(true),
             progress: RunProgress::queued(),
         };
+        order.asked_at = Some(record.created_at);
         let live = self.live().len();
         // One that is repeated is no run more.
         if live >= self.most_live && self.hub.run(&record.key).await.is_none() {
@@ -133,16 +135,17 @@ impl Runs {
         let (answer, answered) = oneshot::channel();
         let runs = self.clone();
         self.tracker
-            .spawn(async move { runs.begin(record, request.complete, answer).await });
+            .spawn(async move { runs.begin(record, order, answer).await });
         match answered.await {
             Ok(result) => result.map(|()| channel).map_err(Refusal::from),
             Err(_) => Err(HubError::Stopped.into()),
         }
     }
 
-    async fn begin(self, record: RunRecord, request: CompleteRequest, answer: oneshot::Sender<Result<(), HubError>>) {
+    async fn begin(self, record: RunRecord, order: Order, answer: oneshot::Sender<Result<(), HubError>>) {
         let key = record.key.clone();
-        let events: Vec<Bytes> = request
+        let events: Vec<Bytes> = order
+            .request
             .new_messages()
             .iter()
             .map(|message| ascii::to_json(&Event::from(EventKind::Message(Box::new(message.clone())))).into())
@@ -156,11 +159,19 @@ impl Runs {
             return;
         }
         let sink = RunSink::channel(Arc::clone(&self.hub), key.clone());
-        self.execute(&key.account, &request, &sink, &holder.cancel).await;
+        self.execute(&key.account, &order, &sink, &holder.cancel).await;
     }
 
     /// Executes a run inline: its events arrive on the receiver; dropping it or the guard cancels the run.
-    pub(super) fn complete(&self, account: AccountId, request: CompleteRequest) -> (mpsc::Receiver<Event>, DropGuard) {
+    ///
+    /// # Errors
+    /// When it cannot be carried out.
+    pub(super) fn complete(
+        &self,
+        account: AccountId,
+        order: Order,
+    ) -> Result<(mpsc::Receiver<Event>, DropGuard), Refusal> {
+        self.engine.check(&order)?;
         let (events, receiver) = mpsc::channel(ANSWER_QUEUE);
         let cancel = self.stop.child_token();
         let guard = cancel.clone().drop_guard();
@@ -174,19 +185,13 @@ impl Runs {
             };
             tokio::select! {
                 () = left => {}
-                () = runs.execute(&account, &request, &sink, &cancel) => {}
+                () = runs.execute(&account, &order, &sink, &cancel) => {}
             }
         });
-        (receiver, guard)
+        Ok((receiver, guard))
     }
 
-    async fn execute(
-        &self,
-        account: &AccountId,
-        request: &CompleteRequest,
-        sink: &RunSink,
-        cancel: &CancellationToken,
-    ) {
+    async fn execute(&self, account: &AccountId, order: &Order, sink: &RunSink, cancel: &CancellationToken) {
         let _slot = tokio::select! {
             // A run that is cancelled before its turn still says so in its channel.
             () = cancel.cancelled() => None,
@@ -194,7 +199,7 @@ impl Runs {
         };
         sink.begin().await;
         let answers = HubAnswers::new(Arc::clone(&self.hub), account.clone());
-        let run = std::panic::AssertUnwindSafe(self.engine.run(request, sink, &answers, cancel));
+        let run = std::panic::AssertUnwindSafe(self.engine.run(order, None, sink, &answers, cancel));
         let panicked = run.catch_unwind().await.is_err();
         if panicked {
             tracing::error!("a run panicked");
@@ -263,6 +268,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
+    use crate::engine::Checkpoint;
     use crate::hub::{HubOptions, MemoryHub};
     use crate::store::{Recovered, Store, StoreError, Transaction};
 
@@ -286,7 +292,14 @@ mod tests {
 
     #[async_trait]
     impl RunEngine for Endless {
-        async fn run(&self, _: &CompleteRequest, sink: &RunSink, _: &HubAnswers, cancel: &CancellationToken) {
+        async fn run(
+            &self,
+            _: &Order,
+            _: Option<&Checkpoint>,
+            sink: &RunSink,
+            _: &HubAnswers,
+            cancel: &CancellationToken,
+        ) {
             cancel.cancelled().await;
             let _ = sink.emit(EventKind::Result(Box::default()).into()).await;
         }
@@ -310,20 +323,18 @@ mod tests {
             account: account.clone(),
             channel: channel.clone(),
         };
-        let request = |text: &str| DispatchRequest {
-            channel_id: Some(channel.clone()),
-            complete: CompleteRequest::prompt(text),
-        };
+        let order = |text: &str| Order::from(CompleteRequest::prompt(text));
+        let dispatch = |text: &str| runs.dispatch(account.clone(), Some(channel.clone()), order(text));
         let dispatched = async {
-            tokio::join!(runs.dispatch(account.clone(), request("a")), async {
+            tokio::join!(dispatch("a"), async {
                 tokio::time::sleep(Duration::from_millis(5)).await;
                 runs.cancel(&key).await.expect("its run is coming");
             })
         };
         assert_eq!(dispatched.await.0.expect("taken"), channel);
         // A dispatch that is repeated or refused takes nothing away from the run.
-        assert!(runs.dispatch(account.clone(), request("a")).await.is_ok());
-        assert!(runs.dispatch(account.clone(), request("b")).await.is_err());
+        assert!(dispatch("a").await.is_ok());
+        assert!(dispatch("b").await.is_err());
         tokio::time::sleep(Duration::from_millis(50)).await;
         let run = hub.run(&key).await.expect("a run");
         assert!(run.progress.is_over(), "{run:?}");
@@ -336,11 +347,8 @@ mod tests {
         let runs = Runs::new(Arc::new(hub), Arc::new(Endless), 1, 2);
         let account = AccountId::new("one");
         let dispatch = |number: u8| {
-            let request = DispatchRequest {
-                channel_id: Some(ChannelId::from_random([number; 18])),
-                complete: CompleteRequest::prompt("a"),
-            };
-            runs.dispatch(account.clone(), request)
+            let channel = ChannelId::from_random([number; 18]);
+            runs.dispatch(account.clone(), Some(channel), CompleteRequest::prompt("a").into())
         };
         assert!(dispatch(1).await.is_ok() && dispatch(2).await.is_ok());
         let refusal = dispatch(3).await.expect_err("there are two");

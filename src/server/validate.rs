@@ -18,12 +18,11 @@ use crate::wire::{ChannelId, CompleteRequest, DispatchRequest, Message, MessageK
 /// The longest name of a function, in characters.
 const LONGEST_FUNCTION_NAME: usize = 64;
 
-const NOT_YET: [&str; 8] = [
+const NOT_YET: [&str; 7] = [
     "botId",
     "datasetId",
     "skillsetId",
     "privacy",
-    "moderation",
     "attachments",
     "contactId",
     "extensions",
@@ -86,7 +85,7 @@ fn read(body: &[u8], with_channel: bool) -> Result<DispatchRequest, Refusal> {
     if let Some(field) = NOT_YET.iter().find(|field| fields.contains_key(**field)) {
         return Err(Refusal::not_implemented(field));
     }
-    let mut known = vec!["messages", "model", "backstory", "functions", "limits"];
+    let mut known = vec!["messages", "model", "backstory", "moderation", "functions", "limits"];
     if with_channel {
         known.push("channelId");
     }
@@ -292,7 +291,7 @@ mod tests {
             (json!({"messages": user, "datasetId": "b"}), 501, "datasetId"),
             (json!({"messages": user, "skillsetId": "b"}), 501, "skillsetId"),
             (json!({"messages": user, "privacy": true}), 501, "privacy"),
-            (json!({"messages": user, "moderation": true}), 501, "moderation"),
+            (json!({"messages": user, "moderation": 1}), 400, "moderation"),
             (json!({"messages": user, "attachments": []}), 501, "attachments"),
             (json!({"messages": user, "contactId": "c"}), 501, "contactId"),
             (json!({"messages": user, "extensions": {}}), 501, "extensions"),

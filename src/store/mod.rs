@@ -19,8 +19,8 @@ pub use memory::MemoryStore;
 pub struct RunRecord {
     /// The account and channel that the run belongs to; a channel holds one run.
     pub key: ChannelKey,
-    /// The body of the request, as JSON: enough to run it again after a restart.
-    pub request: Bytes,
+    /// What was asked for, as JSON (`engine::Order`): enough to run it again after a restart.
+    pub order: Bytes,
     /// A digest of the request, to tell a repeated dispatch from another one.
     pub digest: [u8; 32],
     /// A title for lists, from the prompt.
@@ -29,6 +29,9 @@ pub struct RunRecord {
     pub model: String,
     /// When it was dispatched, Unix time in milliseconds.
     pub created_at: u64,
+    /// Whether its texts go when it ends (PROTOCOL, `privacy`): of a run that is over only its name, its state and the
+    /// number of its events stay on disk.
+    pub private: bool,
     /// Where it stands.
     pub progress: RunProgress,
 }
@@ -44,6 +47,8 @@ pub struct RunProgress {
     pub ended_at: Option<u64>,
     /// How it ended.
     pub end_reason: Option<String>,
+    /// How often a server restarted in the middle of the iteration that goes on.
+    pub restarts: u32,
 }
 
 impl RunProgress {
@@ -55,6 +60,7 @@ impl RunProgress {
             waiting: Vec::new(),
             ended_at: None,
             end_reason: None,
+            restarts: 0,
         }
     }
 
@@ -78,6 +84,17 @@ pub struct EventBatch {
     pub events: Vec<Bytes>,
 }
 
+/// The answer to a function call of a run: the first message that was published where the run waits for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The run that waits.
+    pub run: ChannelKey,
+    /// The id of its call.
+    pub call: String,
+    /// What was published, as ASCII JSON.
+    pub message: Bytes,
+}
+
 /// Everything that one commit changes, applied whole or not at all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Transaction {
@@ -87,6 +104,10 @@ pub struct Transaction {
     pub events: Vec<EventBatch>,
     /// Runs that stand elsewhere now; the newest for each run.
     pub progress: Vec<(ChannelKey, RunProgress)>,
+    /// What runs need to go on from after a restart, in place of what was kept for them before (`engine::Checkpoint`).
+    pub checkpoints: Vec<(ChannelKey, Bytes)>,
+    /// Answers to function calls. An answer to a call that has one already changes nothing.
+    pub answers: Vec<Answer>,
     /// Channels whose retention is over: their runs and events go.
     pub expired: Vec<ChannelKey>,
 }
@@ -95,15 +116,31 @@ impl Transaction {
     /// Whether it changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.queued.is_empty() && self.events.is_empty() && self.progress.is_empty() && self.expired.is_empty()
+        self.queued.is_empty()
+            && self.events.is_empty()
+            && self.progress.is_empty()
+            && self.checkpoints.is_empty()
+            && self.answers.is_empty()
+            && self.expired.is_empty()
     }
+}
+
+/// A run that was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveredRun {
+    /// The run, with where it stands.
+    pub record: RunRecord,
+    /// What it goes on from, if it came so far.
+    pub checkpoint: Option<Bytes>,
+    /// The answers to its calls that were acknowledged, by the calls' ids.
+    pub answers: Vec<(String, Bytes)>,
 }
 
 /// What a store holds when a server starts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Every run, in the order of their dispatch.
-    pub runs: Vec<RunRecord>,
+    pub runs: Vec<RecoveredRun>,
     /// Every retained batch, each channel's in order.
     pub events: Vec<EventBatch>,
 }
