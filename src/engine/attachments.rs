@@ -34,10 +34,11 @@ fn urls(request: &CompleteRequest) -> Vec<&str> {
 }
 
 impl<S: EventSink, A: Answers> Run<'_, S, A> {
-    /// Fetches the attachments of the request and adds them to the conversation.
+    /// Fetches the attachments of the request and adds them to the conversation, before the first model call that is
+    /// made in this process.
     pub(super) async fn attach(&mut self) -> Result<(), Stop> {
         let urls = urls(self.request);
-        if urls.is_empty() {
+        if urls.is_empty() || self.is_attached {
             return Ok(());
         }
         let Some(fetcher) = &self.engine.fetcher else {
@@ -67,6 +68,7 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
             return Err(Stop::Failed(ErrorCode::UnprocessableEntity, text));
         }
         self.chat.attach(messages(fetched));
+        self.is_attached = true;
         Ok(())
     }
 }

@@ -1,5 +1,7 @@
 //! Runs with attachments, which a server on this machine gives.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -199,6 +201,42 @@ async fn a_run_that_fetches_can_be_cancelled() {
     let ((events, asked), ()) = tokio::join!(running, cancelling);
     let kinds: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
     assert_eq!((kinds, asked.len()), (vec!["abort", "result"], 0));
+}
+
+/// Remembers the first checkpoint.
+#[derive(Default)]
+struct First(Mutex<Option<Checkpoint>>);
+
+impl EventSink for First {
+    async fn emit(&self, _: Event) -> Result<(), SinkClosed> {
+        Ok(())
+    }
+
+    async fn keep(&self, _: Event, checkpoint: Checkpoint) -> Result<(), SinkClosed> {
+        self.0.lock().expect("a lock").get_or_insert(checkpoint);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn after_a_restart_they_are_fetched_again_and_none_of_them_was_kept() {
+    let base = web().await;
+    let (engine, model) = engine(true);
+    let request: CompleteRequest = serde_json::from_value(body(&base, &["/text", "/image"])).expect("a request");
+    let (order, sink) = (Order::from(request), First::default());
+    let (answers, cancel) = (Channels::default(), CancellationToken::new());
+    let run = engine.run(&order, None, &sink, &answers, &cancel).await;
+    run.expect("the sink takes everything");
+    let kept = sink.0.lock().expect("a lock").clone().expect("a checkpoint");
+    assert!(!String::from_utf8_lossy(kept.as_bytes()).contains("# A text"));
+    let again = engine
+        .run(&order, Some(&kept), &First::default(), &answers, &cancel)
+        .await;
+    again.expect("the sink takes everything");
+    let asked = std::mem::take(&mut *model.asked.lock().expect("a lock"));
+    assert_eq!(asked.len(), 2);
+    assert_eq!(asked[0], asked[1]);
+    assert_eq!(asked[0].messages.len(), 7);
 }
 
 #[tokio::test]
