@@ -18,13 +18,14 @@ pub struct ServerConfig {
     /// Where `switchboard serve` listens.
     #[serde(deserialize_with = "value::listen")]
     pub listen: SocketAddr,
-    /// A directory that is this server's alone. This version keeps runs in memory, so it needs none.
+    /// Where `switchboard serve` keeps its runs: a directory that is this server's alone. Without it, one in the
+    /// platform's place for data. The local server has its own there.
     #[serde(deserialize_with = "value::path")]
     pub data_dir: Option<PathBuf>,
     /// The secrets that clients may show, each an account of its own.
     #[serde(deserialize_with = "secret::list")]
     pub secrets: Vec<Secret>,
-    /// How long the local server stays with no run, nothing retained and no client.
+    /// How long the local server stays with no run and no client.
     #[serde(deserialize_with = "value::duration")]
     pub idle_exit: Duration,
     /// The language model.
