@@ -18,8 +18,8 @@ use super::feed::{self, FeedOptions, Gone, Outlet};
 use crate::transcript::{Connection, FeedBatch};
 use crate::wire::ChannelId;
 
-/// The pace of a channel that is shown: half a frame.
-const SHOWN_PACE: Duration = Duration::from_millis(8);
+/// The pace of a channel that is shown: a quarter of a frame.
+const SHOWN_PACE: Duration = Duration::from_millis(4);
 /// The pace of a channel of which only its line in the list is seen.
 const LISTED_PACE: Duration = Duration::from_millis(100);
 /// The pace of a channel of which nothing is seen but what it adds to the counts.

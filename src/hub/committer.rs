@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::index::standing;
 use super::memory::{Channel, Shared, State};
 use super::waits::WaitId;
 use super::{Append, Begun, ChannelKey, HubError};
@@ -439,7 +440,9 @@ fn finish(shared: &Shared, expiries: &mut Expiries, part: Part, batch: Option<&E
     let expired = part.expired;
     let mut state = channel.lock();
     state.pins -= 1;
+    let before = standing(state.run.as_ref());
     let waited = apply(&mut state, shared, batch, part.run, part.progress, expired);
+    shared.index.note(&channel, before, standing(state.run.as_ref()));
     if (state.run.is_some() || state.log.has_events()) && !state.expiry_planned {
         state.expiry_planned = true;
         expiries.plan(state.expires, channel.key.clone());

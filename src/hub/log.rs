@@ -276,7 +276,8 @@ impl Log {
         let before = self.open_bytes.len();
         self.open_bytes.extend_from_slice(b"{\"type\":\"message\",\"id\":");
         let mut digits = itoa::Buffer::new();
-        self.open_bytes.extend_from_slice(digits.format(self.next_id).as_bytes());
+        self.open_bytes
+            .extend_from_slice(digits.format(self.next_id).as_bytes());
         self.open_bytes.extend_from_slice(meta);
         self.finish_line(json, 1);
         self.next_id += 1;

@@ -113,10 +113,7 @@ impl Waits {
 
     /// Claims a message for the first call that has none: its run, its id, and its wait.
     pub(super) fn claim(&mut self) -> Option<(ChannelKey, String, WaitId)> {
-        let wait = self
-            .waits
-            .iter_mut()
-            .find(|wait| matches!(wait.claim, Claim::Open))?;
+        let wait = self.waits.iter_mut().find(|wait| matches!(wait.claim, Claim::Open))?;
         wait.claim = Claim::Claimed;
         Some((wait.run.clone(), wait.call.clone(), wait.id))
     }

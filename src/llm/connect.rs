@@ -20,6 +20,8 @@ pub struct ModelOptions {
     pub key: Option<Secret>,
     /// How long it may be silent, before its first byte and between bytes.
     pub silence: Duration,
+    /// Whether it takes pictures.
+    pub images: bool,
 }
 
 impl ModelOptions {
@@ -33,6 +35,7 @@ impl ModelOptions {
             model: model.into(),
             key: None,
             silence: Self::SILENCE,
+            images: false,
         }
     }
 }

@@ -256,6 +256,7 @@ fn finished(mut items: Vec<Item>, request: &ModelRequest, reason: FinishReason) 
                 tokens(text).len()
             }
             ChatMessage::Tool { content, .. } => tokens(content).len(),
+            ChatMessage::Image { .. } => 0,
         })
         .sum::<usize>() as u64;
     items.push(Ok(ModelEvent::Usage {

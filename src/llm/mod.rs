@@ -3,6 +3,7 @@
 //! One [`Model::call`] is one answer of the model: a request in, a stream of [`ModelEvent`]s out. What the
 //! pieces add up to, running functions, limits and repeating are the engine's.
 
+mod body;
 mod client;
 mod connect;
 mod delta;
@@ -16,7 +17,9 @@ mod think;
 
 use std::pin::Pin;
 
+use bytes::Bytes;
 use futures::Stream;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use crate::wire::Secret;
@@ -37,6 +40,12 @@ pub trait Model: Send + Sync {
 
     /// Whether it is the built-in demo.
     fn is_demo(&self) -> bool {
+        false
+    }
+
+    /// Whether a model of this name takes pictures; its own choice when absent.
+    fn takes_images(&self, model: Option<&str>) -> bool {
+        let _ = model;
         false
     }
 
@@ -63,13 +72,21 @@ pub struct ModelRequest {
     pub choice: ToolChoice,
 }
 
-/// One message of a conversation, as models take them.
-#[derive(Debug, Clone, PartialEq)]
+/// One message of a conversation, as models take them. Can be kept and read again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ChatMessage {
     /// Who the model is and what it should do.
     System(String),
     /// What the person says.
     User(String),
+    /// A picture that belongs to what the person says right before and after it.
+    Image {
+        /// What it is: `image/png`, `image/jpeg`, `image/gif`, `image/webp`.
+        media_type: String,
+        /// The file as it came.
+        #[serde(with = "in_base64")]
+        data: Bytes,
+    },
     /// What the model said and which functions it called.
     Assistant {
         /// Its text; may be empty.
@@ -108,7 +125,7 @@ pub enum ToolChoice {
 }
 
 /// A function call of the model.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ToolCall {
     /// Ties the result to the call; made up when the model gave none.
     pub id: String,
@@ -119,7 +136,7 @@ pub struct ToolCall {
 }
 
 /// What a function is called with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Arguments {
     /// A JSON value.
     Json(Value),
@@ -180,4 +197,22 @@ pub enum FinishReason {
     ToolCalls,
     /// Something that this program does not know (`content_filter`, …).
     Other(String),
+}
+
+/// Bytes as text, where they are kept.
+mod in_base64 {
+    use base64::Engine as _;
+    use base64::prelude::BASE64_STANDARD;
+    use bytes::Bytes;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(data: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&BASE64_STANDARD.encode(data))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        BASE64_STANDARD.decode(text).map(Bytes::from).map_err(D::Error::custom)
+    }
 }

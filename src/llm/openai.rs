@@ -9,15 +9,13 @@ use std::time::Duration;
 
 use futures::stream;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderValue, RETRY_AFTER};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::time::timeout;
 
+use super::body::body;
 use super::delta::{Assembler, ChunkError, LARGEST_ANSWER, upstream_error};
 use super::sse::{SseDecoder, SseLine};
-use super::{
-    Arguments, ChatMessage, Model, ModelError, ModelEvent, ModelOptions, ModelRequest, ModelStream, Secret, ToolChoice,
-    client,
-};
+use super::{Model, ModelError, ModelEvent, ModelOptions, ModelRequest, ModelStream, Secret, client};
 
 /// The most of an error's body that is read, in bytes.
 const LARGEST_ERROR: usize = 64 * 1024;
@@ -76,6 +74,10 @@ impl OpenAi {
 impl Model for OpenAi {
     fn name(&self) -> &str {
         &self.shared.options.model
+    }
+
+    fn takes_images(&self, _model: Option<&str>) -> bool {
+        self.shared.options.images
     }
 
     fn call(&self, request: ModelRequest) -> ModelStream {
@@ -340,57 +342,4 @@ fn body_message(body: &[u8]) -> String {
         return "a web page instead of an error".into();
     }
     text.to_owned()
-}
-
-fn body(model: &str, request: &ModelRequest) -> Value {
-    let mut body = json!({
-        "model": model,
-        "messages": request.messages.iter().map(message).collect::<Vec<_>>(),
-        "stream": true,
-        "stream_options": {"include_usage": true},
-    });
-    if !request.tools.is_empty() {
-        let tools = request.tools.iter().map(|tool| {
-            let none = || json!({"type": "object", "properties": {}});
-            json!({"type": "function", "function": {
-                "name": tool.name,
-                "description": tool.description,
-                "parameters": tool.parameters.clone().unwrap_or_else(none),
-            }})
-        });
-        body["tools"] = tools.collect();
-        if let ToolChoice::Function(name) = &request.choice {
-            body["tool_choice"] = json!({"type": "function", "function": {"name": name}});
-        }
-    }
-    body
-}
-
-fn message(message: &ChatMessage) -> Value {
-    match message {
-        ChatMessage::System(text) => json!({"role": "system", "content": text}),
-        ChatMessage::User(text) => json!({"role": "user", "content": text}),
-        ChatMessage::Assistant { text, calls } if calls.is_empty() => json!({"role": "assistant", "content": text}),
-        ChatMessage::Assistant { text, calls } => {
-            let calls: Vec<Value> = calls
-                .iter()
-                .map(|call| {
-                    let arguments = match &call.arguments {
-                        Arguments::Json(value) => value.to_string(),
-                        // Servers parse the arguments of earlier calls and refuse what is not JSON.
-                        Arguments::Raw(text) => json!({"invalid": text}).to_string(),
-                    };
-                    let function = json!({"name": call.name, "arguments": arguments});
-                    json!({"id": call.id, "type": "function", "function": function})
-                })
-                .collect();
-            let content = if text.is_empty() {
-                Value::Null
-            } else {
-                Value::String(text.clone())
-            };
-            json!({"role": "assistant", "content": content, "tool_calls": calls})
-        }
-        ChatMessage::Tool { id, content } => json!({"role": "tool", "tool_call_id": id, "content": content}),
-    }
 }

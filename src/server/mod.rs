@@ -121,19 +121,13 @@ pub async fn serve(
 }
 
 /// The channels as they were kept, and the runs that had not ended.
-async fn restore(
-    options: HubOptions,
-    store: &Arc<dyn Store>,
-) -> Result<(Arc<dyn Hub>, Vec<RecoveredRun>), StoreError> {
+async fn restore(options: HubOptions, store: &Arc<dyn Store>) -> Result<(Arc<dyn Hub>, Vec<RecoveredRun>), StoreError> {
     let begun = Instant::now();
     let retention = u64::try_from(options.retention.as_millis()).unwrap_or(u64::MAX);
     let recovered = store.recover(unix_millis().saturating_sub(retention)).await?;
     let channels = recovered.channels.len();
     let runs = recovered.channels.iter().filter_map(|channel| channel.run.as_ref());
-    let unfinished: Vec<RecoveredRun> = runs
-        .filter(|run| !run.record.progress.is_over())
-        .cloned()
-        .collect();
+    let unfinished: Vec<RecoveredRun> = runs.filter(|run| !run.record.progress.is_over()).cloned().collect();
     if channels > 0 {
         tracing::info!(
             channels,
@@ -172,10 +166,10 @@ async fn idle(app: &App, connections: &Connections) {
         tokio::time::sleep(tick).await;
         // Who came and went since the last look was a client too.
         let before = std::mem::replace(&mut accepted, connections.accepted());
-        let counts = app.hub.counts().await;
+        let counts = app.hub.counts();
         let needed = match app.options.data_dir {
-            Some(_) => counts.live_runs,
-            None => counts.retained,
+            Some(_) => counts.live(),
+            None => counts.all(),
         };
         if accepted != before || connections.count() > 0 || needed > 0 {
             since = Instant::now();

@@ -366,7 +366,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::engine::Checkpoint;
+    use crate::engine::{Checkpoint, EventSink as _};
     use crate::hub::{HubOptions, MemoryHub};
     use crate::store::{Recovered, Store, StoreError, Transaction};
 

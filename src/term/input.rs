@@ -18,8 +18,17 @@ use super::background::{AnswerFilter, Taken};
 
 /// How many events may wait for the loop; a paste is one event.
 const QUEUE: usize = 256;
-/// How long crossterm looks for the rest of what has begun to come. With no time at all it does not look.
-const LOOK: Duration = Duration::from_millis(1);
+/// How long crossterm looks for what is there. With no time at all it does not look, and for less than a millisecond
+/// it turns in circles, on a core that the frame of the key may need: so it is a short time, twice.
+const LOOK: Duration = Duration::from_micros(30);
+const LOOKS: u32 = 2;
+/// A thread that was held up meanwhile may have looked at nothing: a little later it looks once more.
+const SECOND_LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 20_000_000,
+};
+/// How often it is looked whether a key is still being read.
+const PAUSE: Duration = Duration::from_millis(1);
 /// How long a key that is being read may hold up the handing over of the terminal.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -144,7 +153,7 @@ impl Gate {
         self.closed.store(true, Ordering::SeqCst);
         let start = Instant::now();
         while self.reading.try_lock().is_err() && start.elapsed() < PATIENCE {
-            std::thread::sleep(LOOK);
+            std::thread::sleep(PAUSE);
         }
     }
 
@@ -165,11 +174,12 @@ impl Gate {
         while self.is_closed() {
             reading = self.opened.wait(reading).unwrap_or_else(PoisonError::into_inner);
         }
-        if crossterm::event::poll(LOOK)? {
-            crossterm::event::read().map(Some)
-        } else {
-            Ok(None)
+        for _ in 0..LOOKS {
+            if crossterm::event::poll(LOOK)? {
+                return crossterm::event::read().map(Some);
+            }
         }
+        Ok(None)
     }
 }
 
@@ -179,12 +189,15 @@ fn read_keys(keys: &mpsc::Sender<io::Result<Input>>, gate: &Gate, mut filter: Op
     let stdin = io::stdin();
     let started = Instant::now();
     let send = |inputs: Vec<Input>| inputs.into_iter().all(|input| keys.blocking_send(Ok(input)).is_ok());
+    let mut look_again = false;
     loop {
         let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
         let held = filter.as_ref().is_some_and(AnswerFilter::is_holding).then_some(HELD);
-        let gone = match rustix::event::poll(&mut fds, held.as_ref()) {
+        let timeout = held.or(look_again.then_some(SECOND_LOOK));
+        let gone = match rustix::event::poll(&mut fds, timeout.as_ref()) {
             Err(rustix::io::Errno::INTR) => continue,
             Err(_) => true,
+            Ok(0) if held.is_none() => false,
             Ok(0) => {
                 // What was held back is no part of an answer: its rest would be here.
                 let events = filter.as_mut().map(AnswerFilter::give_up).unwrap_or_default();
@@ -215,6 +228,7 @@ fn read_keys(keys: &mpsc::Sender<io::Result<Input>>, gate: &Gate, mut filter: Op
                 return;
             }
         }
+        look_again = any;
         if gone && !any {
             return;
         }

@@ -42,7 +42,9 @@ pub(super) fn read(
         places.insert(id, all.len());
         all.push(channel);
     }
-    for (id, run) in runs(connection, |id| places.get(&id).map(|place| all[*place].channel.key.clone()))? {
+    for (id, run) in runs(connection, |id| {
+        places.get(&id).map(|place| all[*place].channel.key.clone())
+    })? {
         let Some(reading) = places.get(&id).and_then(|place| all.get_mut(*place)) else {
             continue;
         };
@@ -92,8 +94,7 @@ pub(super) fn read(
 }
 
 fn channels(connection: &Connection) -> rusqlite::Result<Vec<Reading>> {
-    let mut statement =
-        connection.prepare("SELECT id, account, name, next_id, last_event FROM channel ORDER BY id")?;
+    let mut statement = connection.prepare("SELECT id, account, name, next_id, last_event FROM channel ORDER BY id")?;
     let mut rows = statement.query([])?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
@@ -244,4 +245,3 @@ fn read_events(
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
-

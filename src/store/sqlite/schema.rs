@@ -140,7 +140,10 @@ fn prepare(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Res
              disk of this machine"
         )));
     }
-    let todo = migrations.iter().enumerate().skip(usize::try_from(version).unwrap_or(0));
+    let todo = migrations
+        .iter()
+        .enumerate()
+        .skip(usize::try_from(version).unwrap_or(0));
     for (done, migration) in todo {
         let migrate = |connection: &mut Connection| -> rusqlite::Result<()> {
             let transaction = connection.transaction()?;
@@ -152,7 +155,11 @@ fn prepare(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Res
         migrate(connection).map_err(|error| unusable(&error, path))?;
     }
     if !is_new && version < known {
-        tracing::info!(from = version, to = known, "the database was brought to this version's form");
+        tracing::info!(
+            from = version,
+            to = known,
+            "the database was brought to this version's form"
+        );
     }
     Ok(())
 }

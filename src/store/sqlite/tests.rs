@@ -147,6 +147,10 @@ async fn what_is_committed_comes_back() {
     commit(&store, again).await;
     drop(store);
     let recovered = open(&home).recover(0).await.expect("readable");
-    let lines: Vec<&[u8]> = recovered.channels.iter().map(|channel| &channel.events.lines[..]).collect();
+    let lines: Vec<&[u8]> = recovered
+        .channels
+        .iter()
+        .map(|channel| &channel.events.lines[..])
+        .collect();
     assert_eq!(lines, [&b"a\nb\nc\n"[..], b"new\n"]);
 }

@@ -308,7 +308,12 @@ impl Writer<'_> {
         self.write(transaction, &mut plan)?;
         let slice = Slice {
             rows: SLICE.rows + 2 * transaction.events.len(),
-            bytes: SLICE.bytes + 2 * transaction.events.iter().map(|batch| batch.lines.len() as u64).sum::<u64>(),
+            bytes: SLICE.bytes
+                + 2 * transaction
+                    .events
+                    .iter()
+                    .map(|batch| batch.lines.len() as u64)
+                    .sum::<u64>(),
         };
         let removed = self.remove(slice)?;
         self.statements.commit.execute([])?;
@@ -530,7 +535,10 @@ impl Writer<'_> {
             }
             self.checkpoint_if_due();
         } else if self.scrub.is_some_and(|due| due <= Instant::now()) {
-            self.scrub = match self.connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE) {
+            self.scrub = match self
+                .connection
+                .wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE)
+            {
                 Ok(_) => None,
                 Err(_) => Some(Instant::now() + SCRUB_PAUSE),
             };
