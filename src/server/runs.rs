@@ -456,7 +456,8 @@ mod tests {
         assert!(dispatch(2).await.is_ok());
         runs.stop(false).await;
         assert!(runs.live().is_empty());
-        assert!(dispatch(3).await.is_ok(), "the others have ended");
+        let refusal = dispatch(3).await.expect_err("it takes no more");
+        assert!(format!("{refusal:?}").contains("ServiceUnavailable"), "{refusal:?}");
     }
 
     #[test]
