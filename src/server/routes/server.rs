@@ -11,15 +11,11 @@ use serde::Deserialize;
 use super::{DOCUMENT, document};
 use crate::server::App;
 use crate::server::error::Refusal;
-use crate::server::request::{self, Caller, Format};
+use crate::server::request::{self, Caller, Format, Known};
 use crate::wire::request::{Retention, ServerInfo};
 use crate::wire::{ErrorCode, Object};
 
-pub(super) async fn info(
-    State(app): State<Arc<App>>,
-    _caller: Caller,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+pub(super) async fn info(State(app): State<Arc<App>>, _caller: Known, headers: HeaderMap) -> Result<Response, Refusal> {
     let format = Format::negotiate(&headers, DOCUMENT)?;
     let options = &app.options;
     let info = ServerInfo {
