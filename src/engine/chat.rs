@@ -18,11 +18,13 @@ pub(super) struct Chat {
     open: Vec<(String, String)>,
     /// The ids of all calls, so that none is used twice.
     ids: HashSet<String>,
+    /// How many messages there were before the run added any.
+    given: usize,
 }
 
 impl Chat {
-    /// The conversation of a request.
-    pub(super) fn new(request: &CompleteRequest) -> Self {
+    /// The conversation of a request; what is told about today comes after the backstory.
+    pub(super) fn new(request: &CompleteRequest, today: Option<&str>) -> Self {
         let mut chat = Self::default();
         let extension = request
             .extensions
@@ -39,6 +41,7 @@ impl Chat {
             .into_iter()
             .chain(extension)
             .chain(stored.map(|message| message.text.as_str()))
+            .chain(today)
             .map(str::trim)
             .filter(|text| !text.is_empty())
             .collect::<Vec<_>>()
@@ -49,7 +52,30 @@ impl Chat {
         for message in &request.messages {
             chat.take(message);
         }
+        chat.given = chat.messages.len();
         chat
+    }
+
+    /// What the run added to the conversation, as [`Self::restore`] takes it.
+    pub(super) fn added(&self) -> &[ChatMessage] {
+        &self.messages[self.given..]
+    }
+
+    /// Adds again what the run had added before it was interrupted.
+    pub(super) fn restore(&mut self, added: Vec<ChatMessage>) {
+        for message in &added {
+            match message {
+                ChatMessage::Assistant { calls, .. } => {
+                    for call in calls {
+                        self.ids.insert(call.id.clone());
+                        self.open.push((call.id.clone(), call.name.clone()));
+                    }
+                }
+                ChatMessage::Tool { id, .. } => self.open.retain(|(open, _)| open != id),
+                ChatMessage::System(_) | ChatMessage::User(_) | ChatMessage::Image { .. } => {}
+            }
+        }
+        self.messages.extend(added);
     }
 
     /// The whole conversation; calls that nobody answered get a result that says so.
@@ -198,7 +224,7 @@ mod tests {
     use crate::llm::ChatMessage::{Assistant, System, Tool, User};
 
     fn chat(request: Value) -> Vec<ChatMessage> {
-        Chat::new(&serde_json::from_value(request).expect("a request")).messages()
+        Chat::new(&serde_json::from_value(request).expect("a request"), None).messages()
     }
 
     fn activity(kind: &str, name: &str, id: Option<&str>, result: Option<Value>) -> Value {
@@ -301,6 +327,29 @@ mod tests {
         ]}));
         assert_eq!(got[1], tool("x", "{\"error\":\"nobody answered this call\"}"));
         assert_eq!(got[2], User("never mind".into()));
+    }
+
+    #[test]
+    fn what_was_added_can_be_added_again() {
+        let request: CompleteRequest = serde_json::from_value(json!({"messages": [
+            {"type": "user", "text": "go"},
+            activity("request", "f", Some("x"), None),
+        ]}))
+        .expect("a request");
+        let mut first = Chat::new(&request, None);
+        assert!(first.added().is_empty());
+        let asked = first.messages();
+        assert_eq!(first.added(), [tool("x", "{\"error\":\"nobody answered this call\"}")]);
+        let id = first.fresh_id("x");
+        first.assistant("I look.", &[call(&id, "f"), call("z", "f")]);
+        first.result(&id, &json!(1));
+        let mut second = Chat::new(&request, None);
+        second.restore(first.added().to_vec());
+        assert_eq!(second.added(), first.added());
+        assert_ne!(second.fresh_id(&id), id, "the ids are known");
+        let messages = second.messages();
+        assert_eq!(messages, first.messages(), "the open call is closed in both");
+        assert!(messages.starts_with(&asked));
     }
 
     #[test]

@@ -3,21 +3,28 @@
 //! It knows no HTTP and no channel log: events go to an [`EventSink`], answers of functions come from
 //! [`Answers`], and the model stands behind `llm::Model`.
 
+mod calls;
 mod chat;
+mod checkpoint;
+mod date;
 mod functions;
 mod iteration;
+mod limits;
+mod moderation;
 mod run;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use crate::llm::Model;
+use crate::llm::{Model, Moderator};
 use crate::wire::{ApiError, ChannelId, CompleteRequest, Event};
+
+pub use limits::EngineLimits;
 
 /// Where a run's events go, in their order.
 pub trait EventSink: Send + Sync {
@@ -48,6 +55,10 @@ pub struct Order {
     /// The person's time zone (IANA name), from the header `X-Timezone`.
     #[serde(default, rename = "xTimezone", skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
+    /// When it was taken, in milliseconds since 1970: a run tells the model the same date however often it is begun.
+    /// Kept beside the order, with the run.
+    #[serde(skip)]
+    pub asked_at: Option<u64>,
 }
 
 impl From<CompleteRequest> for Order {
@@ -55,6 +66,7 @@ impl From<CompleteRequest> for Order {
         Self {
             request,
             timezone: None,
+            asked_at: None,
         }
     }
 }
@@ -67,6 +79,12 @@ impl Checkpoint {
     /// A checkpoint as it was kept.
     pub fn new(bytes: impl Into<Bytes>) -> Self {
         Self(bytes.into())
+    }
+
+    /// The bytes that are kept.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// The bytes to keep.
@@ -93,34 +111,16 @@ pub trait Answers: Send + Sync {
 
 /// Listens on one channel.
 pub trait AnswerListener: Send {
-    /// The next published message; `None` when none can come any more.
+    /// The next published message; `None` when none can come any more. Dropping the future loses nothing.
     fn next(&mut self) -> impl Future<Output = Option<serde_json::Value>> + Send;
-}
 
-/// Bounds of every run of an [`Engine`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineLimits {
-    /// Model calls of one run; a request may ask for fewer.
-    pub max_iterations: u64,
-    /// Function calls of one run; a request may ask for fewer.
-    pub max_calls: u64,
-    /// How long a run waits for the answer of one function.
-    pub wait: Duration,
-    /// How long a whole run may take, waiting included.
-    pub run: Duration,
-    /// Text, reasoning and arguments of one model call, in bytes.
-    pub max_answer: usize,
-}
-
-impl Default for EngineLimits {
-    fn default() -> Self {
-        Self {
-            max_iterations: 20,
-            max_calls: 100,
-            wait: Duration::from_secs(15 * 60),
-            run: Duration::from_secs(15 * 60),
-            max_answer: 16 * 1024 * 1024,
-        }
+    /// Ends listening, because the call has waited long enough. A message that was taken for its answer before, and
+    /// not given out yet, is given now: whoever published it was told so.
+    fn close(mut self) -> impl Future<Output = Option<serde_json::Value>> + Send
+    where
+        Self: Sized,
+    {
+        async move { self.next().now_or_never().flatten() }
     }
 }
 
@@ -128,6 +128,7 @@ impl Default for EngineLimits {
 #[derive(Clone)]
 pub struct Engine {
     model: Arc<dyn Model>,
+    moderator: Option<Arc<dyn Moderator>>,
     limits: EngineLimits,
 }
 
@@ -135,7 +136,18 @@ impl Engine {
     /// An engine for a model.
     #[must_use]
     pub fn new(model: Arc<dyn Model>, limits: EngineLimits) -> Self {
-        Self { model, limits }
+        Self {
+            model,
+            moderator: None,
+            limits,
+        }
+    }
+
+    /// The same engine with what judges messages before the model hears of them.
+    #[must_use]
+    pub fn with_moderator(mut self, moderator: Option<Arc<dyn Moderator>>) -> Self {
+        self.moderator = moderator;
+        self
     }
 
     /// The name of the model that is used when a request names none.
@@ -162,13 +174,18 @@ impl Engine {
     /// What is wrong with it, naming the field: `NOT_FOUND` for a reference that leads nowhere, `NOT_IMPLEMENTED` for
     /// what this engine cannot do.
     pub fn check(&self, order: &Order) -> Result<(), ApiError> {
-        let _ = order;
-        Ok(())
+        let known = self.model.check(order.request.model.as_deref());
+        known.map_err(|error| ApiError::new(run::code_of(&error), format!("`model`: {error}")))?;
+        moderation::check(self, order)
     }
 
     /// Runs a conversation and emits every event of it (PROTOCOL, "Events of a run"); the last one is `result` or
     /// `error`. The request's own messages are not emitted. A cancelled token ends the run with `abort` and
-    /// `result`. With a checkpoint the run goes on from there.
+    /// `result`.
+    ///
+    /// With a checkpoint the run goes on from there: what was kept is not repeated, a model call that was not
+    /// finished is made again, an open wait goes on without being announced again. A checkpoint that cannot be read
+    /// ends the run with `error`.
     ///
     /// # Errors
     /// When the sink takes no more events: the run is given up and nothing else is emitted.
@@ -180,8 +197,13 @@ impl Engine {
         answers: &A,
         cancel: &CancellationToken,
     ) -> Result<(), SinkClosed> {
-        let _ = from;
-        run::Run::new(self, &order.request, sink, answers, cancel).drive().await
+        let restored = match from.map(checkpoint::read).transpose() {
+            Ok(restored) => restored,
+            Err(error) => return sink.emit(run::failed(error.code, error.message)).await,
+        };
+        run::Run::new(self, order, restored, sink, answers, cancel)
+            .drive()
+            .await
     }
 }
 

@@ -33,12 +33,12 @@ use crate::hub::{Hub, HubOptions, MemoryHub};
 use crate::store::MemoryStore;
 
 pub use engine::{HubAnswers, HubListener, RunEngine, RunSink};
-pub use options::{Account, ServerOptions};
+pub use options::{Account, AccountSecret, ServerOptions};
 
 /// Why a server could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Two accounts share a name or a secret, or one of them is empty.
+    /// Two accounts share a name or a secret, or one of them has none.
     #[error("the server's accounts: {0}")]
     Accounts(String),
     /// The listener is broken.

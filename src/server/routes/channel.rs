@@ -10,7 +10,7 @@ use http::HeaderMap;
 use super::{DOCUMENT, document};
 use crate::hub::Start;
 use crate::server::error::Refusal;
-use crate::server::request::{self, Channel, Format};
+use crate::server::request::{self, AnsweredChannel, Channel, Format, WatchedChannel};
 use crate::server::{App, stream, validate};
 use crate::wire::ascii;
 use crate::wire::request::PublishAnswer;
@@ -19,7 +19,7 @@ const STREAM: &[Format] = &[Format::Jsonl, Format::Sse];
 
 pub(super) async fn subscribe(
     State(app): State<Arc<App>>,
-    Channel(key): Channel,
+    WatchedChannel(key): WatchedChannel,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
@@ -42,7 +42,7 @@ pub(super) async fn subscribe(
 
 pub(super) async fn publish(
     State(app): State<Arc<App>>,
-    Channel(key): Channel,
+    AnsweredChannel(key): AnsweredChannel,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {

@@ -13,7 +13,7 @@ use http::HeaderMap;
 use super::{DOCUMENT, document};
 use crate::hub::{AccountId, RunPlace, RunQuery};
 use crate::server::error::Refusal;
-use crate::server::request::{Caller, Format};
+use crate::server::request::{Format, Watcher};
 use crate::server::{App, stream as streaming};
 use crate::store::RunRecord;
 use crate::wire::ascii;
@@ -26,7 +26,7 @@ const STREAMED_AT_ONCE: usize = 256;
 
 pub(super) async fn list(
     State(app): State<Arc<App>>,
-    Caller(account): Caller,
+    Watcher(account): Watcher,
     headers: HeaderMap,
     Query(parameters): Query<Vec<(String, String)>>,
 ) -> Result<Response, Refusal> {

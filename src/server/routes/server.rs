@@ -9,16 +9,12 @@ use http::{HeaderMap, StatusCode};
 
 use super::{DOCUMENT, bytes_of, document, routes};
 use crate::server::error::Refusal;
-use crate::server::request::{self, Caller, Format};
+use crate::server::request::{self, Caller, Format, Known};
 use crate::server::{App, openapi};
 use crate::wire::request::{Health, Retention, ServerInfo, StopRequest};
 use crate::wire::{ErrorCode, Object, ascii};
 
-pub(super) async fn info(
-    State(app): State<Arc<App>>,
-    _caller: Caller,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
+pub(super) async fn info(State(app): State<Arc<App>>, _caller: Known, headers: HeaderMap) -> Result<Response, Refusal> {
     let format = Format::negotiate(&headers, DOCUMENT)?;
     let options = &app.options;
     let info = ServerInfo {
