@@ -18,6 +18,7 @@ use crate::config::{Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
 use crate::local::{Lock, Record};
 use crate::server::{self, Account, AccountSecret, ServerOptions};
+use crate::wire::request::Limits;
 
 /// How often the local server tries to take its lock again, and how long it waits in between.
 const LOCK_TRIES: u32 = 20;
@@ -53,13 +54,17 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
         ));
     }
     let model = ModelChoice::resolve(&args.model, env, &config.model)?;
+    let data_dir = match args.data_dir.as_ref().or(config.data_dir.as_ref()) {
+        Some(dir) => dir.clone(),
+        None => context.places.data_dir().join("server"),
+    };
+    let _data = claim(&data_dir)?;
     let options = ServerOptions {
         accounts: secrets.iter().map(account).chain(named_accounts(config)).collect(),
+        data_dir: Some(data_dir),
         config_digest: Some(model.digest(config)),
         ..options(config)
     };
-    let data_dir = args.data_dir.as_deref().or(config.data_dir.as_deref());
-    let _data = data_dir.map(claim).transpose()?;
     let address = args.listen.unwrap_or(config.listen);
     many_threads()?.block_on(async {
         let listener = listen(address).await?;
@@ -100,7 +105,11 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
     let model = context.local_model()?;
     let digest = model.digest(config);
     let secret = new_secret()?;
+    // A directory of its own, so that it and `serve` never meet.
+    let data_dir = context.places.data_dir().join("local");
+    let _data = claim(&data_dir)?;
     let options = ServerOptions {
+        data_dir: Some(data_dir),
         accounts: vec![Account::with_secret("local", &secret)],
         config_digest: Some(digest.clone()),
         allow_stop: true,
@@ -183,6 +192,12 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
     let limits = EngineLimits {
         max_iterations: config.limits.iterations,
         max_calls: config.limits.calls,
+        max_continuations: config.limits.continuations,
+        defaults: Limits {
+            iterations: config.limits.default_iterations,
+            calls: config.limits.default_calls,
+            continuations: config.limits.default_continuations,
+        },
         wait: config.limits.wait,
         run: config.limits.run,
         ..EngineLimits::default()

@@ -12,10 +12,14 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+mod limits;
+
 use super::secret::{self, Secret};
 use super::value;
 pub(super) use accounts::check as check_accounts;
 pub use accounts::{AccountConfig, AccountSecretConfig};
+
+pub use limits::LimitsConfig;
 
 /// What `switchboard serve` and the local server do.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -24,7 +28,8 @@ pub struct ServerConfig {
     /// Where `switchboard serve` listens.
     #[serde(deserialize_with = "value::listen")]
     pub listen: SocketAddr,
-    /// A directory that is this server's alone. This version keeps runs in memory, so it needs none.
+    /// Where `switchboard serve` keeps its runs: a directory that is this server's alone. Without it, one in the
+    /// platform's place for data. The local server has its own there.
     #[serde(deserialize_with = "value::path")]
     pub data_dir: Option<PathBuf>,
     /// The secrets that clients may show, each an account of its own.
@@ -32,7 +37,7 @@ pub struct ServerConfig {
     pub secrets: Vec<Secret>,
     /// Accounts whose secrets are kept as hashes, by name.
     pub accounts: IndexMap<Spanned<String>, AccountConfig>,
-    /// How long the local server stays with no run, nothing retained and no client.
+    /// How long the local server stays with no run and no client.
     #[serde(deserialize_with = "value::duration")]
     pub idle_exit: Duration,
     /// The language model.
@@ -73,39 +78,6 @@ pub struct ModelConfig {
     pub key_env: Option<String>,
     /// Use the built-in demo model and ask no endpoint.
     pub demo: bool,
-}
-
-/// Bounds of a run; a request may ask for less, not for more.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitsConfig {
-    /// Model calls of a run.
-    #[serde(deserialize_with = "value::at_least_one")]
-    pub iterations: u64,
-    /// Function calls of a run.
-    #[serde(deserialize_with = "value::at_least_one")]
-    pub calls: u64,
-    /// Runs at the same time; further ones wait in the queue.
-    #[serde(deserialize_with = "value::at_least_one")]
-    pub runs: u64,
-    /// How long a run waits for the answer to a function call.
-    #[serde(deserialize_with = "value::duration")]
-    pub wait: Duration,
-    /// How long a whole run may take, waiting included.
-    #[serde(deserialize_with = "value::duration")]
-    pub run: Duration,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            iterations: 20,
-            calls: 100,
-            runs: 256,
-            wait: Duration::from_secs(15 * 60),
-            run: Duration::from_secs(15 * 60),
-        }
-    }
 }
 
 /// How long events are kept.
