@@ -12,6 +12,7 @@ mod iteration;
 mod limits;
 mod moderation;
 mod run;
+mod schema;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::llm::{Model, Moderator};
-use crate::wire::{ApiError, ChannelId, CompleteRequest, Event};
+use crate::wire::{ApiError, ChannelId, CompleteRequest, ErrorCode, Event};
 
 pub use limits::EngineLimits;
 
@@ -171,11 +172,16 @@ impl Engine {
     /// Whether an order can be carried out at all, before it is taken.
     ///
     /// # Errors
-    /// What is wrong with it, naming the field: `NOT_FOUND` for a reference that leads nowhere, `NOT_IMPLEMENTED` for
+    /// What is wrong with it, naming the field: `BAD_REQUEST` for parameters of a function that are no usable JSON
+    /// Schema, `NOT_FOUND` for a reference that leads nowhere, `NOT_IMPLEMENTED` for
     /// what this engine cannot do.
     pub fn check(&self, order: &Order) -> Result<(), ApiError> {
         let known = self.model.check(order.request.model.as_deref());
         known.map_err(|error| ApiError::new(run::code_of(&error), format!("`model`: {error}")))?;
+        schema::check(&order.request.functions).map_err(|(at, why)| {
+            let message = format!("`functions[{at}].parameters` cannot be used: {why}");
+            ApiError::new(ErrorCode::BadRequest, message)
+        })?;
         moderation::check(self, order)
     }
 

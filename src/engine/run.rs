@@ -14,6 +14,7 @@ use super::checkpoint::{Next, Pending, Prepared, Restored, Stage, State, Then};
 use super::functions::{self, Source};
 use super::iteration::{Outcome, estimate};
 use super::limits::Bounds;
+use super::schema::Schemas;
 use super::{Answers, Engine, EventSink, Order, SinkClosed, date};
 use crate::llm::{FinishReason, ModelError, ToolCall};
 use crate::wire::event::{Abort, RunEnd, RunError, RunResult, RunUsage};
@@ -34,6 +35,7 @@ pub(super) struct Run<'a, S, A> {
     pub(super) answers: &'a A,
     pub(super) cancel: &'a CancellationToken,
     pub(super) functions: Vec<Function>,
+    pub(super) schemas: Schemas,
     pub(super) chat: Chat,
     /// Where the run stands.
     pub(super) state: State,
@@ -106,6 +108,10 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             }
             None => (first_state(engine, request, bounds), Duration::ZERO),
         };
+        let functions = match &state.prepared.own_functions {
+            Some(own) => own.clone(),
+            None => request.functions.clone(),
+        };
         let begun = Instant::now();
         Self {
             engine,
@@ -113,11 +119,8 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             sink,
             answers,
             cancel,
-            functions: state
-                .prepared
-                .own_functions
-                .clone()
-                .unwrap_or_else(|| request.functions.clone()),
+            schemas: Schemas::of(&functions),
+            functions,
             chat,
             state,
             is_kept,

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod moderation;
+mod resume;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
