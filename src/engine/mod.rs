@@ -3,6 +3,7 @@
 //! It knows no HTTP and no channel log: events go to an [`EventSink`], answers of functions come from
 //! [`Answers`], and the model stands behind `llm::Model`.
 
+mod attachments;
 mod calls;
 mod chat;
 mod checkpoint;
@@ -22,6 +23,7 @@ use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use crate::fetch::Fetcher;
 use crate::llm::{Model, Moderator};
 use crate::wire::{ApiError, ChannelId, CompleteRequest, ErrorCode, Event};
 
@@ -131,6 +133,7 @@ pub struct Engine {
     model: Arc<dyn Model>,
     moderator: Option<Arc<dyn Moderator>>,
     limits: EngineLimits,
+    fetcher: Option<Fetcher>,
 }
 
 impl Engine {
@@ -140,6 +143,7 @@ impl Engine {
         Self {
             model,
             moderator: None,
+            fetcher: None,
             limits,
         }
     }
@@ -148,6 +152,13 @@ impl Engine {
     #[must_use]
     pub fn with_moderator(mut self, moderator: Option<Arc<dyn Moderator>>) -> Self {
         self.moderator = moderator;
+        self
+    }
+
+    /// The same engine with what fetches the attachments of requests; without it they are refused.
+    #[must_use]
+    pub fn with_fetcher(mut self, fetcher: Option<Fetcher>) -> Self {
+        self.fetcher = fetcher;
         self
     }
 
@@ -182,7 +193,8 @@ impl Engine {
             let message = format!("`functions[{at}].parameters` cannot be used: {why}");
             ApiError::new(ErrorCode::BadRequest, message)
         })?;
-        moderation::check(self, order)
+        moderation::check(self, order)?;
+        attachments::check(self, order)
     }
 
     /// Runs a conversation and emits every event of it (PROTOCOL, "Events of a run"); the last one is `result` or
