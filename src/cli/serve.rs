@@ -13,7 +13,7 @@ use super::args::ServeArgs;
 use super::context::{Context, env};
 use super::exit::{Exit, Failure};
 use super::model::{ModelChoice, hex};
-use super::{logging, runtime_failure};
+use super::{abilities, logging, runtime_failure};
 use crate::config::{Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
 use crate::local::{Lock, Record};
@@ -168,6 +168,7 @@ fn new_secret() -> Result<String, Failure> {
 }
 
 async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Failure> {
+    let catalog = abilities::catalog(config)?;
     let (model, said) = model.open().await?;
     eprintln!("switchboard: the model is {said}");
     let limits = EngineLimits {
@@ -177,7 +178,7 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
         run: config.limits.run,
         ..EngineLimits::default()
     };
-    Ok(Engine::new(model, limits))
+    Ok(Engine::new(model, limits).with_catalog(catalog))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -21,13 +21,13 @@ pub(super) struct Chat {
 }
 
 impl Chat {
-    /// The conversation of a request.
-    pub(super) fn new(request: &CompleteRequest) -> Self {
+    /// The conversation of a request; `told` is what the model is told besides, after the backstory.
+    pub(super) fn new(request: &CompleteRequest, told: &[String]) -> Self {
         let mut chat = Self::default();
         let extension = request
             .extensions
             .as_ref()
-            .and_then(|extensions| extensions.get("backstory")?.as_str());
+            .and_then(|extensions| extensions.backstory.as_deref());
         // Many models take what tells them who they are only at the very beginning, in one piece.
         let stored = request
             .messages
@@ -39,6 +39,7 @@ impl Chat {
             .into_iter()
             .chain(extension)
             .chain(stored.map(|message| message.text.as_str()))
+            .chain(told.iter().map(String::as_str))
             .map(str::trim)
             .filter(|text| !text.is_empty())
             .collect::<Vec<_>>()
@@ -198,7 +199,7 @@ mod tests {
     use crate::llm::ChatMessage::{Assistant, System, Tool, User};
 
     fn chat(request: Value) -> Vec<ChatMessage> {
-        Chat::new(&serde_json::from_value(request).expect("a request")).messages()
+        Chat::new(&serde_json::from_value(request).expect("a request"), &[]).messages()
     }
 
     fn activity(kind: &str, name: &str, id: Option<&str>, result: Option<Value>) -> Value {

@@ -59,7 +59,10 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
         let mut calls = Vec::with_capacity(answer.calls.len());
         for mut call in answer.calls {
             call.id = self.chat.fresh_id(&call.id);
-            let source = functions::source(&self.functions, &call);
+            let mut source = functions::source(&self.functions, &call);
+            if source == Source::Caller && self.ready.own(&call.name).is_some() {
+                source = Source::Own;
+            }
             calls.push((call, source));
         }
         let by_caller = calls.iter().filter(|(_, source)| *source == Source::Caller).count();
@@ -84,7 +87,7 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
     async fn stream(&mut self, choice: ToolChoice, go_on: bool) -> Result<Answer, Stop> {
         let limit = self.engine.limits.max_answer;
         let mut stream = self.engine.model.call(ModelRequest {
-            model: self.request.model.clone(),
+            model: self.ready.request.model.clone(),
             messages: self.chat.messages(),
             tools: functions::tools(&self.functions),
             choice,
@@ -145,6 +148,7 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
             Some((model, input, output)) => (model, input, output, false),
             None => {
                 let model = self
+                    .ready
                     .request
                     .model
                     .as_deref()

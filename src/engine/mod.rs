@@ -3,9 +3,12 @@
 //! It knows no HTTP and no channel log: events go to an [`EventSink`], answers of functions come from
 //! [`Answers`], and the model stands behind `llm::Model`.
 
+pub mod abilities;
 mod chat;
 mod functions;
 mod iteration;
+mod own;
+mod prepare;
 mod run;
 
 use std::future::Future;
@@ -16,8 +19,11 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use abilities::Catalog;
+
 use crate::llm::Model;
-use crate::wire::{ApiError, ChannelId, CompleteRequest, Event};
+use crate::wire::event::RunError;
+use crate::wire::{ApiError, ChannelId, CompleteRequest, Event, EventKind, Object};
 
 /// Where a run's events go, in their order.
 pub trait EventSink: Send + Sync {
@@ -129,13 +135,33 @@ impl Default for EngineLimits {
 pub struct Engine {
     model: Arc<dyn Model>,
     limits: EngineLimits,
+    catalog: Catalog,
+}
+
+/// What is known of a run before it begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// The name of its model; the server's own when absent.
+    pub model: Option<String>,
+    /// Whether its texts go when it has ended.
+    pub private: bool,
 }
 
 impl Engine {
     /// An engine for a model.
     #[must_use]
     pub fn new(model: Arc<dyn Model>, limits: EngineLimits) -> Self {
-        Self { model, limits }
+        Self {
+            model,
+            limits,
+            catalog: Catalog::default(),
+        }
+    }
+
+    /// The same engine with what requests may name.
+    #[must_use]
+    pub fn with_catalog(self, catalog: Catalog) -> Self {
+        Self { catalog, ..self }
     }
 
     /// The name of the model that is used when a request names none.
@@ -162,8 +188,19 @@ impl Engine {
     /// What is wrong with it, naming the field: `NOT_FOUND` for a reference that leads nowhere, `NOT_IMPLEMENTED` for
     /// what this engine cannot do.
     pub fn check(&self, order: &Order) -> Result<(), ApiError> {
-        let _ = order;
+        self.catalog.resolve(&order.request, order.timezone.as_deref())?;
         Ok(())
+    }
+
+    /// What is known of an order's run before it begins; its bot is asked where it names one.
+    #[must_use]
+    pub fn about(&self, order: &Order) -> About {
+        let resolved = self.catalog.resolve(&order.request, None).ok();
+        let request = resolved.as_ref().map_or(&order.request, |resolved| &*resolved.request);
+        About {
+            model: request.model.clone(),
+            private: request.privacy == Some(true),
+        }
     }
 
     /// Runs a conversation and emits every event of it (PROTOCOL, "Events of a run"); the last one is `result` or
@@ -181,7 +218,19 @@ impl Engine {
         cancel: &CancellationToken,
     ) -> Result<(), SinkClosed> {
         let _ = from;
-        run::Run::new(self, &order.request, sink, answers, cancel).drive().await
+        let ready = match prepare::ready(self, order) {
+            Ok(ready) => ready,
+            // It was there when the order was taken: the configuration has changed since.
+            Err(error) => {
+                let error = RunError {
+                    message: error.message,
+                    code: Some(error.code.as_str().to_owned()),
+                    extra: Object::new(),
+                };
+                return sink.emit(EventKind::Error(Box::new(error)).into()).await;
+            }
+        };
+        run::Run::new(self, &ready, sink, answers, cancel).drive().await
     }
 }
 

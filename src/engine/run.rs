@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures::future::try_join_all;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -13,14 +14,20 @@ use tokio_util::sync::CancellationToken;
 use super::chat::Chat;
 use super::functions::{self, Source};
 use super::iteration::{Outcome, estimate};
+use super::prepare::Ready;
 use super::{AnswerListener, Answers, Engine, EventSink, SinkClosed};
 use crate::llm::{FinishReason, ModelError, ToolCall, ToolChoice};
-use crate::wire::event::{Abort, ActivityKind, RunEnd, RunError, RunResult, RunUsage, Wait, WaitFunction};
+use crate::wire::event::{
+    Abort, ActivityKind, Operation, RunEnd, RunError, RunResult, RunUsage, Usage, Wait, WaitFunction,
+};
 use crate::wire::request::{Function, Limits};
-use crate::wire::{ChannelId, CompleteRequest, ErrorCode, EventKind, MessageKind, Object};
+use crate::wire::{ChannelId, ErrorCode, EventKind, MessageKind, Object};
 
 /// What the run says when a model that ran into its longest answer is to go on.
 const GO_ON: &str = "Go on exactly where you stopped, without repeating anything.";
+
+/// How many functions of the run's own are carried out at the same time.
+const MOST_AT_ONCE: usize = 4;
 
 /// A run without any limit on its time ends after this: clocks cannot count for ever.
 const LONGEST_RUN: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -28,7 +35,7 @@ const LONGEST_RUN: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// One run.
 pub(super) struct Run<'a, S, A> {
     pub(super) engine: &'a Engine,
-    pub(super) request: &'a CompleteRequest,
+    pub(super) ready: &'a Ready<'a>,
     pub(super) sink: &'a S,
     answers: &'a A,
     pub(super) cancel: &'a CancellationToken,
@@ -85,7 +92,7 @@ impl From<ModelError> for Stop {
 impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     pub(super) fn new(
         engine: &'a Engine,
-        request: &'a CompleteRequest,
+        ready: &'a Ready<'a>,
         sink: &'a S,
         answers: &'a A,
         cancel: &'a CancellationToken,
@@ -93,14 +100,16 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
         let mut instance = [0; 8];
         // A name that is not unique only makes two runs harder to tell apart in a log.
         let _ = getrandom::fill(&mut instance);
+        let mut functions = functions::of(&ready.request, engine.model.as_ref());
+        functions.extend(ready.own.iter().map(|(function, _)| function.clone()));
         Self {
             engine,
-            request,
+            ready,
             sink,
             answers,
             cancel,
-            functions: functions::of(request, engine.model.as_ref()),
-            chat: Chat::new(request),
+            functions,
+            chat: Chat::new(&ready.request, &ready.told),
             instance: format!("{:016x}", u64::from_be_bytes(instance)),
             iteration: 0,
             calls: 0,
@@ -232,6 +241,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     async fn execute(&mut self, calls: &[(ToolCall, Source)]) -> Result<(), Stop> {
         let mut results: Vec<(&ToolCall, Value)> = Vec::new();
         let mut channels: Vec<(&ChannelId, Vec<&ToolCall>)> = Vec::new();
+        let mut own = Vec::new();
         for (call, source) in calls {
             match source {
                 Source::Known(result) => {
@@ -243,6 +253,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
                     Some((_, waiting)) => waiting.push(call),
                     None => channels.push((channel, vec![call])),
                 },
+                Source::Own => own.push(call),
                 Source::Caller => {}
             }
         }
@@ -250,7 +261,21 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
         for (channel, waiting) in channels {
             waits.push(self.wait_in_turn(channel, waiting));
         }
-        results.extend(try_join_all(waits).await?.into_iter().flatten());
+        let own = stream::iter(own)
+            .map(|call| self.carry_out(call))
+            .buffer_unordered(MOST_AT_ONCE);
+        let (waited, carried_out) = tokio::try_join!(try_join_all(waits), own.try_collect::<Vec<_>>())?;
+        results.extend(waited.into_iter().flatten());
+        for (call, result, usage) in carried_out {
+            if let Some(usage) = usage {
+                self.tokens = self
+                    .tokens
+                    .saturating_add(usage.input_tokens_used)
+                    .saturating_add(usage.output_tokens_used);
+                self.estimated |= !usage.extra.is_empty();
+            }
+            results.push((call, result));
+        }
         // Models expect the results in the order of their calls.
         for (call, _) in calls {
             if let Some((_, result)) = results.iter().find(|(known, _)| known.id == call.id) {
@@ -258,6 +283,35 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             }
         }
         Ok(())
+    }
+
+    /// Carries out one call of a function of the run's own, and tells when it begins and ends.
+    async fn carry_out<'c>(&self, call: &'c ToolCall) -> Result<(&'c ToolCall, Value, Option<Usage>), Stop> {
+        let arguments = call.arguments.to_value();
+        let Some(own) = self.ready.own(&call.name) else {
+            return Ok((call, functions::failure("this function is not there any more"), None));
+        };
+        let operation = Operation {
+            id: call.id.as_str().into(),
+            action: own.action(&call.id, &arguments),
+            extra: Object::new(),
+        };
+        self.emit(EventKind::OperationBegin(Box::new(operation.clone())))
+            .await?;
+        let model = self.ready.request.model.as_deref();
+        let gave = tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => return Err(Stop::Cancelled),
+            () = tokio::time::sleep_until(self.deadline) => return Err(self.too_slow()),
+            gave = own.carry_out(&arguments, self.engine.model.as_ref(), model) => gave,
+        };
+        if let Some(usage) = &gave.usage {
+            self.emit(EventKind::Usage(Box::new(usage.clone()))).await?;
+        }
+        self.emit(EventKind::OperationEnd(Box::new(operation))).await?;
+        self.activity(ActivityKind::Response, call, Some(gave.result.clone()))
+            .await?;
+        Ok((call, gave.result, gave.usage))
     }
 
     async fn wait_in_turn<'c>(
@@ -316,7 +370,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
 
     /// Iterations, calls and continuations that the run may have.
     fn bounds(&self) -> (u64, u64, u64) {
-        let asked = self.request.limits.clone().unwrap_or_default();
+        let asked = self.ready.request.limits.clone().unwrap_or_default();
         let Limits {
             iterations,
             continuations,
@@ -333,7 +387,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     /// The functions that have to be called first and were not since the person's last message: a caller that goes
     /// on with a function's response does not want it called again.
     fn starts(&self) -> VecDeque<String> {
-        let messages = &self.request.messages;
+        let messages = &self.ready.request.messages;
         let since = messages.iter().rposition(|message| message.kind == MessageKind::User);
         let called: Vec<String> = messages[since.unwrap_or(0)..]
             .iter()

@@ -4,6 +4,8 @@
 //! refused as such and never ignored; `null` for a top-level field counts as absent. What a valid body
 //! means is the engine's business.
 
+mod extensions;
+
 use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
@@ -18,16 +20,10 @@ use crate::wire::{ChannelId, CompleteRequest, DispatchRequest, Message, MessageK
 /// The longest name of a function, in characters.
 const LONGEST_FUNCTION_NAME: usize = 64;
 
-const NOT_YET: [&str; 8] = [
-    "botId",
-    "datasetId",
-    "skillsetId",
-    "privacy",
-    "moderation",
-    "attachments",
-    "contactId",
-    "extensions",
-];
+const NOT_YET: [&str; 2] = ["moderation", "attachments"];
+
+/// The fields of a bot's configuration; a `botId` stands in their place.
+const CONFIGURATION: [&str; 6] = ["model", "backstory", "datasetId", "skillsetId", "privacy", "moderation"];
 
 /// Reads and checks the body of `dispatch`.
 pub(super) fn dispatch(body: &[u8]) -> Result<DispatchRequest, Refusal> {
@@ -86,7 +82,8 @@ fn read(body: &[u8], with_channel: bool) -> Result<DispatchRequest, Refusal> {
     if let Some(field) = NOT_YET.iter().find(|field| fields.contains_key(**field)) {
         return Err(Refusal::not_implemented(field));
     }
-    let mut known = vec!["messages", "model", "backstory", "functions", "limits"];
+    let mut known = vec!["messages", "botId", "contactId", "functions", "extensions", "limits"];
+    known.extend(CONFIGURATION);
     if with_channel {
         known.push("channelId");
     }
@@ -111,6 +108,15 @@ fn read(body: &[u8], with_channel: bool) -> Result<DispatchRequest, Refusal> {
     }
     if let Some(Value::Object(limits)) = fields.get("limits") {
         known_fields(limits, "limits.", &["iterations", "continuations", "calls"])?;
+    }
+    extensions::fields(&fields)?;
+    if fields.contains_key("botId")
+        && let Some(field) = CONFIGURATION.iter().find(|field| fields.contains_key(**field))
+    {
+        return Err(Refusal::bad_request(format!(
+            "`{field}` belongs to the configuration that `botId` names: leave out one of them (`extensions` go along \
+             with both)"
+        )));
     }
     if !fields.contains_key("messages") {
         return Err(Refusal::bad_request(
@@ -172,6 +178,9 @@ fn check(request: &CompleteRequest) -> Result<(), Refusal> {
                 "`functions[{index}].name`: there is another function of this name"
             )));
         }
+    }
+    if let Some(extensions) = &request.extensions {
+        extensions::check(extensions)?;
     }
     match &request.limits {
         Some(limits) => check_limits(limits),
@@ -266,6 +275,13 @@ mod tests {
             }
             json!({"messages": user, "functions": [function]})
         };
+        let ability = |fields: Value| {
+            let mut ability = json!({"name": "n", "description": "d", "instruction": "i"});
+            if let (Some(ability), Some(fields)) = (ability.as_object_mut(), fields.as_object()) {
+                ability.extend(fields.clone());
+            }
+            json!({"messages": user, "extensions": {"skillsets": [{"abilities": [ability]}]}})
+        };
         let table = [
             (json!({}), 400, "messages"),
             (json!({"messages": []}), 400, "messages"),
@@ -288,14 +304,106 @@ mod tests {
             ),
             (json!({"messages": user, "channelId": "short"}), 400, "16"),
             (json!({"messages": user, "surprise": 1}), 501, "surprise"),
-            (json!({"messages": user, "botId": "b"}), 501, "botId"),
-            (json!({"messages": user, "datasetId": "b"}), 501, "datasetId"),
-            (json!({"messages": user, "skillsetId": "b"}), 501, "skillsetId"),
-            (json!({"messages": user, "privacy": true}), 501, "privacy"),
+            (json!({"messages": user, "botId": 1}), 400, "botId"),
+            (json!({"messages": user, "botId": "b", "model": "m"}), 400, "`model`"),
+            (
+                json!({"messages": user, "botId": "b", "privacy": false}),
+                400,
+                "`privacy`",
+            ),
+            (json!({"messages": user, "datasetId": []}), 400, "datasetId"),
+            (json!({"messages": user, "skillsetId": {}}), 400, "skillsetId"),
+            (json!({"messages": user, "privacy": 1}), 400, "privacy"),
             (json!({"messages": user, "moderation": true}), 501, "moderation"),
             (json!({"messages": user, "attachments": []}), 501, "attachments"),
-            (json!({"messages": user, "contactId": "c"}), 501, "contactId"),
-            (json!({"messages": user, "extensions": {}}), 501, "extensions"),
+            (json!({"messages": user, "contactId": ""}), 400, "contactId"),
+            (json!({"messages": user, "contactId": 5}), 400, "contactId"),
+            (
+                json!({"messages": user, "contactId": {"name": "Ada"}}),
+                400,
+                "contactId.fingerprint",
+            ),
+            (
+                json!({"messages": user, "contactId": {"fingerprint": " "}}),
+                400,
+                "contactId.fingerprint",
+            ),
+            (
+                json!({"messages": user, "contactId": {"fingerprint": "f", "nick": 1}}),
+                400,
+                "contactId.nick",
+            ),
+            (
+                json!({"messages": user, "contactId": {"fingerprint": "f", "meta": "m"}}),
+                400,
+                "contactId.meta",
+            ),
+            (
+                json!({"messages": user, "contactId": {"fingerprint": "f", "age": 1}}),
+                501,
+                "contactId.age",
+            ),
+            (json!({"messages": user, "extensions": []}), 400, "extensions"),
+            (
+                json!({"messages": user, "extensions": {"tools": []}}),
+                501,
+                "extensions.tools",
+            ),
+            (
+                json!({"messages": user, "extensions": {"datasets": [{"name": "d"}]}}),
+                400,
+                "extensions.datasets[0]",
+            ),
+            (
+                json!({"messages": user, "extensions": {"datasets": [{"records": [{"text": "t", "score": 1}]}]}}),
+                501,
+                "extensions.datasets[0].records[0].score",
+            ),
+            (
+                json!({"messages": user, "extensions": {"datasets": [{"records": [{"meta": {}}]}]}}),
+                400,
+                "extensions.datasets[0].records[0]",
+            ),
+            (
+                ability(json!({"instruction": " "})),
+                400,
+                "extensions.skillsets[0].abilities[0].instruction",
+            ),
+            (
+                ability(json!({"description": ""})),
+                400,
+                "extensions.skillsets[0].abilities[0].description",
+            ),
+            (
+                ability(json!({"name": ""})),
+                400,
+                "extensions.skillsets[0].abilities[0].name",
+            ),
+            (
+                ability(json!({"name": null})),
+                400,
+                "extensions.skillsets[0].abilities[0].name",
+            ),
+            (
+                ability(json!({"secretId": "s"})),
+                501,
+                "extensions.skillsets[0].abilities[0].secretId",
+            ),
+            (
+                ability(json!({"icon": "s"})),
+                501,
+                "extensions.skillsets[0].abilities[0].icon",
+            ),
+            (
+                json!({"messages": user, "extensions": {"features": [{"options": {}}]}}),
+                400,
+                "extensions.features[0]",
+            ),
+            (
+                json!({"messages": user, "extensions": {"features": [{"name": "time", "on": true}]}}),
+                501,
+                "extensions.features[0].on",
+            ),
             (json!({"messages": user, "limits": {"calls": 0}}), 400, "limits.calls"),
             (
                 json!({"messages": user, "limits": {"continuations": 1}}),
@@ -350,6 +458,38 @@ mod tests {
         assert_eq!(request.channel_id, None);
         let result = request.complete.functions[0].result.as_ref().expect("a result");
         assert_eq!(result.data, Some(Value::Null));
+    }
+
+    #[test]
+    fn a_bot_or_a_configuration_goes_along_with_extensions_and_a_contact() {
+        let extensions = json!({
+            "backstory": "b", "datasets": [{"records": []}, {"name": "n", "description": "d", "records": [{"text": "t"}]}],
+            "skillsets": [{"abilities": [{"name": "n", "description": "d", "instruction": "i", "meta": {}}]}],
+            "features": [{"name": "time", "options": {"timezone": "UTC"}}],
+        });
+        let person = json!({"fingerprint": "f", "name": "Ada", "nick": null, "email": "a@b.c", "meta": {"vip": true}});
+        for (fields, contact) in [
+            (json!({"botId": "b", "model": null}), json!("c-1")),
+            (
+                json!({"model": "m", "datasetId": "d", "skillsetId": "s", "privacy": true}),
+                person,
+            ),
+        ] {
+            let mut body = json!({
+                "messages": [{"type": "user", "text": "hi"}], "extensions": extensions, "contactId": contact,
+            });
+            if let (Some(body), Some(fields)) = (body.as_object_mut(), fields.as_object()) {
+                body.extend(fields.clone());
+            }
+            let request = dispatch(body.to_string().as_bytes())
+                .expect("a valid dispatch")
+                .complete;
+            assert_eq!(
+                serde_json::to_value(&request.extensions).expect("JSON")["features"],
+                extensions["features"]
+            );
+            assert!(request.contact_id.is_some());
+        }
     }
 
     #[test]

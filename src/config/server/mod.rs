@@ -2,14 +2,25 @@
 //!
 //! Each part of the server has its keys in a file of its own beside this one.
 
+mod bots;
+mod datasets;
+mod skillsets;
+
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use indexmap::IndexMap;
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::secret::{self, Secret};
 use super::value;
+
+pub use bots::{BotConfig, BotFunction, BotFunctionCall, BotFunctionResult, BotLimits, FeatureName};
+pub use datasets::DatasetConfig;
+pub use skillsets::{AbilityConfig, SkillsetConfig};
 
 /// What `switchboard serve` and the local server do.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -33,6 +44,19 @@ pub struct ServerConfig {
     pub limits: LimitsConfig,
     /// How long events are kept.
     pub retention: RetentionConfig,
+    /// Configurations that a request may name, by name.
+    pub bots: IndexMap<Spanned<String>, BotConfig>,
+    /// What bots and requests may know, by name.
+    pub datasets: IndexMap<Spanned<String>, DatasetConfig>,
+    /// What bots and requests may be able to do, by name.
+    pub skillsets: IndexMap<Spanned<String>, SkillsetConfig>,
+}
+
+impl ServerConfig {
+    /// Whether its parts fit together. `Err`: where not, and what is wrong.
+    pub(super) fn check(&self) -> Result<(), (Range<usize>, String)> {
+        bots::check(self)
+    }
 }
 
 impl Default for ServerConfig {
@@ -45,6 +69,9 @@ impl Default for ServerConfig {
             model: ModelConfig::default(),
             limits: LimitsConfig::default(),
             retention: RetentionConfig::default(),
+            bots: IndexMap::new(),
+            datasets: IndexMap::new(),
+            skillsets: IndexMap::new(),
         }
     }
 }
