@@ -6,7 +6,7 @@
 //! |---|---|
 //! | 0 | [`wire`] |
 //! | 1 | [`config`], [`transcript`], [`text`] |
-//! | 2 | [`client`], [`app`], [`functions`], [`hub`], [`store`], [`llm`] |
+//! | 2 | [`client`], [`app`], [`functions`], [`hub`], [`store`], [`llm`], [`fetch`] |
 //! | 3 | [`engine`], [`ui`], [`term`] |
 //! | 4 | [`server`], [`local`] |
 //! | 5 | [`tui`], [`cli`] |
@@ -16,6 +16,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod engine;
+pub mod fetch;
 pub mod functions;
 pub mod hub;
 pub mod llm;

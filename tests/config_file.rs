@@ -45,6 +45,7 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
         "",
         "[profiles.x]",
         "[server]",
+        "[server.accounts.x]",
         "[server.model]",
         "[server.limits]",
         "[server.retention]",
@@ -64,6 +65,7 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
                 format!("{key} = "),
                 format!("[{key}."),
                 format!(".{key}]"),
+                format!(".{key}."),
                 format!("[{key}]"),
             ];
             assert!(
@@ -83,7 +85,7 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
     let table = [
         (
             "[server]\n  lisen = \"127.0.0.1:1\"",
-            ":2:3: unknown key `lisen`; did you mean `listen`? (expected one of `listen`, `data_dir`, `secrets`, `idle_exit`, `model`, `limits`, `retention`)",
+            ":2:3: unknown key `lisen`; did you mean `listen`? (expected one of `listen`, `data_dir`, `secrets`, `accounts`, `idle_exit`, `model`, `limits`, `retention`)",
         ),
         (
             "colour = 1",
@@ -240,6 +242,33 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         (
             "[lobby]\nchannel = \"0123456789abcdef\"\nchannel_env = \"TEAM_LOBBY\"",
             ":3:1: `channel` and `channel_env` exclude each other, expected one of them",
+        ),
+        (
+            "[server.accounts.team]",
+            ":1:18: account `team` has no secret, so nobody could use it, expected secrets = [{ hash = \"sha256:…\" }]",
+        ),
+        (
+            "[server.accounts.\"a b\"]\nsecrets = []",
+            ":1:18: \"a b\" is no name of an account, expected letters, digits, `-`, `_` and `.`, at most 64",
+        ),
+        (
+            "[server.accounts.team]\nsecrets = [{ hash = \"geheim\" }]",
+            ":2:21: this is not the hash of a secret, expected one such as \"sha256:…\" that `switchboard server hash-secret` prints",
+        ),
+        (
+            "[server.accounts.team]\nsecrets = [{ scope = \"watch\" }]",
+            ":2:12: missing field `hash`",
+        ),
+        (
+            "[server.accounts.team]\nsecrets = [{ scope = \"wacht\" }]",
+            ":2:22: unknown value `wacht`; did you mean `watch`? (expected one of `full`, `watch`, `answer`)",
+        ),
+        (
+            concat!(
+                "[server.accounts.a]\nsecrets = [{ hash = \"sha256:0000000000000000000000000000000000000000000000000000000000000000\" }]\n",
+                "[server.accounts.b]\nsecrets = [{ hash = \"sha256:0000000000000000000000000000000000000000000000000000000000000000\" }]",
+            ),
+            ":4:21: account `a` has this secret already, expected another one for each",
         ),
         (
             "[server]\nsecrets = \"geheim\"",

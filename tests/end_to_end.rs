@@ -75,10 +75,7 @@ async fn server() -> (Client, DropGuard) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let port = listener.local_addr().expect("an address").port();
     let options = ServerOptions {
-        accounts: vec![Account {
-            name: "test".into(),
-            secret: SECRET.into(),
-        }],
+        accounts: vec![Account::with_secret("test", SECRET)],
         ..ServerOptions::default()
     };
     let shutdown = CancellationToken::new();

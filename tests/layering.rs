@@ -40,6 +40,7 @@ const MODULES: &[(&str, u8, &[&str])] = &[
     ("hub", 2, &["axum", "hyper", "http", "engine", "server"]),
     ("store", 2, &["axum", "hyper", "http", "engine", "server"]),
     ("llm", 2, &["hub", "store", "server"]),
+    ("fetch", 2, &["hub", "store", "llm", "server", "config"]),
     ("engine", 3, &["axum", "hyper", "http", "server"]),
     ("ui", 3, &["tokio", "client", "reqwest"]),
     ("term", 3, &["app", "client"]),

@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use switchboard::engine::{AnswerListener, Answers, Checkpoint, EventSink, Order};
-use switchboard::server::{Account, HubAnswers, RunEngine, RunSink, ServerOptions, serve};
+use switchboard::server::{Account, AccountSecret, HubAnswers, RunEngine, RunSink, ServerOptions, serve};
 use switchboard::wire::event::{Abort, RunEnd, RunResult, Wait, WaitFunction};
-use switchboard::wire::{ChannelId, Event, EventKind, Object};
+use switchboard::wire::{ChannelId, Event, EventKind, Object, Scope, SecretHash};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -98,12 +98,9 @@ struct Server {
 async fn server(change: impl FnOnce(&mut ServerOptions)) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let account = |name: &str| Account {
-        name: name.into(),
-        secret: format!("secret-{name}"),
-    };
+    let account = |name: &str| Account::with_secret(name, &format!("secret-{name}"));
     let mut options = ServerOptions {
-        accounts: vec![account("one"), account("two")],
+        accounts: vec![account("one"), account("two"), account("three")],
         ..ServerOptions::default()
     };
     change(&mut options);
@@ -489,6 +486,116 @@ async fn accounts_know_nothing_of_each_other() {
         .ask("POST", "/v1/conversation/dispatch", "secret-two", "", &body)
         .await;
     assert_eq!(parsed(&answer.end().await).0, 200);
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_secret_does_what_its_scope_says() {
+    let server = server(|options| {
+        let secret = |secret: &str, scope| AccountSecret {
+            hash: SecretHash::of(secret.as_bytes()),
+            scope,
+        };
+        options.accounts[0]
+            .secrets
+            .extend([secret("one-watch", Scope::Watch), secret("one-answer", Scope::Answer)]);
+    })
+    .await;
+    let dispatch = prompt_on(CHANNEL, "tokens 1").to_string();
+    let path = |action: &str| format!("/v1/channel/{CHANNEL}/{action}");
+    for (method, path, body, watch, answer) in [
+        (
+            "POST",
+            "/v1/conversation/dispatch".to_owned(),
+            dispatch.as_str(),
+            403,
+            403,
+        ),
+        (
+            "POST",
+            "/v1/conversation/complete".to_owned(),
+            dispatch.as_str(),
+            403,
+            403,
+        ),
+        ("POST", path("subscribe"), "{}", 200, 403),
+        ("POST", path("publish"), "{\"message\":1}", 403, 200),
+        ("POST", path("cancel"), "", 403, 403),
+        ("GET", "/v1/run/list".to_owned(), "", 200, 403),
+        ("GET", "/v1/server".to_owned(), "", 200, 200),
+    ] {
+        for (secret, expected) in [("one-watch", watch), ("one-answer", answer)] {
+            let mut reply = server.ask(method, &path, secret, "", body).await;
+            let head = reply.until("\r\n\r\n").await;
+            assert!(
+                head.starts_with(&format!("HTTP/1.1 {expected} ")),
+                "{path} {secret}: {head}"
+            );
+            if expected == 403 {
+                let (_, body) = parsed(&reply.end().await);
+                assert_eq!(body["code"], "NOT_AUTHORIZED");
+                assert!(body["message"].as_str().is_some_and(|text| text.contains("scope")));
+            }
+        }
+    }
+    // What one secret of an account starts, the others see.
+    let mut watcher = server
+        .subscribe("one-watch", CHANNEL, json!({"historyLength": 10}))
+        .await;
+    server
+        .ask("POST", "/v1/conversation/dispatch", "secret-one", "", &dispatch)
+        .await
+        .end()
+        .await;
+    watcher.until("\"result\"").await;
+    server.end().await;
+}
+
+#[tokio::test]
+async fn nobody_learns_of_a_channel_of_another_account() {
+    let server = server(|_| {}).await;
+    let theirs = prompt_on(CHANNEL, "hang");
+    assert_eq!(server.json("POST", "/v1/conversation/dispatch", theirs).await.0, 200);
+    // Every route answers for a channel that another account has as for one that nobody has.
+    let nobodys = "nobodys-0123456789abcdef";
+    let dispatch = |channel: &str| prompt_on(channel, "tokens 1").to_string();
+    for (path, body) in [
+        ("/v1/channel/CHANNEL/cancel", String::new()),
+        (
+            "/v1/channel/CHANNEL/publish",
+            json!({"message": {"data": 1}}).to_string(),
+        ),
+        ("/v1/channel/CHANNEL/nothing", String::new()),
+        ("/v1/conversation/dispatch", dispatch("CHANNEL")),
+        ("/v1/conversation/dispatch", dispatch("CHANNEL")),
+        ("/v1/channel/CHANNEL/cancel", String::new()),
+    ] {
+        let mut answers = Vec::new();
+        for channel in [CHANNEL, nobodys] {
+            let (path, body) = (path.replace("CHANNEL", channel), body.replace("CHANNEL", channel));
+            let mut answer = server.ask("POST", &path, "secret-two", "", &body).await;
+            let (status, body) = parsed(&answer.end().await);
+            answers.push((status, body.to_string().replace(channel, "CHANNEL")));
+        }
+        assert_eq!(answers[0], answers[1], "{path}");
+    }
+    for start in [json!({"historyLength": 100}), json!({"after": 0})] {
+        let mut heads = Vec::new();
+        for channel in [CHANNEL, "nobodies-0123456789abcdef"] {
+            let mut reader = server.subscribe("secret-three", channel, start.clone()).await;
+            let path = format!("/v1/channel/{channel}/publish");
+            let body = json!({"message": "end"}).to_string();
+            server.ask("POST", &path, "secret-three", "", &body).await.end().await;
+            let seen = reader.until("end").await;
+            heads.push(
+                seen.lines()
+                    .filter(|line| !line.starts_with("date:"))
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            );
+        }
+        assert_eq!(heads[0], heads[1]);
+    }
     server.end().await;
 }
 

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::exit::EXIT_CODES;
 use crate::config::ColorChoice;
+use crate::wire::Scope;
 
 /// Watch, start and answer AI runs that go on in the background.
 #[derive(Debug, Parser)]
@@ -278,6 +279,19 @@ pub enum ServerCommand {
     /// Print its log
     #[command(after_help = "Example:\n  switchboard server logs | tail")]
     Logs,
+    /// Print the hash of a secret, for [server.accounts.NAME] of the configuration
+    #[command(
+        after_help = "Example:\n  switchboard server hash-secret --new --scope watch\n\nWithout --new the secret is read \
+                      from standard input. The first line that --new prints is the secret: it is kept nowhere."
+    )]
+    HashSecret {
+        /// Make a new secret, and print it first
+        #[arg(long)]
+        new: bool,
+        /// What it may do: full, watch (subscribe and list) or answer (publish)
+        #[arg(long, default_value = "full", value_parser = scope)]
+        scope: Scope,
+    },
 }
 
 /// `config`.
@@ -301,6 +315,13 @@ fn color(text: &str) -> Result<ColorChoice, String> {
         "never" => Ok(ColorChoice::Never),
         other => Err(format!("`{other}` is not one of auto, always, never")),
     }
+}
+
+fn scope(text: &str) -> Result<Scope, String> {
+    [Scope::Full, Scope::Watch, Scope::Answer]
+        .into_iter()
+        .find(|scope| scope.as_str() == text)
+        .ok_or_else(|| format!("`{text}` is not one of full, watch, answer"))
 }
 
 fn time_span(text: &str) -> Result<Duration, String> {

@@ -132,11 +132,13 @@ impl Table {
             let took = span(run.ended_at.unwrap_or(self.now).saturating_sub(run.created_at));
             let age = span(self.now.saturating_sub(run.created_at));
             let title: String = sanitise(&run.title).split_whitespace().collect::<Vec<_>>().join(" ");
-            let tail = if run.waiting.is_empty() {
-                title
-            } else {
-                format!("{title}  (waits for {})", sanitise(&run.waiting.join(", ")))
-            };
+            let mut tail = title;
+            if run.restarts > 0 {
+                tail.push_str("  (restarted)");
+            }
+            if !run.waiting.is_empty() {
+                tail.push_str(&format!("  (waits for {})", sanitise(&run.waiting.join(", "))));
+            }
             lines.push(self.row(ids, [run.channel_id.as_str(), status(run), &took, &age], &tail));
             for call in &run.waiting_on {
                 let command = sanitise(&answer_command(&self.publish, &call.channel));
@@ -195,6 +197,7 @@ mod tests {
             ended_at: None,
             end_reason: None,
             waiting: Vec::new(),
+            restarts: 0,
             waiting_on: Vec::new(),
         }
     }
@@ -239,11 +242,12 @@ mod tests {
         let cancelled = RunSummary {
             ended_at: Some(31_000),
             end_reason: Some("abort".into()),
+            restarts: 2,
             ..run(RunStatus::Ended)
         };
         assert_eq!(
             table(None).lines(&[cancelled]),
-            ["0123456789abcdef  cancelled    00:30    01:05  deploy[2J check"]
+            ["0123456789abcdef  cancelled    00:30    01:05  deploy[2J check  (restarted)"]
         );
         assert_eq!(span((3 * 3600 + 125) * 1000), "3:02 h");
     }

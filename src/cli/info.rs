@@ -1,6 +1,10 @@
 //! The commands about the program itself: the local server's state, the configuration, completions, the
 //! manual page.
 
+use std::io::{BufRead as _, Read as _};
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use clap::CommandFactory as _;
 
 use super::args::{Cli, CommonArgs, ConfigCommand, ServerCommand};
@@ -9,13 +13,19 @@ use super::output::{Output, sanitise};
 use super::settings::{keys_section, settings};
 use crate::config::{self, Places};
 use crate::local::{self, Files};
+use crate::wire::{Scope, SecretHash, access};
 
 /// The most of the local server's log that is printed, in bytes.
 const LONGEST_LOG: u64 = 1024 * 1024;
+/// The most that is read of a secret, in bytes.
+const LONGEST_SECRET: u64 = 4096;
 
 /// Looks at the local server, or stops it. No configuration is read: a broken one must not keep anybody from
 /// stopping the server.
 pub(super) async fn server(common: &CommonArgs, command: &ServerCommand) -> Result<Exit, Failure> {
+    if let ServerCommand::HashSecret { new, scope } = *command {
+        return hash_secret(new, scope);
+    }
     if common.url.is_some() || common.profile.is_some() {
         return Err(Failure::usage(
             "`server` is about the local server of this machine: it takes no --url and no --profile",
@@ -52,6 +62,8 @@ pub(super) async fn server(common: &CommonArgs, command: &ServerCommand) -> Resu
                 "the local server does not run"
             });
         }
+        // It asks no server; it was carried out above.
+        ServerCommand::HashSecret { .. } => {}
         ServerCommand::Logs => match files.read_log(0, LONGEST_LOG) {
             Ok(log) => out.text(&log)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -65,6 +77,37 @@ pub(super) async fn server(common: &CommonArgs, command: &ServerCommand) -> Resu
                 ));
             }
         },
+    }
+    Ok(Exit::Done)
+}
+
+/// Prints what the configuration keeps of a secret: one that is read, or a new one.
+fn hash_secret(new: bool, scope: Scope) -> Result<Exit, Failure> {
+    let mut out = Output::new();
+    let secret = if new {
+        let mut bytes = [0; 32];
+        getrandom::fill(&mut bytes)
+            .map_err(|error| Failure::new(Exit::Other, format!("the system gives no random numbers: {error}")))?;
+        // What it begins with lets tools that look for secrets in the wrong places find it.
+        let secret = format!("sb_{}", URL_SAFE_NO_PAD.encode(bytes));
+        out.line(secret.as_bytes())?;
+        secret
+    } else {
+        let mut text = String::new();
+        // More than any secret, and not without end.
+        let mut input = std::io::stdin().lock().take(LONGEST_SECRET);
+        input
+            .read_line(&mut text)
+            .map_err(|error| Failure::usage(format!("the secret cannot be read from standard input: {error}")))?;
+        let secret = text.trim().to_owned();
+        access::check_strength(&secret).map_err(Failure::usage)?;
+        secret
+    };
+    let hash = SecretHash::of(secret.as_bytes());
+    let line = format!("secrets = [{{ hash = \"{hash}\", scope = \"{}\" }}]", scope.as_str());
+    out.line(line.as_bytes())?;
+    if new {
+        out.note("the first line is the secret, for its owner; the second belongs under [server.accounts.NAME]");
     }
     Ok(Exit::Done)
 }

@@ -17,7 +17,7 @@ use super::{abilities, logging, runtime_failure};
 use crate::config::{Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
 use crate::local::{Lock, Record};
-use crate::server::{self, Account, ServerOptions};
+use crate::server::{self, Account, AccountSecret, ServerOptions};
 
 /// How often the local server tries to take its lock again, and how long it waits in between.
 const LOCK_TRIES: u32 = 20;
@@ -40,10 +40,11 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
     if secrets.is_empty() {
         secrets.clone_from(&config.secrets);
     }
-    if secrets.is_empty() {
+    if secrets.is_empty() && config.accounts.is_empty() {
         return Err(Failure::usage(
             "no secret is set, so nobody could use this server; put one into SWITCHBOARD_SECRET (several are \
-             separated by commas), or into `secrets` of [server] in the configuration",
+             separated by commas), or its hash into [server.accounts.NAME] of the configuration (`switchboard server \
+             hash-secret --new` makes both)",
         ));
     }
     if (1..secrets.len()).any(|at| secrets[..at].contains(&secrets[at])) {
@@ -53,7 +54,7 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
     }
     let model = ModelChoice::resolve(&args.model, env, &config.model)?;
     let options = ServerOptions {
-        accounts: secrets.iter().map(account).collect(),
+        accounts: secrets.iter().map(account).chain(named_accounts(config)).collect(),
         config_digest: Some(model.digest(config)),
         ..options(config)
     };
@@ -100,10 +101,7 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
     let digest = model.digest(config);
     let secret = new_secret()?;
     let options = ServerOptions {
-        accounts: vec![Account {
-            name: "local".to_owned(),
-            secret: secret.clone(),
-        }],
+        accounts: vec![Account::with_secret("local", &secret)],
         config_digest: Some(digest.clone()),
         allow_stop: true,
         idle_exit: Some(config.idle_exit),
@@ -154,10 +152,22 @@ fn options(config: &ServerConfig) -> ServerOptions {
 /// added or change places, and gives nothing away.
 fn account(secret: &Secret) -> Account {
     let digest = Sha256::digest([b"switchboard account ", secret.expose().as_bytes()].concat());
-    Account {
-        name: format!("account-{}", hex(&digest[..8])),
-        secret: secret.expose().to_owned(),
-    }
+    Account::with_secret(format!("account-{}", hex(&digest[..8])), secret.expose())
+}
+
+/// The accounts that the configuration names.
+fn named_accounts(config: &ServerConfig) -> impl Iterator<Item = Account> {
+    config.accounts.iter().map(|(name, account)| Account {
+        name: name.get_ref().clone(),
+        secrets: account
+            .secrets
+            .iter()
+            .map(|secret| AccountSecret {
+                hash: *secret.hash.get_ref(),
+                scope: secret.scope,
+            })
+            .collect(),
+    })
 }
 
 fn new_secret() -> Result<String, Failure> {

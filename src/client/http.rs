@@ -22,7 +22,7 @@ use super::{backoff, error};
 use crate::wire::ChannelId;
 use crate::wire::event::RunResult;
 use crate::wire::request::{
-    CompleteRequest, DispatchAnswer, DispatchRequest, PublishAnswer, PublishRequest, RunList, ServerInfo,
+    CompleteRequest, DispatchAnswer, DispatchRequest, LARGEST_PAGE, PublishAnswer, PublishRequest, RunList, ServerInfo,
     SubscribeRequest,
 };
 
@@ -35,6 +35,8 @@ const LONGEST_DISPATCH_WAIT: Duration = Duration::from_secs(20);
 const LONGEST_ANSWER: usize = 64 * 1024 * 1024;
 /// The most of an error's body that is read, in bytes.
 const LONGEST_ERROR: usize = 64 * 1024;
+/// The most pages of the list of runs that are asked for.
+const MOST_PAGES: usize = 100;
 /// How long the question what server it is may take.
 const INFO_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -201,14 +203,35 @@ impl Client {
         Ok(())
     }
 
-    /// The account's runs, newest first; our server's addition.
+    /// All of the account's runs, newest first, page by page; our server's addition.
     ///
     /// # Errors
     /// What the server refused (404 on one without the route), or the failure of the connection.
     pub async fn runs(&self) -> Result<RunList, ClientError> {
-        let body = self
-            .send(Method::GET, &["run", "list"], None::<&()>, self.0.timeouts.request)
-            .await?;
+        let mut list = RunList::default();
+        let mut cursor: Option<String> = None;
+        for _ in 0..MOST_PAGES {
+            let page = self.runs_page(LARGEST_PAGE, cursor.as_deref()).await?;
+            list.items.extend(page.items);
+            // A server that gives the same cursor again would never come to an end.
+            if page.cursor.is_none() || page.cursor == cursor {
+                return Ok(list);
+            }
+            cursor = page.cursor;
+        }
+        list.cursor = cursor;
+        Ok(list)
+    }
+
+    /// One page of the account's runs, newest first, from behind a cursor; our server's addition.
+    ///
+    /// # Errors
+    /// What the server refused (404 on one without the route), or the failure of the connection.
+    pub async fn runs_page(&self, take: usize, cursor: Option<&str>) -> Result<RunList, ClientError> {
+        let take = take.to_string();
+        let mut query = vec![("take", take.as_str())];
+        query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        let body = self.fetch(&["run", "list"], &query, self.0.timeouts.request).await?;
         self.read(&body)
     }
 
@@ -285,9 +308,30 @@ impl Client {
         timeout: Duration,
     ) -> Result<Bytes, ClientError> {
         let exchange = async {
-            let response = self.request(method, path, body, "application/json", timeout).await?;
+            let response = self
+                .request(method, path, &[], body, "application/json", timeout)
+                .await?;
             read_body(&self.0.endpoint, response, LONGEST_ANSWER, timeout).await
         };
+        self.within(timeout, exchange).await
+    }
+
+    /// One document that is asked for by parameters.
+    async fn fetch(&self, path: &[&str], query: &[(&str, &str)], timeout: Duration) -> Result<Bytes, ClientError> {
+        let exchange = async {
+            let response = self
+                .request(Method::GET, path, query, None::<&()>, "application/json", timeout)
+                .await?;
+            read_body(&self.0.endpoint, response, LONGEST_ANSWER, timeout).await
+        };
+        self.within(timeout, exchange).await
+    }
+
+    async fn within<T>(
+        &self,
+        timeout: Duration,
+        exchange: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
         tokio::time::timeout(timeout, exchange).await.unwrap_or_else(|_| {
             Err(ClientError::Timeout {
                 server: self.0.endpoint.name().to_owned(),
@@ -299,14 +343,8 @@ impl Client {
 
     /// One request of a stream. The timeout is for its head.
     async fn open<B: Serialize>(&self, path: &[&str], body: &B, timeout: Duration) -> Result<Response, ClientError> {
-        let request = self.request(Method::POST, path, Some(body), "application/jsonl", timeout);
-        let response = tokio::time::timeout(timeout, request).await.unwrap_or_else(|_| {
-            Err(ClientError::Timeout {
-                server: self.0.endpoint.name().to_owned(),
-                what: "answer",
-                after: timeout,
-            })
-        })?;
+        let request = self.request(Method::POST, path, &[], Some(body), "application/jsonl", timeout);
+        let response = self.within(timeout, request).await?;
         let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
         if kind.is_some_and(|kind| kind.starts_with("text/html")) {
             let reason = "it is a web page, not a stream of events";
@@ -320,14 +358,19 @@ impl Client {
         &self,
         method: Method,
         path: &[&str],
+        query: &[(&str, &str)],
         body: Option<&B>,
         accept: &'static str,
         timeout: Duration,
     ) -> Result<Response, ClientError> {
         let endpoint = &self.0.endpoint;
+        let mut url = endpoint.route(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
         let mut request = self
             .transport()?
-            .request(method, endpoint.route(path))
+            .request(method, url)
             .headers(self.0.headers.clone())
             .header(ACCEPT, accept);
         if let Some(body) = body {

@@ -13,7 +13,7 @@ use super::error::nearest;
 use super::functions::{self, FunctionConfig};
 use super::presets::{self, PresetConfig};
 use super::secret::Secret;
-use super::server::ServerConfig;
+use super::server::{self, ServerConfig};
 use super::{ConfigError, Problem, value};
 
 /// Everything that the file can say.
@@ -159,6 +159,9 @@ impl Config {
                 find_line(text, "demo"),
                 "`demo = true` and `url` exclude each other, expected one of them".to_owned(),
             );
+        }
+        if let Err((span, message)) = server::check_accounts(&config.server.accounts) {
+            return refuse(Some(span), message);
         }
         let names: Vec<&str> = config.functions.keys().map(|name| name.get_ref().as_str()).collect();
         if let Err((span, message)) = presets::check(&config.presets, config.default_preset.as_ref(), &names) {

@@ -261,9 +261,11 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
         for (channel, waiting) in channels {
             waits.push(self.wait_in_turn(channel, waiting));
         }
-        let own = stream::iter(own)
-            .map(|call| self.carry_out(call))
-            .buffer_unordered(MOST_AT_ONCE);
+        let mut carried = Vec::with_capacity(own.len());
+        for call in own {
+            carried.push(self.carry_out(call));
+        }
+        let own = stream::iter(carried).buffer_unordered(MOST_AT_ONCE);
         let (waited, carried_out) = tokio::try_join!(try_join_all(waits), own.try_collect::<Vec<_>>())?;
         results.extend(waited.into_iter().flatten());
         for (call, result, usage) in carried_out {

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::index::standing;
 use super::memory::{Channel, Shared, State};
 use super::{Append, Begun, Broken, ChannelKey, HubError};
 use crate::store::{EventBatch, RunProgress, RunRecord, Store, Transaction};
@@ -245,6 +246,7 @@ fn finish(
     let expired = part.expired;
     let answer = match result {
         Ok(()) => {
+            let before = standing(state.run.as_ref());
             apply(
                 &mut state,
                 part.events,
@@ -253,6 +255,7 @@ fn finish(
                 part.expired,
                 created_at,
             );
+            shared.index.note(&channel, before, standing(state.run.as_ref()));
             Ok(())
         }
         Err(error) => {

@@ -20,9 +20,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::committer::{self, Request};
+use super::index::RunIndex;
 use super::log::{Log, ReaderId, Step};
-use super::{AccountId, Append, Begun, ChannelKey, Counts, Hub, HubError, HubOptions, Start};
+use super::{AccountId, Append, Begun, ChannelKey, Hub, HubError, HubOptions, RunCounts, RunQuery, Start};
 use crate::store::{RunRecord, Store};
+
+/// How many runs of an account are looked at in one go.
+const RUNS_AT_ONCE: usize = 256;
 
 /// The in-memory [`Hub`]. Dropping the last clone stops its tasks.
 #[derive(Clone)]
@@ -45,6 +49,7 @@ impl Drop for Tasks {
 
 pub(super) struct Shared {
     pub(super) options: HubOptions,
+    pub(super) index: RunIndex,
     channels: RwLock<HashMap<ChannelKey, Arc<Channel>>>,
     flushes: Mutex<VecDeque<(Instant, Arc<Channel>)>>,
     flush_wanted: Notify,
@@ -85,6 +90,7 @@ impl Shared {
     fn new(options: HubOptions) -> Self {
         Self {
             options,
+            index: RunIndex::default(),
             channels: RwLock::default(),
             flushes: Mutex::default(),
             flush_wanted: Notify::new(),
@@ -281,26 +287,32 @@ impl Hub for MemoryHub {
         self.shared.find(key)?.lock().run.clone()
     }
 
-    async fn runs(&self, account: &AccountId) -> Vec<RunRecord> {
-        let mut runs: Vec<RunRecord> = self
-            .shared
-            .every_channel()
-            .iter()
-            .filter(|channel| channel.key.account == *account)
-            .filter_map(|channel| channel.lock().run.clone())
-            .collect();
-        runs.sort_by(|a, b| b.created_at.cmp(&a.created_at).then_with(|| a.key.cmp(&b.key)));
+    async fn runs(&self, account: &AccountId, query: &RunQuery) -> Vec<RunRecord> {
+        let mut runs = Vec::new();
+        let mut after = query.after;
+        while runs.len() < query.take {
+            let slice = self
+                .shared
+                .index
+                .slice(account, after, query.oldest_first, RUNS_AT_ONCE);
+            let Some((last, _)) = slice.last() else { break };
+            after = Some(*last);
+            for (_, channel) in &slice {
+                let state = channel.lock();
+                let wanted = state.run.as_ref().filter(|run| query.wants(run.progress.status));
+                runs.extend(wanted.cloned());
+                if runs.len() == query.take {
+                    break;
+                }
+            }
+            // A filter that few runs pass looks at many of them: others have their turn in between.
+            tokio::task::yield_now().await;
+        }
         runs
     }
 
-    async fn counts(&self) -> Counts {
-        let mut counts = Counts::default();
-        for channel in self.shared.every_channel() {
-            let state = channel.lock();
-            counts.retained += usize::from(state.run.is_some() || state.log.has_events());
-            counts.live_runs += usize::from(state.run.as_ref().is_some_and(|run| !run.progress.is_over()));
-        }
-        counts
+    fn counts(&self) -> RunCounts {
+        self.shared.index.counts()
     }
 
     async fn stop(&self) {

@@ -6,6 +6,7 @@
 //! two writers). It knows no HTTP and no engine, and never looks into an event.
 
 mod committer;
+mod index;
 mod log;
 #[cfg(test)]
 mod log_tests;
@@ -24,6 +25,7 @@ use crate::store::{RunProgress, RunRecord};
 use crate::wire::ChannelId;
 
 pub(crate) use committer::unix_millis;
+pub use index::{NoRunPlace, RunCounts, RunPlace, RunQuery};
 pub use log::{Log, Overrun, ReaderId, Step};
 pub use memory::MemoryHub;
 
@@ -141,15 +143,6 @@ pub enum HubError {
     Store(String),
 }
 
-/// What a hub holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Channels with a run or retained events.
-    pub retained: usize,
-    /// Runs that have not ended.
-    pub live_runs: usize,
-}
-
 /// Whether a run was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Begun {
@@ -189,11 +182,12 @@ pub trait Hub: Send + Sync + 'static {
     /// The run of a channel, as far as it is committed.
     async fn run(&self, key: &ChannelKey) -> Option<RunRecord>;
 
-    /// The retained runs of an account, newest first.
-    async fn runs(&self, account: &AccountId) -> Vec<RunRecord>;
+    /// The retained runs of an account that are asked for, in the order that is asked for. The work is bounded by what
+    /// lies between the first of them and the last.
+    async fn runs(&self, account: &AccountId, query: &RunQuery) -> Vec<RunRecord>;
 
-    /// How many channels retain something, and how many runs have not ended, of all accounts.
-    async fn counts(&self) -> Counts;
+    /// How many runs are retained, of all accounts; costs nothing.
+    fn counts(&self) -> RunCounts;
 
     /// Ends every reader and takes nothing more; returns when what was queued is committed.
     async fn stop(&self);

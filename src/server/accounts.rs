@@ -2,48 +2,49 @@
 
 use std::collections::HashSet;
 
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
-
 use super::ServeError;
-use super::options::Account;
+use super::options::{Account, AccountSecret};
 use crate::hub::AccountId;
+use crate::wire::{Scope, SecretHash};
 
-/// The accounts of a server, by the digests of their secrets.
-pub(super) struct Accounts(Vec<(AccountId, [u8; 32])>);
+/// The accounts of a server, by the hashes of their secrets.
+pub(super) struct Accounts(Vec<(AccountId, AccountSecret)>);
 
 impl Accounts {
     pub(super) fn new(accounts: &[Account]) -> Result<Self, ServeError> {
         let mut names = HashSet::new();
-        let mut secrets = HashSet::new();
+        let mut known: Vec<(AccountId, AccountSecret)> = Vec::new();
         for account in accounts {
-            if account.name.is_empty() || account.secret.is_empty() {
-                return Err(ServeError::Accounts("a name or a secret is empty".to_owned()));
+            if account.name.is_empty() || account.secrets.is_empty() {
+                return Err(ServeError::Accounts("one has no name or no secret".to_owned()));
             }
             if !names.insert(&account.name) {
                 return Err(ServeError::Accounts(format!("two have the name {:?}", account.name)));
             }
-            if !secrets.insert(&account.secret) {
-                return Err(ServeError::Accounts("two have the same secret".to_owned()));
+            let id = AccountId::new(account.name.as_str());
+            for secret in &account.secrets {
+                if known.iter().any(|(_, other)| other.hash == secret.hash) {
+                    return Err(ServeError::Accounts(format!(
+                        "a secret of {:?} is given twice, or is another account's too",
+                        account.name
+                    )));
+                }
+                known.push((id.clone(), *secret));
             }
         }
-        let digest = |account: &Account| {
-            let id = AccountId::new(account.name.as_str());
-            (id, Sha256::digest(account.secret.as_bytes()).into())
-        };
-        Ok(Self(accounts.iter().map(digest).collect()))
+        Ok(Self(known))
     }
 
-    /// The account of a secret. Every account is looked at, whichever it is; digests have one length,
-    /// so not even the length of a secret shows.
-    pub(super) fn of_secret(&self, secret: &[u8]) -> Option<AccountId> {
-        let shown: [u8; 32] = Sha256::digest(secret).into();
+    /// The account of a secret, and what it may do there. Every secret is looked at, whichever it is; hashes have one
+    /// length, so not even the length of a secret shows.
+    pub(super) fn of_secret(&self, secret: &[u8]) -> Option<(AccountId, Scope)> {
+        let shown = SecretHash::of(secret);
         let mut found = None;
-        for (account, digest) in &self.0 {
-            if bool::from(digest.ct_eq(&shown)) {
-                found = Some(account.clone());
+        for (account, known) in &self.0 {
+            if known.hash.matches(&shown) {
+                found = Some((account, known.scope));
             }
         }
-        found
+        found.map(|(account, scope)| (account.clone(), scope))
     }
 }

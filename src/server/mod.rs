@@ -31,12 +31,12 @@ use crate::hub::{Hub, HubOptions, MemoryHub};
 use crate::store::MemoryStore;
 
 pub use engine::{HubAnswers, HubListener, RunEngine, RunSink};
-pub use options::{Account, ServerOptions};
+pub use options::{Account, AccountSecret, ServerOptions};
 
 /// Why a server could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Two accounts share a name or a secret, or one of them is empty.
+    /// Two accounts share a name or a secret, or one of them has none.
     #[error("the server's accounts: {0}")]
     Accounts(String),
     /// The listener is broken.
@@ -127,7 +127,7 @@ async fn idle(app: &App, connections: &Connections) {
         tokio::time::sleep(tick).await;
         // Who came and went since the last look was a client too.
         let before = std::mem::replace(&mut accepted, connections.accepted());
-        if accepted != before || connections.count() > 0 || app.hub.counts().await.retained > 0 {
+        if accepted != before || connections.count() > 0 || app.hub.counts().all() > 0 {
             since = Instant::now();
         } else if since.elapsed() >= limit {
             tracing::info!("nothing to do for {} seconds: the server leaves", limit.as_secs());

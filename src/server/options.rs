@@ -2,23 +2,38 @@
 //!
 //! Values only; reading them from files and flags is the business of `config` and `cli`.
 
-use std::fmt;
 use std::time::Duration;
 
+use crate::wire::{Scope, SecretHash};
+
 /// Who may use the server: each account has channels and runs of its own.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Account {
     /// A stable name; the account's runs are stored under it. It is no secret.
     pub name: String,
-    /// What a request shows as `Authorization: Bearer SECRET`.
-    pub secret: String,
+    /// What its requests may show as `Authorization: Bearer SECRET`.
+    pub secrets: Vec<AccountSecret>,
 }
 
-impl fmt::Debug for Account {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Account")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
+/// One of an account's secrets.
+#[derive(Debug, Clone, Copy)]
+pub struct AccountSecret {
+    /// What is kept of it.
+    pub hash: SecretHash,
+    /// What whoever shows it may do.
+    pub scope: Scope,
+}
+
+impl Account {
+    /// An account with one secret, which may do everything.
+    pub fn with_secret(name: impl Into<String>, secret: &str) -> Self {
+        Self {
+            name: name.into(),
+            secrets: vec![AccountSecret {
+                hash: SecretHash::of(secret.as_bytes()),
+                scope: Scope::Full,
+            }],
+        }
     }
 }
 

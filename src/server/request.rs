@@ -15,50 +15,129 @@ use serde::de::DeserializeOwned;
 use super::App;
 use super::error::Refusal;
 use crate::hub::{AccountId, ChannelKey};
-use crate::wire::{ChannelId, ErrorCode};
+use crate::wire::{ChannelId, ErrorCode, Scope};
 
-/// Whoever showed the secret of an account.
+/// Whoever showed a secret of an account that may do everything.
 pub(super) struct Caller(pub(super) AccountId);
+
+/// Whoever showed a secret of an account that may subscribe and list.
+pub(super) struct Watcher(pub(super) AccountId);
+
+/// Whoever showed a secret of some account, whatever it may do.
+pub(super) struct Known;
+
+/// The channel of a request's path, under the account of a [`Caller`].
+pub(super) struct Channel(pub(super) ChannelKey);
+
+/// The same for a [`Watcher`].
+pub(super) struct WatchedChannel(pub(super) ChannelKey);
+
+/// The same for who may publish.
+pub(super) struct AnsweredChannel(pub(super) ChannelKey);
+
+/// The account of a request's secret and what the secret may do.
+fn account(parts: &Parts, app: &App) -> Result<(AccountId, Scope), Refusal> {
+    let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
+    let value = match (values.next(), values.next()) {
+        (Some(value), None) => value.as_bytes(),
+        (Some(_), Some(_)) => {
+            return Err(Refusal::not_authenticated(
+                "the request has two `Authorization` headers",
+            ));
+        }
+        (None, _) => {
+            return Err(Refusal::not_authenticated(
+                "the request has no `Authorization: Bearer SECRET` header",
+            ));
+        }
+    };
+    let secret = match value.split_at_checked(7) {
+        Some((scheme, secret)) if scheme.eq_ignore_ascii_case(b"bearer ") => secret.trim_ascii(),
+        _ => {
+            return Err(Refusal::not_authenticated(
+                "the `Authorization` header is not of the form `Bearer SECRET`",
+            ));
+        }
+    };
+    app.accounts
+        .of_secret(secret)
+        .ok_or_else(|| Refusal::not_authenticated("the secret of the `Authorization` header belongs to no account"))
+}
+
+/// The account of a request whose secret has to have one of some scopes.
+fn allowed(parts: &Parts, app: &App, scopes: &[Scope]) -> Result<AccountId, Refusal> {
+    let (account, scope) = account(parts, app)?;
+    if scopes.contains(&scope) {
+        return Ok(account);
+    }
+    let may = match scope {
+        Scope::Full => "do everything",
+        Scope::Watch => "subscribe and list",
+        Scope::Answer => "publish",
+    };
+    Err(Refusal::new(
+        ErrorCode::NotAuthorized,
+        format!(
+            "this secret has the scope `{}`: it may {may}, and not this",
+            scope.as_str()
+        ),
+    ))
+}
+
+async fn channel(parts: &mut Parts, app: &Arc<App>, scopes: &[Scope]) -> Result<ChannelKey, Refusal> {
+    let account = allowed(parts, app, scopes)?;
+    let Path(channel) = Path::<String>::from_request_parts(parts, app)
+        .await
+        .map_err(|error| Refusal::bad_request(format!("`channelId` in the path: {}", error.body_text())))?;
+    let channel = ChannelId::parse(&channel).map_err(|error| Refusal::bad_request(format!("`channelId`: {error}")))?;
+    Ok(ChannelKey { account, channel })
+}
 
 impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        let Some(value) = parts.headers.get(header::AUTHORIZATION) else {
-            return Err(Refusal::not_authenticated(
-                "the request has no `Authorization: Bearer SECRET` header",
-            ));
-        };
-        let value = value.as_bytes();
-        let secret = match value.split_at_checked(7) {
-            Some((scheme, secret)) if scheme.eq_ignore_ascii_case(b"bearer ") => secret.trim_ascii(),
-            _ => {
-                return Err(Refusal::not_authenticated(
-                    "the `Authorization` header is not of the form `Bearer SECRET`",
-                ));
-            }
-        };
-        app.accounts
-            .of_secret(secret)
-            .map(Self)
-            .ok_or_else(|| Refusal::not_authenticated("the secret of the `Authorization` header belongs to no account"))
+        allowed(parts, app, &[Scope::Full]).map(Self)
     }
 }
 
-/// The channel of a request's path, under the caller's account.
-pub(super) struct Channel(pub(super) ChannelKey);
+impl FromRequestParts<Arc<App>> for Watcher {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        allowed(parts, app, &[Scope::Full, Scope::Watch]).map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Known {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        account(parts, app).map(|_| Self)
+    }
+}
 
 impl FromRequestParts<Arc<App>> for Channel {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
-        let Caller(account) = Caller::from_request_parts(parts, app).await?;
-        let Path(channel) = Path::<String>::from_request_parts(parts, app)
-            .await
-            .map_err(|error| Refusal::bad_request(format!("`channelId` in the path: {}", error.body_text())))?;
-        let channel =
-            ChannelId::parse(&channel).map_err(|error| Refusal::bad_request(format!("`channelId`: {error}")))?;
-        Ok(Self(ChannelKey { account, channel }))
+        channel(parts, app, &[Scope::Full]).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for WatchedChannel {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        channel(parts, app, &[Scope::Full, Scope::Watch]).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for AnsweredChannel {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        channel(parts, app, &[Scope::Full, Scope::Answer]).await.map(Self)
     }
 }
 

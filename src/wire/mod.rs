@@ -3,6 +3,7 @@
 //! It does no I/O and knows no runtime: bytes come in, values go out. What a value means for a run
 //! or a screen is decided elsewhere.
 
+pub mod access;
 pub mod ascii;
 pub mod error;
 pub mod event;
@@ -14,6 +15,7 @@ pub mod request;
 pub mod secret;
 pub mod surrogate;
 
+pub use access::{Scope, SecretHash};
 pub use error::{ApiError, ErrorCode};
 pub use event::{Event, EventKind, Message, MessageKind};
 pub use id::ChannelId;

@@ -318,6 +318,29 @@ pub enum RunStatus {
     Failed,
 }
 
+impl RunStatus {
+    /// Every status, in the order of a run's life.
+    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Waiting, Self::Ended, Self::Failed];
+
+    /// The status as it stands on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Ended => "ended",
+            Self::Failed => "failed",
+        }
+    }
+
+    /// The status that a text names.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
+    }
+}
+
 /// One run of the run list; our server's addition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -341,6 +364,9 @@ pub struct RunSummary {
     /// The names of the functions that it waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<String>,
+    /// How often a restart of the server broke into its work.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restarts: u32,
     /// The same calls with where their answers belong, in the same order; absent on older servers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting_on: Vec<WaitingOn>,
@@ -362,9 +388,15 @@ pub struct WaitingOn {
 /// The answer of the run list.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunList {
-    /// The runs, newest first.
+    /// The runs, newest first unless asked otherwise.
     pub items: Vec<RunSummary>,
+    /// What the next page is asked for with, as `cursor`; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
 }
+
+/// The most runs that one page of the list holds.
+pub const LARGEST_PAGE: usize = 1000;
 
 /// The answer of `GET /v1/server`; our server's addition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -396,6 +428,10 @@ pub struct Retention {
     pub seconds: u64,
     /// Events a channel.
     pub events: u64,
+}
+
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {

@@ -92,7 +92,8 @@ async fn requests_go_where_the_protocol_says() {
             }
             ("POST", "/api/v1/channel/channel-0123456789abcdef/cancel") => Some(json!({})),
             ("POST", "/api/v1/conversation/complete") => Some(json!({"text": "t", "end": {"reason": "stop"}})),
-            ("GET", "/api/v1/run/list") => Some(json!({"items": []})),
+            ("GET", "/api/v1/run/list?take=1000") => Some(json!({"items": [], "cursor": "1 a"})),
+            ("GET", "/api/v1/run/list?take=1000&cursor=1+a") => Some(json!({"items": []})),
             ("POST", "/api/v1/server/stop") if request.body == json!({"force": true}) => Some(json!({})),
             _ => None,
         };

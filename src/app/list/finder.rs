@@ -78,6 +78,9 @@ fn entry(run: &RunSummary, now: u64, place: usize) -> Entry {
             format!("done ({reason})")
         };
     }
+    if run.restarts > 0 {
+        detail = format!("{detail}, restarted");
+    }
     if !run.model.is_empty() {
         detail = format!("{detail}   {}", run.model);
     }

@@ -2,6 +2,7 @@
 //!
 //! Each part of the server has its keys in a file of its own beside this one.
 
+mod accounts;
 mod bots;
 mod datasets;
 mod skillsets;
@@ -17,6 +18,8 @@ use toml::Spanned;
 
 use super::secret::{self, Secret};
 use super::value;
+pub(super) use accounts::check as check_accounts;
+pub use accounts::{AccountConfig, AccountSecretConfig};
 
 pub use bots::{BotConfig, BotFunction, BotFunctionCall, BotFunctionResult, BotLimits, FeatureName};
 pub use datasets::DatasetConfig;
@@ -35,6 +38,8 @@ pub struct ServerConfig {
     /// The secrets that clients may show, each an account of its own.
     #[serde(deserialize_with = "secret::list")]
     pub secrets: Vec<Secret>,
+    /// Accounts whose secrets are kept as hashes, by name.
+    pub accounts: IndexMap<Spanned<String>, AccountConfig>,
     /// How long the local server stays with no run, nothing retained and no client.
     #[serde(deserialize_with = "value::duration")]
     pub idle_exit: Duration,
@@ -65,6 +70,7 @@ impl Default for ServerConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 7280)),
             data_dir: None,
             secrets: Vec::new(),
+            accounts: IndexMap::new(),
             idle_exit: Duration::from_secs(15 * 60),
             model: ModelConfig::default(),
             limits: LimitsConfig::default(),

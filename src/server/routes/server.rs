@@ -1,0 +1,76 @@
+//! What the server says about itself, and stopping it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+
+use super::{DOCUMENT, document};
+use crate::server::App;
+use crate::server::error::Refusal;
+use crate::server::request::{self, Caller, Format, Known};
+use crate::wire::request::{Retention, ServerInfo};
+use crate::wire::{ErrorCode, Object};
+
+pub(super) async fn info(State(app): State<Arc<App>>, _caller: Known, headers: HeaderMap) -> Result<Response, Refusal> {
+    let format = Format::negotiate(&headers, DOCUMENT)?;
+    let options = &app.options;
+    let info = ServerInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        model: app.engine.model_name(),
+        demo: app.engine.is_demo(),
+        retention: Retention {
+            seconds: options.retention.as_secs(),
+            events: options.retention_events as u64,
+        },
+        limits: {
+            let mut limits = app.engine.limits();
+            limits.insert("bodyBytes".to_owned(), options.body_limit.into());
+            limits.insert("runsInFlight".to_owned(), options.runs_in_flight.into());
+            limits
+        },
+        live_runs: app.hub.counts().live() as u64,
+        config_digest: options.config_digest.clone(),
+    };
+    Ok(document(format, &info))
+}
+
+pub(super) async fn health(headers: HeaderMap) -> Result<Response, Refusal> {
+    let format = Format::negotiate(&headers, DOCUMENT)?;
+    Ok(document(
+        format,
+        &Object::from_iter([("status".to_owned(), "ok".into())]),
+    ))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stop {
+    #[serde(default)]
+    force: bool,
+}
+
+pub(super) async fn stop(
+    State(app): State<Arc<App>>,
+    _caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let format = Format::negotiate(&headers, DOCUMENT)?;
+    let body = request::read_body(&app, &headers, body).await?;
+    let Stop { force } = request::parse(&body)?;
+    let live = app.hub.counts().live();
+    if live > 0 && !force {
+        return Err(Refusal::new(
+            ErrorCode::Conflict,
+            format!("{live} runs have not ended: wait for them, or stop with `force` to end them"),
+        ));
+    }
+    app.shutdown.cancel();
+    let mut response = document(format, &Object::new());
+    *response.status_mut() = StatusCode::OK;
+    Ok(response)
+}
