@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::abilities::{Ability, Dataset, Feature, Names};
+use super::abilities::{Ability, Dataset, Feature, Names, border};
 use super::functions::failure;
 use super::iteration::estimate;
 use crate::llm::{ChatMessage, Model, ModelError, ModelEvent, ModelRequest};
@@ -42,6 +42,19 @@ pub(super) struct Gave {
     pub(super) result: Value,
     /// What it used, if a model was asked.
     pub(super) usage: Option<Usage>,
+    /// Whether that is estimated.
+    pub(super) estimated: bool,
+}
+
+impl Gave {
+    /// A result for which no model was asked.
+    pub(super) fn known(result: Value) -> Self {
+        Self {
+            result,
+            usage: None,
+            estimated: false,
+        }
+    }
 }
 
 impl Own {
@@ -104,16 +117,15 @@ impl Own {
 
     /// Carries out a call. What goes wrong is a result too, so that the model can do better.
     pub(super) async fn carry_out(&self, arguments: &Value, model: &dyn Model, name: Option<&str>) -> Gave {
-        let known = |result| Gave { result, usage: None };
         match self {
             Self::Search(dataset) => {
                 let Some(query) = arguments.get("query").and_then(Value::as_str) else {
-                    return known(failure("`query` is missing: a text to look for"));
+                    return Gave::known(failure("`query` is missing: a text to look for"));
                 };
                 let (dataset, query) = (Arc::clone(dataset), query.to_owned());
                 // Many records take a while, and other runs do not wait for it.
                 let found = tokio::task::spawn_blocking(move || dataset.search(&query)).await;
-                known(found.unwrap_or_else(|_| failure("the dataset could not be searched")))
+                Gave::known(found.unwrap_or_else(|_| failure("the dataset could not be searched")))
             }
             Self::Ability(_, ability) => {
                 let input = match arguments.get("input").and_then(Value::as_str) {
@@ -122,7 +134,7 @@ impl Own {
                 };
                 ask(ability, input, model, name).await
             }
-            Self::Feature(feature) => known(feature.call(arguments, Timestamp::now())),
+            Self::Feature(feature) => Gave::known(feature.call(arguments, Timestamp::now())),
         }
     }
 }
@@ -163,7 +175,7 @@ async fn ask(ability: &Ability, input: String, model: &dyn Model, name: Option<&
     let result = match outcome {
         Ok(Ok(())) if text.trim().is_empty() => failure("this gave no answer"),
         Ok(Ok(())) => {
-            let end = text.floor_char_boundary(LARGEST_RESULT);
+            let end = border(&text, LARGEST_RESULT);
             if end < text.len() {
                 text.truncate(end);
                 text.push_str(" … (cut here: it was too long)");
@@ -183,5 +195,6 @@ async fn ask(ability: &Ability, input: String, model: &dyn Model, name: Option<&
             output_tokens_used: output,
             extra: estimate(estimated),
         }),
+        estimated,
     }
 }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
-use toml::Spanned;
 
 use super::super::value;
 
@@ -27,9 +26,7 @@ pub struct DatasetConfig {
 }
 
 fn records<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    let records: Vec<Spanned<String>> = Vec::deserialize(deserializer)?;
-    let records = records.into_iter().map(Spanned::into_inner);
-    let records: Vec<String> = records.collect();
+    let records: Vec<String> = Vec::deserialize(deserializer)?;
     if records.iter().any(|record| record.trim().is_empty()) {
         return Err(D::Error::custom(
             "an empty record, expected texts with something in them",

@@ -13,6 +13,12 @@ pub(super) fn pieces(text: &str, headings: bool) -> Vec<&str> {
     pieces
 }
 
+/// The last place up to a length at which a text can be cut, in bytes.
+pub(in crate::engine) fn border(text: &str, length: usize) -> usize {
+    let length = length.min(text.len());
+    (0..=length).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
+}
+
 /// A text cut before each of its headings.
 fn sections(text: &str, headings: bool) -> Vec<&str> {
     if !headings {
@@ -54,7 +60,7 @@ fn cut<'a>(text: &'a str, borders: &[&str], pieces: &mut Vec<&'a str>) {
     let Some((border, smaller)) = borders.split_first() else {
         let mut rest = text;
         while rest.len() > LONGEST {
-            let (piece, after) = rest.split_at(rest.floor_char_boundary(LONGEST));
+            let (piece, after) = rest.split_at(border(rest, LONGEST));
             pieces.push(piece);
             rest = after;
         }

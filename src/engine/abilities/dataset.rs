@@ -156,7 +156,7 @@ impl Dataset {
     #[must_use]
     pub fn search(&self, query: &str) -> Value {
         let index = self.index();
-        let query = &query[..query.floor_char_boundary(LONGEST_QUERY)];
+        let query = &query[..chunks::border(query, LONGEST_QUERY)];
         let mut words = index.embedder.embed(query);
         let mut seen = HashSet::new();
         words.0.retain(|word| seen.insert(word.index));

@@ -18,5 +18,6 @@ pub use files::{FileError, MOST_BYTES, read};
 pub use skillset::{Ability, Skillset};
 
 pub(super) use catalog::Resolved;
+pub(super) use chunks::border;
 pub(super) use feature::Feature;
 pub(super) use names::Names;
