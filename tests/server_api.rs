@@ -74,6 +74,9 @@ impl RunEngine for Script {
             let _ = sink.emit(EventKind::Abort(Box::<Abort>::default()).into()).await;
             let _ = sink.emit(result("abort")).await;
             return;
+        } else if text == "zone" {
+            let zone = format!("{:?} {}", order.timezone, order.asked_at.is_some());
+            let _ = sink.emit(Event::token(zone)).await;
         } else if text == "panic" {
             panic!("as asked");
         }
@@ -674,6 +677,62 @@ async fn complete_answers_in_three_forms_and_a_run_that_panics_still_ends() {
     );
     let (status, answer) = server.json("POST", "/v1/conversation/complete", prompt("panic")).await;
     assert_eq!((status, &answer["code"]), (500, &json!("INTERNAL_SERVER_ERROR")));
+    server.end().await;
+}
+
+#[tokio::test]
+async fn a_time_zone_is_taken_from_its_header_and_checked() {
+    let server = server(|_| {}).await;
+    let zone = |headers: &str| {
+        let headers = format!("accept: application/jsonl\r\n{headers}");
+        let body = prompt("zone").to_string();
+        let server = &server;
+        async move {
+            let path = "/v1/conversation/complete";
+            server
+                .ask("POST", path, "secret-one", &headers, &body)
+                .await
+                .end()
+                .await
+        }
+    };
+    for (headers, expected) in [
+        ("", "None true"),
+        ("x-timezone: \r\n", "None true"),
+        (
+            "X-Timezone: america/argentina/ushuaia\r\n",
+            "Some(\"America/Argentina/Ushuaia\") true",
+        ),
+    ] {
+        assert_eq!(lines(&zone(headers).await)[0]["data"]["token"], expected, "{headers}");
+    }
+    for headers in [
+        "x-timezone: Mars/Olympus\r\n",
+        "x-timezone: UTC\r\nx-timezone: UTC\r\n",
+        "x-timezone: ../../etc/passwd\r\n",
+        "x-timezone: \u{fc}\r\n",
+    ] {
+        let (status, answer) = parsed(&zone(headers).await);
+        assert_eq!((status, &answer["code"]), (400, &json!("BAD_REQUEST")), "{headers}");
+        assert!(
+            answer["message"]
+                .as_str()
+                .is_some_and(|text| text.contains("X-Timezone"))
+        );
+    }
+    let body = prompt("x").to_string();
+    let refused = server
+        .ask(
+            "POST",
+            "/v1/conversation/dispatch",
+            "secret-one",
+            "x-timezone: no\r\n",
+            &body,
+        )
+        .await
+        .end()
+        .await;
+    assert_eq!(parsed(&refused).0, 400);
     server.end().await;
 }
 

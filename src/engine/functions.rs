@@ -25,8 +25,8 @@ pub(super) enum Source {
 }
 
 /// What the model itself offers a request that brings no functions; channels that are missing there are minted.
-pub(super) fn own(model: &dyn Model) -> Vec<Function> {
-    let mut functions = model.builtin_functions();
+pub(super) fn own(model: &dyn Model, name: Option<&str>) -> Vec<Function> {
+    let mut functions = model.builtin_functions(name);
     functions.retain_mut(|function| {
         let Some(FunctionResult { data: None, channel }) = &mut function.result else {
             return true;
@@ -171,8 +171,8 @@ mod tests {
     #[test]
     fn the_models_own_functions_get_a_channel() {
         let channel = |functions: &[Function]| functions[0].result.as_ref().and_then(|result| result.channel.clone());
-        let first = channel(&own(&Demo::default())).expect("a channel");
-        let second = channel(&own(&Demo::default())).expect("a channel");
+        let first = channel(&own(&Demo::default(), None)).expect("a channel");
+        let second = channel(&own(&Demo::default(), None)).expect("a channel");
         assert_ne!(first, second);
     }
 }

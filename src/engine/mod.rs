@@ -7,9 +7,11 @@ pub mod abilities;
 mod calls;
 mod chat;
 mod checkpoint;
+mod date;
 mod functions;
 mod iteration;
 mod limits;
+mod moderation;
 mod own;
 mod prepare;
 mod run;
@@ -24,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use abilities::Catalog;
 
-use crate::llm::Model;
+use crate::llm::{Model, Moderator};
 use crate::wire::{ApiError, ChannelId, CompleteRequest, Event};
 
 pub use limits::EngineLimits;
@@ -58,6 +60,10 @@ pub struct Order {
     /// The person's time zone (IANA name), from the header `X-Timezone`.
     #[serde(default, rename = "xTimezone", skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
+    /// When it was taken, in milliseconds since 1970: a run tells the model the same date however often it is begun.
+    /// Kept beside the order, with the run.
+    #[serde(skip)]
+    pub asked_at: Option<u64>,
 }
 
 impl From<CompleteRequest> for Order {
@@ -65,6 +71,7 @@ impl From<CompleteRequest> for Order {
         Self {
             request,
             timezone: None,
+            asked_at: None,
         }
     }
 }
@@ -126,6 +133,7 @@ pub trait AnswerListener: Send {
 #[derive(Clone)]
 pub struct Engine {
     model: Arc<dyn Model>,
+    moderator: Option<Arc<dyn Moderator>>,
     limits: EngineLimits,
     catalog: Catalog,
 }
@@ -145,6 +153,7 @@ impl Engine {
     pub fn new(model: Arc<dyn Model>, limits: EngineLimits) -> Self {
         Self {
             model,
+            moderator: None,
             limits,
             catalog: Catalog::default(),
         }
@@ -154,6 +163,13 @@ impl Engine {
     #[must_use]
     pub fn with_catalog(self, catalog: Catalog) -> Self {
         Self { catalog, ..self }
+    }
+
+    /// The same engine with what judges messages before the model hears of them.
+    #[must_use]
+    pub fn with_moderator(mut self, moderator: Option<Arc<dyn Moderator>>) -> Self {
+        self.moderator = moderator;
+        self
     }
 
     /// The name of the model that is used when a request names none.
@@ -180,8 +196,10 @@ impl Engine {
     /// What is wrong with it, naming the field: `NOT_FOUND` for a reference that leads nowhere, `NOT_IMPLEMENTED` for
     /// what this engine cannot do.
     pub fn check(&self, order: &Order) -> Result<(), ApiError> {
-        self.catalog.resolve(&order.request, order.timezone.as_deref())?;
-        Ok(())
+        let resolved = self.catalog.resolve(&order.request, order.timezone.as_deref())?;
+        let known = self.model.check(resolved.request.model.as_deref());
+        known.map_err(|error| ApiError::new(run::code_of(&error), format!("`model`: {error}")))?;
+        moderation::check(self, &resolved.request)
     }
 
     /// What is known of an order's run before it begins; its bot is asked where it names one.

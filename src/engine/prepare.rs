@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::abilities::{Dataset, Names, Resolved, Skillset};
 use super::own::Own;
-use super::{Engine, Order};
+use super::{Engine, Order, date};
 use crate::wire::request::{Contact, Function, Person};
 use crate::wire::{ApiError, CompleteRequest};
 
@@ -58,11 +58,12 @@ pub(super) fn ready<'a>(engine: &Engine, order: &'a Order) -> Result<Ready<'a>, 
                 .map(|inline| Arc::new(Skillset::from(inline))),
         );
     }
-    let of_model = engine.model.builtin_functions();
+    let of_model = engine.model.builtin_functions(request.model.as_deref());
     let given = request.functions.iter().chain(&of_model);
     let mut names = Names::taken(given.map(|function| function.name.as_str()));
     let mut told = Vec::new();
     let mut own = Vec::new();
+    told.extend(date::sentence(order));
     told.extend(request.contact_id.as_ref().and_then(about));
     let mut room = WHOLE;
     for dataset in datasets {

@@ -66,18 +66,23 @@ impl From<SinkClosed> for Stop {
 
 impl From<ModelError> for Stop {
     fn from(error: ModelError) -> Self {
-        let code = match &error {
-            ModelError::Config { .. } | ModelError::Unreachable { .. } => ErrorCode::ServiceUnavailable,
-            ModelError::RateLimited { .. } => ErrorCode::TooManyRequests,
-            ModelError::Silent { .. } => ErrorCode::GatewayTimeout,
-            ModelError::Status { .. }
-            | ModelError::Failed { .. }
-            | ModelError::Cut { .. }
-            | ModelError::Garbage { .. }
-            | ModelError::TooLarge { .. }
-            | ModelError::Demo { .. } => ErrorCode::BadGateway,
-        };
-        Self::Failed(code, error.to_string())
+        Self::Failed(code_of(&error), error.to_string())
+    }
+}
+
+/// The code that tells a run's readers what kind of failure of the model it is.
+pub(super) fn code_of(error: &ModelError) -> ErrorCode {
+    match error {
+        ModelError::Config { .. } | ModelError::Unreachable { .. } => ErrorCode::ServiceUnavailable,
+        ModelError::Unknown { .. } => ErrorCode::NotFound,
+        ModelError::RateLimited { .. } => ErrorCode::TooManyRequests,
+        ModelError::Silent { .. } => ErrorCode::GatewayTimeout,
+        ModelError::Status { .. }
+        | ModelError::Failed { .. }
+        | ModelError::Cut { .. }
+        | ModelError::Garbage { .. }
+        | ModelError::TooLarge { .. }
+        | ModelError::Demo { .. } => ErrorCode::BadGateway,
     }
 }
 
@@ -162,6 +167,9 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     /// Goes from step to step. What was kept decides what comes next, so that a run that goes on after a restart
     /// takes the same way.
     async fn steps(&mut self) -> Result<RunEnd, Stop> {
+        if !self.is_kept {
+            self.moderate().await?;
+        }
         loop {
             match &self.state.next {
                 Next::Ask { function, go_on } => {
@@ -303,7 +311,7 @@ fn first_state(engine: &Engine, request: &CompleteRequest, bounds: Bounds) -> St
         own_functions: request
             .functions
             .is_empty()
-            .then(|| functions::own(engine.model.as_ref())),
+            .then(|| functions::own(engine.model.as_ref(), request.model.as_deref())),
     };
     let functions = prepared.own_functions.as_ref().unwrap_or(&request.functions);
     let called = called(request);

@@ -76,7 +76,7 @@ impl Model for Demo {
         true
     }
 
-    fn builtin_functions(&self) -> Vec<Function> {
+    fn builtin_functions(&self, _model: Option<&str>) -> Vec<Function> {
         vec![Function {
             name: APPROVE.into(),
             description: "Asks a person whether a deployment may go on.".into(),

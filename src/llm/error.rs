@@ -13,6 +13,14 @@ pub enum ModelError {
         /// What is wrong with it.
         reason: String,
     },
+    /// No upstream of the configuration serves a model of this name.
+    #[error("there is no model {model:?} on this server; there are: {known}")]
+    Unknown {
+        /// The name, shortened.
+        model: String,
+        /// The names and patterns that there are, as one text.
+        known: String,
+    },
     /// No connection.
     #[error("the model at {url} cannot be reached ({reason}); is it running, and is the base URL right?")]
     Unreachable {

@@ -10,6 +10,7 @@ mod delta;
 mod demo;
 mod demo_arguments;
 mod error;
+mod moderation;
 mod openai;
 pub mod probe;
 mod sse;
@@ -26,6 +27,7 @@ pub use crate::wire::Secret;
 pub use connect::{ModelOptions, ModelSource, connect, find};
 pub use demo::{DEMO_NAME, Demo};
 pub use error::ModelError;
+pub use moderation::{Moderator, Verdict};
 pub use openai::OpenAi;
 
 use crate::wire::request::Function;
@@ -49,9 +51,19 @@ pub trait Model: Send + Sync {
         false
     }
 
-    /// Functions that it offers when a request brings none. One with an empty `result` wants a channel that the
-    /// engine mints.
-    fn builtin_functions(&self) -> Vec<Function> {
+    /// Whether there is a model of this name; its own choice is always there.
+    ///
+    /// # Errors
+    /// [`ModelError::Unknown`], when a request for it could only fail.
+    fn check(&self, model: Option<&str>) -> Result<(), ModelError> {
+        let _ = model;
+        Ok(())
+    }
+
+    /// Functions that a model of this name offers when a request brings none. One with an empty `result` wants a
+    /// channel that the engine mints.
+    fn builtin_functions(&self, model: Option<&str>) -> Vec<Function> {
+        let _ = model;
         Vec::new()
     }
 

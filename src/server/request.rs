@@ -141,6 +141,32 @@ impl FromRequestParts<Arc<App>> for AnsweredChannel {
     }
 }
 
+/// The person's time zone, from the header `X-Timezone`; `None` when there is none.
+///
+/// # Errors
+/// When it is no zone of the IANA time zone database.
+pub(super) fn timezone(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let refused = || {
+        Refusal::bad_request("`X-Timezone` is the name of a time zone, such as Europe/Berlin, from the IANA database")
+    };
+    let mut values = headers.get_all("x-timezone").iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return if headers.contains_key("x-timezone") {
+            Err(refused())
+        } else {
+            Ok(None)
+        };
+    };
+    let name = value.to_str().map_err(|_| refused())?.trim();
+    if name.is_empty() {
+        return Ok(None);
+    }
+    match jiff::tz::TimeZone::get(name) {
+        Ok(zone) => Ok(zone.iana_name().map(str::to_owned)),
+        Err(_) => Err(refused()),
+    }
+}
+
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {

@@ -100,7 +100,7 @@ impl Runs {
         &self,
         account: AccountId,
         channel_id: Option<ChannelId>,
-        order: Order,
+        mut order: Order,
     ) -> Result<ChannelId, Refusal> {
         self.engine.check(&order)?;
         let channel = match &channel_id {
@@ -123,6 +123,7 @@ impl Runs {
             private: about.private,
             progress: RunProgress::queued(),
         };
+        order.asked_at = Some(record.created_at);
         let live = self.live().len();
         // One that is repeated is no run more.
         if live >= self.most_live && self.hub.run(&record.key).await.is_none() {

@@ -20,7 +20,7 @@ use crate::wire::{ChannelId, CompleteRequest, DispatchRequest, Message, MessageK
 /// The longest name of a function, in characters.
 const LONGEST_FUNCTION_NAME: usize = 64;
 
-const NOT_YET: [&str; 2] = ["moderation", "attachments"];
+const NOT_YET: [&str; 1] = ["attachments"];
 
 /// The fields of a bot's configuration; a `botId` stands in their place.
 const CONFIGURATION: [&str; 6] = ["model", "backstory", "datasetId", "skillsetId", "privacy", "moderation"];
@@ -315,7 +315,7 @@ mod tests {
             (json!({"messages": user, "datasetId": []}), 400, "datasetId"),
             (json!({"messages": user, "skillsetId": {}}), 400, "skillsetId"),
             (json!({"messages": user, "privacy": 1}), 400, "privacy"),
-            (json!({"messages": user, "moderation": true}), 501, "moderation"),
+            (json!({"messages": user, "moderation": 1}), 400, "moderation"),
             (json!({"messages": user, "attachments": []}), 501, "attachments"),
             (json!({"messages": user, "contactId": ""}), 400, "contactId"),
             (json!({"messages": user, "contactId": 5}), 400, "contactId"),

@@ -206,7 +206,10 @@ mod tests {
                 moderation: false,
             },
         );
-        catalog.dataset("handbook", Dataset::new("handbook".to_owned(), None, vec![Record::text("a")]));
+        catalog.dataset(
+            "handbook",
+            Dataset::new("handbook".to_owned(), None, vec![Record::text("a")]),
+        );
         let ability = Ability {
             name: "n".into(),
             description: "d".into(),

@@ -12,6 +12,7 @@ use http::HeaderMap;
 
 use super::{DOCUMENT, document};
 use crate::engine::Order;
+use crate::hub::unix_millis;
 use crate::server::error::Refusal;
 use crate::server::request::{self, Caller, Format};
 use crate::server::{App, stream, validate};
@@ -28,7 +29,10 @@ pub(super) async fn dispatch(
     let format = Format::negotiate(&headers, DOCUMENT)?;
     let body = request::read_body(&app, &headers, body).await?;
     let request = validate::dispatch(&body)?;
-    let order = Order::from(request.complete);
+    let order = Order {
+        timezone: request::timezone(&headers)?,
+        ..Order::from(request.complete)
+    };
     let channel_id = app.runs.dispatch(account, request.channel_id, order).await?;
     Ok(document(format, &DispatchAnswer { channel_id }))
 }
@@ -41,7 +45,12 @@ pub(super) async fn complete(
 ) -> Result<Response, Refusal> {
     let format = Format::negotiate(&headers, &[Format::Json, Format::Jsonl, Format::Sse])?;
     let body = request::read_body(&app, &headers, body).await?;
-    let (mut events, guard) = app.runs.complete(account, validate::complete(&body)?.into())?;
+    let order = Order {
+        timezone: request::timezone(&headers)?,
+        asked_at: Some(unix_millis()),
+        ..Order::from(validate::complete(&body)?)
+    };
+    let (mut events, guard) = app.runs.complete(account, order)?;
     if format == Format::Json {
         let mut end = None;
         while let Some(event) = events.recv().await {
