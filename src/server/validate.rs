@@ -92,6 +92,7 @@ fn read(body: &[u8], with_channel: bool) -> Result<DispatchRequest, Refusal> {
         let known = ["type", "text", "meta", "name", "description", "id", "createdAt"];
         known_fields(message, &format!("messages[{index}]."), &known)?;
     }
+    only_objects(&fields, "", "functions")?;
     for (index, function) in items(&fields, "functions") {
         let path = format!("functions[{index}].");
         known_fields(
@@ -105,6 +106,9 @@ fn read(body: &[u8], with_channel: bool) -> Result<DispatchRequest, Refusal> {
         if let Some(Value::Object(call)) = function.get("call") {
             known_fields(call, &format!("{path}call."), &["start", "end"])?;
         }
+    }
+    if fields.get("limits").is_some_and(|limits| !limits.is_object()) {
+        return Err(Refusal::bad_request("`limits` is an object"));
     }
     if let Some(Value::Object(limits)) = fields.get("limits") {
         known_fields(limits, "limits.", &["iterations", "continuations", "calls"])?;
@@ -142,6 +146,15 @@ fn items<'a>(fields: &'a Object, name: &str) -> impl Iterator<Item = (usize, &'a
         .flatten()
         .enumerate()
         .filter_map(|(index, item)| item.as_object().map(|item| (index, item)))
+}
+
+/// Refuses a list that holds anything but objects: the types would take a list of a record's values for the record.
+fn only_objects(fields: &Object, path: &str, name: &str) -> Result<(), Refusal> {
+    let items = fields.get(name).and_then(Value::as_array);
+    match items.into_iter().flatten().position(|item| !item.is_object()) {
+        Some(index) => Err(Refusal::bad_request(format!("`{path}{name}[{index}]` is an object"))),
+        None => Ok(()),
+    }
 }
 
 fn known_fields(fields: &Object, path: &str, known: &[&str]) -> Result<(), Refusal> {
@@ -433,6 +446,21 @@ mod tests {
                 function(json!({"call": {"middle": true}})),
                 501,
                 "functions[0].call.middle",
+            ),
+            (
+                json!({"messages": user, "functions": [["f", "d"]]}),
+                400,
+                "`functions[0]` is an object",
+            ),
+            (
+                json!({"messages": user, "limits": [1, 2, 3]}),
+                400,
+                "`limits` is an object",
+            ),
+            (
+                json!({"messages": user, "extensions": {"datasets": [[null, null, []]]}}),
+                400,
+                "`extensions.datasets[0]` is an object",
             ),
             (function(json!({"strict": true})), 501, "functions[0].strict"),
             (

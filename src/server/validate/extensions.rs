@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::{items, known_fields};
+use super::{items, known_fields, only_objects};
 use crate::server::error::Refusal;
 use crate::wire::Object;
 use crate::wire::request::Extensions;
@@ -17,14 +17,20 @@ pub(super) fn fields(fields: &Object) -> Result<(), Refusal> {
     if let Some(contact) = fields.get("contactId") {
         check_contact(contact)?;
     }
-    let Some(Value::Object(extensions)) = fields.get("extensions") else {
-        return Ok(());
+    let extensions = match fields.get("extensions") {
+        Some(Value::Object(extensions)) => extensions,
+        Some(_) => return Err(Refusal::bad_request("`extensions` is an object")),
+        None => return Ok(()),
     };
     let known = ["backstory", "datasets", "skillsets", "features"];
     known_fields(extensions, "extensions.", &known)?;
+    for name in ["datasets", "skillsets", "features"] {
+        only_objects(extensions, "extensions.", name)?;
+    }
     for (index, dataset) in items(extensions, "datasets") {
         let path = format!("extensions.datasets[{index}].");
         known_fields(dataset, &path, &["name", "description", "records"])?;
+        only_objects(dataset, &path, "records")?;
         for (record, fields) in items(dataset, "records") {
             known_fields(fields, &format!("{path}records[{record}]."), &["text", "meta"])?;
         }
@@ -32,6 +38,7 @@ pub(super) fn fields(fields: &Object) -> Result<(), Refusal> {
     for (index, skillset) in items(extensions, "skillsets") {
         let path = format!("extensions.skillsets[{index}].");
         known_fields(skillset, &path, &["name", "description", "abilities"])?;
+        only_objects(skillset, &path, "abilities")?;
         for (ability, fields) in items(skillset, "abilities") {
             let path = format!("{path}abilities[{ability}].");
             let known = ["name", "description", "instruction", "secretId", "meta"];
