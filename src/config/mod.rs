@@ -31,8 +31,9 @@ pub use recordings::{MemoryConfig, RecordingsConfig};
 pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};
 pub use server::{
-    AbilityConfig, AccountConfig, AccountSecretConfig, BotConfig, BotFunction, BotFunctionCall, BotFunctionResult,
-    BotLimits, DatasetConfig, FeatureName, LimitsConfig, ModelConfig, RetentionConfig, ServerConfig, SkillsetConfig,
+    AbilityConfig, AccountConfig, AccountSecretConfig, AttachmentsConfig, BotConfig, BotFunction, BotFunctionCall,
+    BotFunctionResult, BotLimits, DatasetConfig, FeatureName, LimitsConfig, ModelConfig, RetentionConfig, ServerConfig,
+    SkillsetConfig,
 };
 pub use wall::{KioskConfig, LobbyConfig};
 

@@ -4,6 +4,7 @@
 //! [`Answers`], and the model stands behind `llm::Model`.
 
 pub mod abilities;
+mod attachments;
 mod calls;
 mod chat;
 mod checkpoint;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use abilities::Catalog;
 
+use crate::fetch::Fetcher;
 use crate::llm::{Model, Moderator};
 use crate::wire::{ApiError, ChannelId, CompleteRequest, Event};
 
@@ -135,6 +137,7 @@ pub struct Engine {
     model: Arc<dyn Model>,
     moderator: Option<Arc<dyn Moderator>>,
     limits: EngineLimits,
+    fetcher: Option<Fetcher>,
     catalog: Catalog,
 }
 
@@ -154,6 +157,7 @@ impl Engine {
         Self {
             model,
             moderator: None,
+            fetcher: None,
             limits,
             catalog: Catalog::default(),
         }
@@ -169,6 +173,13 @@ impl Engine {
     #[must_use]
     pub fn with_moderator(mut self, moderator: Option<Arc<dyn Moderator>>) -> Self {
         self.moderator = moderator;
+        self
+    }
+
+    /// The same engine with what fetches the attachments of requests; without it they are refused.
+    #[must_use]
+    pub fn with_fetcher(mut self, fetcher: Option<Fetcher>) -> Self {
+        self.fetcher = fetcher;
         self
     }
 
@@ -199,7 +210,8 @@ impl Engine {
         let resolved = self.catalog.resolve(&order.request, order.timezone.as_deref())?;
         let known = self.model.check(resolved.request.model.as_deref());
         known.map_err(|error| ApiError::new(run::code_of(&error), format!("`model`: {error}")))?;
-        moderation::check(self, &resolved.request)
+        moderation::check(self, &resolved.request)?;
+        attachments::check(self, order)
     }
 
     /// What is known of an order's run before it begins; its bot is asked where it names one.

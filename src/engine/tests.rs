@@ -1,6 +1,7 @@
 //! Runs with a scripted model: which events come in which order, whatever the answers and limits.
 
 mod abilities;
+mod attachments;
 mod bounds;
 mod moderation;
 

@@ -20,8 +20,6 @@ use crate::wire::{ChannelId, CompleteRequest, DispatchRequest, Message, MessageK
 /// The longest name of a function, in characters.
 const LONGEST_FUNCTION_NAME: usize = 64;
 
-const NOT_YET: [&str; 1] = ["attachments"];
-
 /// The fields of a bot's configuration; a `botId` stands in their place.
 const CONFIGURATION: [&str; 6] = ["model", "backstory", "datasetId", "skillsetId", "privacy", "moderation"];
 
@@ -79,10 +77,15 @@ fn read(body: &[u8], with_channel: bool) -> Result<DispatchRequest, Refusal> {
     let body = SurrogateJoiner::default().repair(body);
     let mut fields: Object = request::parse(&body)?;
     fields.retain(|_, value| !value.is_null());
-    if let Some(field) = NOT_YET.iter().find(|field| fields.contains_key(**field)) {
-        return Err(Refusal::not_implemented(field));
-    }
-    let mut known = vec!["messages", "botId", "contactId", "functions", "extensions", "limits"];
+    let mut known = vec![
+        "messages",
+        "botId",
+        "contactId",
+        "attachments",
+        "functions",
+        "extensions",
+        "limits",
+    ];
     known.extend(CONFIGURATION);
     if with_channel {
         known.push("channelId");
@@ -91,6 +94,10 @@ fn read(body: &[u8], with_channel: bool) -> Result<DispatchRequest, Refusal> {
     for (index, message) in items(&fields, "messages") {
         let known = ["type", "text", "meta", "name", "description", "id", "createdAt"];
         known_fields(message, &format!("messages[{index}]."), &known)?;
+    }
+    only_objects(&fields, "", "attachments")?;
+    for (index, attachment) in items(&fields, "attachments") {
+        known_fields(attachment, &format!("attachments[{index}]."), &["url"])?;
     }
     only_objects(&fields, "", "functions")?;
     for (index, function) in items(&fields, "functions") {
@@ -329,7 +336,19 @@ mod tests {
             (json!({"messages": user, "skillsetId": {}}), 400, "skillsetId"),
             (json!({"messages": user, "privacy": 1}), 400, "privacy"),
             (json!({"messages": user, "moderation": 1}), 400, "moderation"),
-            (json!({"messages": user, "attachments": []}), 501, "attachments"),
+            (json!({"messages": user, "attachments": {}}), 400, "attachments"),
+            (json!({"messages": user, "attachments": ["x"]}), 400, "attachments[0]"),
+            (json!({"messages": user, "attachments": [{}]}), 400, "attachments[0]"),
+            (
+                json!({"messages": user, "attachments": [{"url": 1}]}),
+                400,
+                "attachments[0].url",
+            ),
+            (
+                json!({"messages": user, "attachments": [{"url": "https://a.example/", "type": "x"}]}),
+                501,
+                "attachments[0].type",
+            ),
             (json!({"messages": user, "contactId": ""}), 400, "contactId"),
             (json!({"messages": user, "contactId": 5}), 400, "contactId"),
             (
