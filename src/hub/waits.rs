@@ -151,7 +151,8 @@ impl Wait {
     }
 }
 
-/// The answer of one call, once: the stream that [`Hub::listen`](super::Hub::listen) gives. Dropping it ends the wait.
+/// The answer of one call, once: the stream that [`Hub::listen`](super::Hub::listen) gives. Dropping it ends the
+/// wait, unless waits are kept for a later server.
 pub(super) struct Answering {
     pub(super) shared: Arc<Shared>,
     pub(super) channel: Arc<Channel>,
@@ -180,6 +181,9 @@ impl Stream for Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
+        if self.shared.keeps_waits() {
+            return;
+        }
         let unused = {
             let mut state = self.channel.lock();
             state.waits.close(self.id);

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -27,6 +28,8 @@ const LONGEST_TITLE: usize = 80;
 /// How often a server may end in the middle of a run's iteration before the run is given up (DESIGN, "Durable before
 /// visible").
 const MOST_RESTARTS: u32 = 3;
+/// How long who cancels a run waits for its durable end.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(10);
 /// How many events of a `complete` wait for a slow client before the run waits.
 const ANSWER_QUEUE: usize = 256;
 
@@ -34,6 +37,8 @@ const ANSWER_QUEUE: usize = 256;
 /// at most one of them becomes its run.
 struct Live {
     cancel: CancellationToken,
+    /// Nobody executes the run any more.
+    left: CancellationToken,
     holders: usize,
 }
 
@@ -49,8 +54,10 @@ impl Drop for Holder {
         let mut live = self.runs.live();
         if let Some(entry) = live.get_mut(&self.key) {
             entry.holders -= 1;
-            if entry.holders == 0 {
-                live.remove(&self.key);
+            if entry.holders == 0
+                && let Some(entry) = live.remove(&self.key)
+            {
+                entry.left.cancel();
             }
         }
     }
@@ -93,6 +100,7 @@ impl Runs {
         let mut live = self.live();
         let entry = live.entry(key.clone()).or_insert_with(|| Live {
             cancel: CancellationToken::new(),
+            left: CancellationToken::new(),
             holders: 0,
         });
         entry.holders += 1;
@@ -305,17 +313,38 @@ impl Runs {
         Ok(())
     }
 
-    /// Stops the run of a channel; one that is over already stays as it is.
+    /// Stops the run of a channel, and returns when its end is durable: a run that was cancelled does not go on after a
+    /// restart. One that is over already stays as it is.
     pub(super) async fn cancel(&self, key: &ChannelKey) -> Result<(), Refusal> {
         self.check_going()?;
-        let token = self.live().get(key).map(|live| live.cancel.clone());
-        match token {
-            Some(token) => {
-                token.cancel();
-                Ok(())
+        let live = self
+            .live()
+            .get(key)
+            .map(|live| (live.cancel.clone(), live.left.clone()));
+        let Some((cancel, left)) = live else {
+            return match self.hub.run(key).await {
+                Some(_) => Ok(()),
+                None => Err(Refusal::new(ErrorCode::NotFound, "this channel has no run")),
+            };
+        };
+        cancel.cancel();
+        let ended = async {
+            left.cancelled().await;
+            self.hub.settle().await
+        };
+        match tokio::time::timeout(CANCEL_PATIENCE, ended).await {
+            Ok(settled) => settled?,
+            Err(_) => {
+                return Err(Refusal::new(
+                    ErrorCode::ServiceUnavailable,
+                    "the run is being stopped, but that cannot be kept yet; cancel it again later",
+                ));
             }
-            None if self.hub.run(key).await.is_some() => Ok(()),
-            None => Err(Refusal::new(ErrorCode::NotFound, "this channel has no run")),
+        }
+        match self.hub.run(key).await {
+            // The server leaves it to the next one.
+            Some(run) if !run.progress.is_over() => Err(HubError::Stopped.into()),
+            _ => Ok(()),
         }
     }
 
@@ -324,6 +353,8 @@ impl Runs {
     pub(super) async fn stop(&self, keep: bool) {
         self.stop.cancel();
         if keep {
+            // An answer that comes now is for the server that goes on with the run.
+            self.hub.keep_waits();
             self.halt.cancel();
         } else {
             self.live().values().for_each(|live| live.cancel.cancel());
@@ -363,8 +394,6 @@ fn title(request: &CompleteRequest) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use async_trait::async_trait;
 
     use super::*;

@@ -213,7 +213,12 @@ async fn answer(world: Arc<World>, run: Arc<Run>, answered: Answered, mut rng: R
             Asked::Unknown => Sent::Unknown,
             Asked::Wrong(why) => return world.fault(format!("publishing for {}: {why}", run.plan.name)),
         };
-        if let Some(attempt) = run.lock().attempts.get_mut(&channel).and_then(|all| all.get_mut(attempt)) {
+        if let Some(attempt) = run
+            .lock()
+            .attempts
+            .get_mut(&channel)
+            .and_then(|all| all.get_mut(attempt))
+        {
             attempt.sent = sent;
         }
         if sent == Sent::Acknowledged {
@@ -363,7 +368,11 @@ fn take_line(world: &World, run: &Run, text: &str, last: &mut Option<u64>) -> Re
         }
         "waitForChannelMessageEnd" => {
             let id = part("id");
-            known.waiting.entry(part("channel")).or_default().retain(|call| *call != id);
+            known
+                .waiting
+                .entry(part("channel"))
+                .or_default()
+                .retain(|call| *call != id);
         }
         "result" | "error" => {
             known.ended = true;

@@ -101,6 +101,27 @@ impl Plan {
         body
     }
 
+    /// A run without functions, of one answer.
+    pub fn plain(name: &str, pieces: usize, pace: Duration) -> Self {
+        let text = (0..pieces).map(|at| format!("{name} word{at} ")).collect();
+        Self {
+            name: name.to_owned(),
+            prompt: format!("{name} open"),
+            secret: None,
+            channel: Some(format!("{name}-channel-0123456789")),
+            begins: Duration::ZERO,
+            repeats: true,
+            pace,
+            turns: vec![Turn {
+                text,
+                ..Turn::default()
+            }],
+            functions: Vec::new(),
+            answered: Vec::new(),
+            cancel: None,
+        }
+    }
+
     /// The runs of a round.
     pub fn draw(rng: &mut Rng, count: usize) -> Vec<Self> {
         (0..count).map(|number| Self::one(rng, number)).collect()

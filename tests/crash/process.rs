@@ -21,7 +21,15 @@ impl Server {
     pub fn start(home: &Path, number: usize, secret: &str, model: &str) -> Self {
         let log = home.join(format!("server-{number}.log"));
         let child = Command::new(env!("CARGO_BIN_EXE_switchboard"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--model", "scripted", "--model-url", model])
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--model",
+                "scripted",
+                "--model-url",
+                model,
+            ])
             .arg("--data-dir")
             .arg(home.join("data"))
             .env_clear()
@@ -46,9 +54,9 @@ impl Server {
         let end = Instant::now() + PATIENCE;
         loop {
             let log = self.log();
-            let said = log.lines().find_map(|line| line.split_once("listens on "));
-            // The line is whole when another follows or it ends in a digit of the port; it is written in one piece.
-            if let Some((_, url)) = said {
+            // The line may be written in pieces.
+            let said = log.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+            if let Some((_, url)) = said.filter_map(|line| line.split_once("listens on ")).next() {
                 return url.to_owned();
             }
             let ended = self.child.try_wait().expect("a child");

@@ -146,7 +146,11 @@ pub async fn round(seed: u64, ends: Ends) -> Result<Tally, String> {
         return Ok(tally);
     }
     let kept = home.keep();
-    Err(format!("{}\n  what the servers left is in {}", faults.join("\n  "), kept.display()))
+    Err(format!(
+        "{}\n  what the servers left is in {}",
+        faults.join("\n  "),
+        kept.display()
+    ))
 }
 
 async fn play(servers: &mut Servers<'_>, rng: &mut Rng, ends: Ends) -> Result<Tally, String> {
@@ -301,15 +305,14 @@ async fn check_all(world: &World, at: &Address, list: &[Value]) -> Result<HashMa
         if dispatched == Dispatched::No {
             return Err(format!("{name} was refused each time, and is there"));
         }
-        let next_id = replay_end(world, at, channel).await?;
-        let log = next_id.lines;
+        let log = replay(world, at, channel).await?;
         check_one(run, &log, item).map_err(|why| format!("{name}: {why}"))?;
         logs.insert(name.clone(), log);
     }
     Ok(logs)
 }
 
-fn check_one(run: &Run, log: &[String], item: &Value) -> Result<(), String> {
+pub fn check_one(run: &Run, log: &[String], item: &Value) -> Result<(), String> {
     let known = run.lock();
     let seen: Vec<String> = known.seen.values().cloned().collect();
     if log.is_empty() && run.plan.secret.is_some() {
@@ -336,13 +339,8 @@ fn check_one(run: &Run, log: &[String], item: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// A channel's retained events.
-struct Replayed {
-    lines: Vec<String>,
-}
-
 /// Reads what is retained of a channel whose run is over.
-async fn replay_end(world: &World, at: &Address, channel: &str) -> Result<Replayed, String> {
+pub async fn replay(world: &World, at: &Address, channel: &str) -> Result<Vec<String>, String> {
     let path = format!("channel/{channel}/subscribe");
     let response = world.post(at, &path, &json!({"historyLength": 10_000})).await;
     let mut response = response.map_err(|error| error.to_string())?;
@@ -351,7 +349,7 @@ async fn replay_end(world: &World, at: &Address, channel: &str) -> Result<Replay
     loop {
         // Of a private run nothing may be left, and then nothing comes.
         let Ok(chunk) = timeout(Duration::from_millis(300), response.chunk()).await else {
-            return Ok(Replayed { lines });
+            return Ok(lines);
         };
         let chunk = chunk.map_err(|error| error.to_string())?.ok_or("the stream ended")?;
         bytes.extend_from_slice(&chunk);
@@ -363,7 +361,7 @@ async fn replay_end(world: &World, at: &Address, channel: &str) -> Result<Replay
         let last = lines.last().map_or("", String::as_str);
         let last: Value = serde_json::from_str(last).unwrap_or_default();
         if matches!(last["data"]["type"].as_str(), Some("result" | "error")) {
-            return Ok(Replayed { lines });
+            return Ok(lines);
         }
     }
 }
@@ -377,11 +375,16 @@ async fn check_again(
 ) -> Result<(), String> {
     for run in &world.runs {
         let Some(log) = logs.get(&run.plan.name) else { continue };
-        let Some(channel) = run.lock().channel.clone() else { continue };
-        let again = replay_end(world, at, &channel).await?.lines;
+        let Some(channel) = run.lock().channel.clone() else {
+            continue;
+        };
+        let again = replay(world, at, &channel).await?;
         let wanted = if run.plan.secret.is_some() { &[][..] } else { log };
         if again != wanted {
-            return Err(format!("{} is another one at the next server: {again:?}", run.plan.name));
+            return Err(format!(
+                "{} is another one at the next server: {again:?}",
+                run.plan.name
+            ));
         }
     }
     let plain = |list: &[Value]| -> Vec<Value> {

@@ -98,7 +98,9 @@ fn find(world: &World, server: usize, body: &[u8]) -> Result<(Arc<Run>, usize), 
     }
     let mut state = run.lock();
     if let Some(cancelled) = state.cancelled_in.filter(|cancelled| *cancelled < server) {
-        return Err(format!("{name} asks at server {server} though it was cancelled at {cancelled}"));
+        return Err(format!(
+            "{name} asks at server {server} though it was cancelled at {cancelled}"
+        ));
     }
     if !state.asked.insert((server, turn)) {
         return Err(format!("{name} asks twice for turn {turn} at server {server}"));
@@ -106,7 +108,9 @@ fn find(world: &World, server: usize, body: &[u8]) -> Result<(Arc<Run>, usize), 
     for (call, content) in heard {
         let before = state.heard.entry(call).or_insert_with(|| content.clone());
         if *before != content {
-            return Err(format!("{name}: the result of {call:?} was {before:?} and is {content:?}"));
+            return Err(format!(
+                "{name}: the result of {call:?} was {before:?} and is {content:?}"
+            ));
         }
     }
     drop(state);

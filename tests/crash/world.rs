@@ -199,7 +199,10 @@ impl World {
     }
 
     pub fn was_clean(&self, server: usize) -> bool {
-        self.clean.lock().unwrap_or_else(PoisonError::into_inner).contains(&server)
+        self.clean
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(&server)
     }
 
     /// A request to a server. Errors say that the server went, or refused the connection.
