@@ -92,3 +92,87 @@ pub(super) fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result
         .filter(|number| *number >= 1)
         .ok_or_else(|| D::Error::custom(format!("{number} is too small, expected a whole number of 1 or more")))
 }
+
+/// A whole number from 1 to `MOST`.
+pub(super) fn from_one_to<'de, const MOST: u64, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = at_least_one(deserializer)?;
+    if number > MOST {
+        return Err(D::Error::custom(format!(
+            "{number} is too large, expected {MOST} or fewer"
+        )));
+    }
+    Ok(number)
+}
+
+/// The same for a key that may be absent.
+pub(super) fn optional_from_one_to<'de, const MOST: u64, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u64>, D::Error> {
+    from_one_to::<MOST, D>(deserializer).map(Some)
+}
+
+/// A size in bytes, with its unit, from `LEAST` to `MOST`.
+pub(super) fn bytes<'de, const LEAST: u64, const MOST: u64, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let found = size(&text);
+    if let Some(size) = found.filter(|size| (1..LEAST).contains(size)) {
+        let (text, least) = (written(size), written(LEAST));
+        return Err(D::Error::custom(format!(
+            "`{text}` is too small, expected \"{least}\" or more"
+        )));
+    }
+    found.filter(|size| (LEAST..=MOST).contains(size)).ok_or_else(|| {
+        D::Error::custom(format!(
+            "`{text}` is not a size, expected a number with a unit up to \"{}\", such as \"64KiB\" or \"1MiB\"",
+            written(MOST)
+        ))
+    })
+}
+
+/// A size as people write it.
+fn written(size: u64) -> String {
+    match size {
+        size if size >= 1 << 20 && size.is_multiple_of(1 << 20) => format!("{}MiB", size >> 20),
+        size if size >= 1 << 10 && size.is_multiple_of(1 << 10) => format!("{}KiB", size >> 10),
+        size => format!("{size}B"),
+    }
+}
+
+/// A size in bytes: a whole number and a unit.
+fn size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..end].parse().ok()?;
+    let unit = match text[end..].trim().to_ascii_lowercase().as_str() {
+        "b" => 1,
+        "kb" => 1_000,
+        "kib" => 1 << 10,
+        "mb" => 1_000_000,
+        "mib" => 1 << 20,
+        _ => return None,
+    };
+    number.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_a_unit() {
+        let table = [
+            ("256KiB", Some(262_144)),
+            ("256 KiB", Some(262_144)),
+            ("1mb", Some(1_000_000)),
+            ("12", None),
+            ("KiB", None),
+            ("-1KiB", None),
+            ("99999999999999999MiB", None),
+        ];
+        for (text, bytes) in table {
+            assert_eq!(size(text), bytes, "{text}");
+        }
+    }
+}

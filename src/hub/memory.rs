@@ -116,7 +116,7 @@ impl Shared {
             Arc::new(Channel {
                 key: key.clone(),
                 state: Mutex::new(State {
-                    log: Log::new(self.options.events, self.options.bytes),
+                    log: Log::new(self.options.events, self.options.bytes).holding(self.options.published),
                     run: None,
                     pins: 0,
                     last_event: Instant::now(),

@@ -5,14 +5,20 @@
 
 mod accept;
 mod accounts;
+mod cors;
 mod drain;
 mod engine;
 mod error;
+mod framing;
+mod limits;
 mod options;
 mod request;
 mod routes;
 mod runs;
+mod socket;
+mod sockets;
 mod stream;
+mod tls;
 mod unparsed;
 mod validate;
 
@@ -31,7 +37,9 @@ use crate::hub::{Hub, HubOptions, MemoryHub};
 use crate::store::MemoryStore;
 
 pub use engine::{HubAnswers, HubListener, RunEngine, RunSink};
+pub use limits::Rate;
 pub use options::{Account, AccountSecret, ServerOptions};
+pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Why a server could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -68,16 +76,16 @@ pub async fn serve(
     engine: Arc<dyn RunEngine>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let accounts = Accounts::new(&options.accounts)?;
-    accept::raise_open_files();
+    let accounts = Accounts::new(&options.accounts, options.rate)?;
     let hub_options = HubOptions {
         retention: options.retention,
         events: options.retention_events,
         flush: options.flush,
+        published: options.reader_backlog,
         ..HubOptions::default()
     };
     let hub: Arc<dyn Hub> = Arc::new(MemoryHub::start(hub_options, Arc::new(MemoryStore)));
-    let connections = Connections::new(options.connections, options.header_timeout);
+    let connections = Connections::new(&options);
     let app = Arc::new(App {
         accounts,
         runs: Runs::new(
@@ -96,6 +104,7 @@ pub async fn serve(
     let result = tokio::select! {
         result = connections.accept(&listener, &router, &app.shutdown) => result,
         () = idle(&app, &connections) => Ok(()),
+        () = renew_certificate(&app) => Ok(()),
     };
     drop(listener);
     stop(&app, &connections).await;
@@ -113,6 +122,14 @@ async fn stop(app: &App, connections: &Connections) {
     connections
         .stop(deadline.saturating_duration_since(Instant::now()))
         .await;
+}
+
+/// Follows the files of the certificate; never returns.
+async fn renew_certificate(app: &App) {
+    if let Some(tls) = &app.options.tls {
+        tls.renew().await;
+    }
+    std::future::pending().await
 }
 
 /// Returns when the server has had no run, no client and nothing retained for long enough.

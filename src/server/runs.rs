@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -23,6 +24,8 @@ use crate::wire::{ChannelId, CompleteRequest, ErrorCode, Event, EventKind, Messa
 
 /// The longest title of a run, in characters.
 const LONGEST_TITLE: usize = 80;
+/// When to dispatch again after the queue was full.
+const QUEUE_FULL: Duration = Duration::from_secs(5);
 /// How many events of a `complete` wait for a slow client before the run waits.
 const ANSWER_QUEUE: usize = 256;
 
@@ -129,7 +132,8 @@ impl Runs {
             return Err(Refusal::new(
                 ErrorCode::LimitsReached,
                 format!("{live} runs have not ended, and the server takes no more: dispatch again when some have"),
-            ));
+            )
+            .retry_after(QUEUE_FULL));
         }
         // A task of its own: the run must start even if the client leaves while it is being stored.
         let (answer, answered) = oneshot::channel();
@@ -263,8 +267,6 @@ fn title(request: &CompleteRequest) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use async_trait::async_trait;
 
     use super::*;

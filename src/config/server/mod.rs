@@ -3,6 +3,7 @@
 //! Each part of the server has its keys in a file of its own beside this one.
 
 mod accounts;
+mod http;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use super::secret::{self, Secret};
 use super::value;
 pub(super) use accounts::check as check_accounts;
 pub use accounts::{AccountConfig, AccountSecretConfig};
+pub use http::{CorsConfig, HttpConfig, Origin, TlsConfig};
 
 /// What `switchboard serve` and the local server do.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -41,6 +43,12 @@ pub struct ServerConfig {
     pub limits: LimitsConfig,
     /// How long events are kept.
     pub retention: RetentionConfig,
+    /// Bounds of requests and connections.
+    pub http: HttpConfig,
+    /// The certificate.
+    pub tls: TlsConfig,
+    /// Web pages that may call the API.
+    pub cors: CorsConfig,
 }
 
 impl Default for ServerConfig {
@@ -54,6 +62,9 @@ impl Default for ServerConfig {
             model: ModelConfig::default(),
             limits: LimitsConfig::default(),
             retention: RetentionConfig::default(),
+            http: HttpConfig::default(),
+            tls: TlsConfig::default(),
+            cors: CorsConfig::default(),
         }
     }
 }
@@ -88,6 +99,9 @@ pub struct LimitsConfig {
     /// Runs at the same time; further ones wait in the queue.
     #[serde(deserialize_with = "value::at_least_one")]
     pub runs: u64,
+    /// Runs in the queue; further ones are refused.
+    #[serde(deserialize_with = "value::at_least_one")]
+    pub queue: u64,
     /// How long a run waits for the answer to a function call.
     #[serde(deserialize_with = "value::duration")]
     pub wait: Duration,
@@ -102,6 +116,7 @@ impl Default for LimitsConfig {
             iterations: 20,
             calls: 100,
             runs: 256,
+            queue: 10_000,
             wait: Duration::from_secs(15 * 60),
             run: Duration::from_secs(15 * 60),
         }

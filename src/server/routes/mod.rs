@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
 use http::{HeaderValue, header};
 use serde::Serialize;
@@ -20,9 +20,6 @@ use super::App;
 use super::error::{self, Refusal};
 use super::request::Format;
 use crate::wire::{ErrorCode, ascii};
-
-/// The largest address and headers that are taken together, in bytes.
-const LARGEST_HEAD: usize = 32 * 1024;
 
 /// The forms of an answer that is one document.
 const DOCUMENT: &[Format] = &[Format::Json, Format::Jsonl];
@@ -40,31 +37,19 @@ pub(super) fn router(app: Arc<App>) -> Router {
     if app.options.allow_stop {
         routes = routes.route("/server/stop", post(server::stop));
     }
-    Router::new()
+    let cors = super::cors::layer(&app.options.cors);
+    let router = Router::new()
         .nest("/v1", routes.clone())
         .nest("/api/v1", routes)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn(limit_head))
         .layer(axum::middleware::from_fn(super::drain::unread_bodies))
         .layer(CatchPanicLayer::custom(error::panicked))
-        .with_state(app)
-}
-
-async fn limit_head(request: Request, next: axum::middleware::Next) -> Response {
-    let address = request
-        .uri()
-        .path_and_query()
-        .map_or(0, |address| address.as_str().len());
-    let headers: usize = request
-        .headers()
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    if address + headers > LARGEST_HEAD {
-        return Refusal::head_too_large(LARGEST_HEAD).into_response();
+        .with_state(app);
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
     }
-    next.run(request).await
 }
 
 async fn not_found(request: Request) -> Refusal {
