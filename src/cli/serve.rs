@@ -20,6 +20,7 @@ use crate::config::{HttpConfig, Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
 use crate::local::{Lock, Record};
 use crate::server::{self, Account, AccountSecret, Rate, ServerOptions, Tls, TlsFiles};
+use crate::wire::request::Limits;
 
 /// A secret with fewer characters can be guessed over a network, given time.
 const SHORT_SECRET: usize = 16;
@@ -257,6 +258,12 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
     let limits = EngineLimits {
         max_iterations: config.limits.iterations,
         max_calls: config.limits.calls,
+        max_continuations: config.limits.continuations,
+        defaults: Limits {
+            iterations: config.limits.default_iterations,
+            calls: config.limits.default_calls,
+            continuations: config.limits.default_continuations,
+        },
         wait: config.limits.wait,
         run: config.limits.run,
         ..EngineLimits::default()

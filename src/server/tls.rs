@@ -256,6 +256,36 @@ mod tests {
         pem.lines().nth(1).unwrap_or(pem)
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_that_changes_is_read_again_and_one_that_cannot_be_used_is_not_taken() {
+        let home = tempfile::tempdir().expect("a directory");
+        let files = TlsFiles {
+            certificate: home.path().join("certificate.pem"),
+            key: home.path().join("key.pem"),
+        };
+        let write = |certificate: &str, key: &str| {
+            std::fs::write(&files.certificate, certificate).expect("written");
+            std::fs::write(&files.key, key).expect("written");
+        };
+        let (certificate, key) = pair(|_| {});
+        write(&certificate, &key);
+        let tls = Arc::new(Tls::open(files.clone()).expect("usable"));
+        let config = |tls: &Tls| Arc::clone(tls.acceptor().config());
+        let first = config(&tls);
+        let renewed = Arc::clone(&tls);
+        let renewing = tokio::spawn(async move { renewed.renew().await });
+        tokio::time::sleep(LOOK_EVERY * 2).await;
+        assert!(Arc::ptr_eq(&config(&tls), &first), "nothing changed");
+        write("not yet whole", &key);
+        tokio::time::sleep(LOOK_EVERY * 2).await;
+        assert!(Arc::ptr_eq(&config(&tls), &first), "it cannot be used");
+        let (certificate, key) = pair(|params| params.not_after = rcgen::date_time_ymd(2100, 1, 1));
+        write(&certificate, &key);
+        tokio::time::sleep(LOOK_EVERY * 2).await;
+        assert!(!Arc::ptr_eq(&config(&tls), &first), "the new one is in use");
+        renewing.abort();
+    }
+
     #[test]
     fn the_dates_of_a_certificate_are_looked_at() {
         let problem = |from: i32, to: i32| {
