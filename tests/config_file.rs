@@ -156,7 +156,7 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "[server.cors]\norigins = [\"https://dash.example.com/\"]",
-            ":2:12: `https://dash.example.com/` is not the origin of a web page, expected one such as \"https://dash.example.com\", in small letters and without a path, or \"*\"",
+            ":2:11: `https://dash.example.com/` is not the origin of a web page, expected one such as \"https://dash.example.com\", in small letters and without a path, or \"*\"",
         ),
         (
             "[server.model]\nurl = \"localhost:1\"",

@@ -124,7 +124,6 @@ impl Connections {
         router: &Router,
         stop: &CancellationToken,
     ) -> Result<(), ServeError> {
-        sockets::prepare(listener, self.0.reader_timeout);
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -143,7 +142,7 @@ impl Connections {
 
     fn serve(&self, stream: TcpStream, router: Router) {
         self.0.accepted.fetch_add(1, Ordering::Relaxed);
-        if let Err(error) = stream.set_nodelay(true) {
+        if let Err(error) = sockets::prepare(&stream, self.0.reader_timeout) {
             tracing::debug!(%error, "a connection went away at once");
             return;
         }

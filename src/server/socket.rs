@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::framing::{Flaw, Framing, MessageIndex};
@@ -128,6 +129,21 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     }
 }
 
+/// What is closed at once, with nothing that waits kept for its other side.
+pub(super) trait Cut {
+    /// Whatever is sent and not taken is given up when it is closed.
+    fn cut(&self);
+}
+
+impl Cut for TcpStream {
+    fn cut(&self) {
+        // Otherwise the system would keep what it holds for a client that does not read, and go on trying.
+        if let Err(error) = rustix::net::sockopt::set_socket_linger(self, Some(Duration::ZERO)) {
+            tracing::debug!(%error, "a connection ends by itself rather than at once");
+        }
+    }
+}
+
 /// A connection that fails when its client, with bytes waiting for it, takes fewer than [`LEAST_TAKEN`] in a given time.
 pub(super) struct Timed<T> {
     inner: T,
@@ -141,7 +157,7 @@ struct Waiting {
     taken: usize,
 }
 
-impl<T> Timed<T> {
+impl<T: Cut> Timed<T> {
     pub(super) fn new(inner: T, limit: Duration) -> Self {
         Self {
             inner,
@@ -182,6 +198,7 @@ impl<T> Timed<T> {
             seconds = limit.as_secs(),
             "a reader takes too little of what waits for it and is cut"
         );
+        self.inner.cut();
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client takes too little"))
     }
 }
@@ -196,7 +213,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Timed<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Timed<T> {
+impl<T: AsyncWrite + Cut + Unpin> AsyncWrite for Timed<T> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(context, buffer);
         self.written(context, result)
@@ -238,6 +255,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Timed<T> {
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    impl Cut for tokio::io::DuplexStream {
+        fn cut(&self) {}
+    }
 
     const LIMIT: Duration = Duration::from_secs(30);
 

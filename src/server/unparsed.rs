@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn only_what_the_parser_wrote_is_written_anew() {
         let limits = HeadLimits { bytes: 10, headers: 3 };
-        let written = |head: &str, flaw| explained(head.as_bytes(), flaw, &limits).map(|text| String::from_utf8(text));
+        let written = |head: &str, flaw| explained(head.as_bytes(), flaw, &limits).map(String::from_utf8);
         let close = "connection: close\r\ncontent-length: 0\r\n\r\n";
         for (status, flaw, named) in [
             ("400 Bad Request", None, "no HTTP/1.1 request"),

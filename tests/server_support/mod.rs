@@ -135,8 +135,15 @@ impl Answer {
     /// Reads until the text has come, or the connection ends; gives everything read so far.
     pub async fn until(&mut self, text: &str) -> String {
         let reading = async {
-            let mut buffer = [0; 16 * 1024];
-            while !String::from_utf8_lossy(&self.seen).contains(text) {
+            let mut buffer = vec![0; 64 * 1024];
+            let mut looked_at = 0;
+            loop {
+                // What was looked at may end with the beginning of the text.
+                let new = &self.seen[looked_at..];
+                if new.windows(text.len()).any(|window| window == text.as_bytes()) {
+                    break;
+                }
+                looked_at = self.seen.len().saturating_sub(text.len());
                 match self.stream.read(&mut buffer).await {
                     Ok(0) | Err(_) => break,
                     Ok(count) => self.seen.extend_from_slice(&buffer[..count]),
