@@ -69,8 +69,15 @@ impl ModelChoice {
         };
         // `Debug` of the choice hides the key, so it is added.
         let text = format!(
-            "{self:?}\n{key}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
-            config.limits, config.retention, config.idle_exit, config.data_dir, config.http
+            "{self:?}\n{key}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+            config.limits,
+            config.retention,
+            config.idle_exit,
+            config.data_dir,
+            config.bots,
+            config.datasets,
+            config.skillsets,
+            config.http
         );
         hex(&Sha256::digest(text.as_bytes())[..16])
     }

@@ -31,8 +31,9 @@ pub use recordings::{MemoryConfig, RecordingsConfig};
 pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};
 pub use server::{
-    AccountConfig, AccountSecretConfig, CorsConfig, HttpConfig, LimitsConfig, ModelConfig, Origin, RetentionConfig,
-    ServerConfig, TlsConfig,
+    AbilityConfig, AccountConfig, AccountSecretConfig, AttachmentsConfig, BotConfig, BotFunction, BotFunctionCall,
+    BotFunctionResult, BotLimits, CorsConfig, DatasetConfig, FeatureName, HttpConfig, LimitsConfig, ModelConfig,
+    Origin, RetentionConfig, ServerConfig, SkillsetConfig, TlsConfig,
 };
 pub use wall::{KioskConfig, LobbyConfig};
 

@@ -93,7 +93,7 @@ pub(super) fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result
         .ok_or_else(|| D::Error::custom(format!("{number} is too small, expected a whole number of 1 or more")))
 }
 
-pub(super) fn some_at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     at_least_one(deserializer).map(Some)
 }
 
@@ -116,7 +116,7 @@ pub(super) fn optional_from_one_to<'de, const MOST: u64, D: Deserializer<'de>>(
 }
 
 /// A size in bytes, with its unit, from `LEAST` to `MOST`.
-pub(super) fn bytes<'de, const LEAST: u64, const MOST: u64, D: Deserializer<'de>>(
+pub(super) fn bytes_between<'de, const LEAST: u64, const MOST: u64, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<u64, D::Error> {
     let text = String::deserialize(deserializer)?;
@@ -131,6 +131,25 @@ pub(super) fn bytes<'de, const LEAST: u64, const MOST: u64, D: Deserializer<'de>
         D::Error::custom(format!(
             "`{text}` is not a size, expected a number with a unit up to \"{}\", such as \"64KiB\" or \"1MiB\"",
             written(MOST)
+        ))
+    })
+}
+
+pub(super) fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.trim().is_empty() {
+        return Err(D::Error::custom("an empty text, expected one with something in it"));
+    }
+    Ok(Some(text))
+}
+
+/// A size in bytes, of at most so many.
+pub(super) fn bytes<'de, const MOST: u64, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    size(&text).filter(|size| (1..=MOST).contains(size)).ok_or_else(|| {
+        D::Error::custom(format!(
+            "`{text}` is not a size, expected a number with a unit up to \"{}MiB\", such as \"64KiB\" or \"1MiB\"",
+            MOST >> 20
         ))
     })
 }

@@ -3,6 +3,7 @@
 //! Types only: which values are allowed together, and which fields a server implements, is checked in
 //! `server`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ use super::event::{Message, MessageKind};
 use super::{ChannelId, Object};
 
 /// The body of `complete`, and of `dispatch` but for the channel.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CompleteRequest {
     /// The conversation; at least one message.
@@ -39,15 +40,15 @@ pub struct CompleteRequest {
     /// Files by address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments: Option<Vec<Attachment>>,
-    /// Whom the conversation is with: a text or an object.
+    /// Whom the conversation is with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub contact_id: Option<Value>,
+    pub contact_id: Option<Contact>,
     /// The functions that the model may call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<Function>,
-    /// Further abilities, as they came.
+    /// What the bot knows and can do besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub extensions: Option<Object>,
+    pub extensions: Option<Extensions>,
     /// Bounds of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
@@ -76,7 +77,7 @@ impl CompleteRequest {
 }
 
 /// The body of `dispatch`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DispatchRequest {
     /// The channel that the run's events go to; the server mints one when absent.
@@ -88,7 +89,7 @@ pub struct DispatchRequest {
 }
 
 /// The answer of `dispatch`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DispatchAnswer {
     /// The channel that the run's events go to.
@@ -96,14 +97,131 @@ pub struct DispatchAnswer {
 }
 
 /// A file by address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attachment {
     /// Where it is, http or https.
     pub url: String,
 }
 
+/// Whom a conversation is with: a reference, or what is known of the person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Contact {
+    /// The caller's own id of the contact.
+    Id(String),
+    /// What is known of the contact.
+    Person(Box<Person>),
+}
+
+/// What is known of a [`Contact`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Person {
+    /// What the caller tells the contact apart by.
+    pub fingerprint: String,
+    /// The contact's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Who the contact is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// An address for mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// A number for calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// What the contact is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nick: Option<String>,
+    /// Whatever else the caller knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Object>,
+}
+
+/// What a bot knows and can do besides its configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Extensions {
+    /// More of the bot's character.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backstory: Option<String>,
+    /// What it knows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub datasets: Vec<InlineDataset>,
+    /// What it can do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skillsets: Vec<InlineSkillset>,
+    /// What the server can do for it, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<Feature>,
+}
+
+/// Records that a request brings.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InlineDataset {
+    /// Its name, for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it holds, for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// What it holds.
+    pub records: Vec<DatasetRecord>,
+}
+
+/// One record of a dataset.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DatasetRecord {
+    /// The record itself.
+    pub text: String,
+    /// What else is known about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Object>,
+}
+
+/// Abilities that a request brings.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InlineSkillset {
+    /// Its name, for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What its abilities are for, for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// What the bot can do with it.
+    pub abilities: Vec<InlineAbility>,
+}
+
+/// Something that a bot can do.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InlineAbility {
+    /// Its name.
+    pub name: String,
+    /// What it does, for the model that decides to use it.
+    pub description: String,
+    /// What is to be done, for the model that does it.
+    pub instruction: String,
+    /// A stored secret that it needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_id: Option<String>,
+    /// What else is known about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Object>,
+}
+
+/// Something that the server can do for a bot.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Feature {
+    /// Which one.
+    pub name: String,
+    /// How.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<Object>,
+}
+
 /// A function that the model may call.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Function {
     /// Its name: `^(?!_)[A-Za-z$][A-Za-z0-9_$]*$`, at most 64 characters, unique.
     pub name: String,
@@ -121,7 +239,7 @@ pub struct Function {
 }
 
 /// Where a function's result comes from. Both given: the channel decides.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FunctionResult {
     /// This value, at once. `Some(Value::Null)` is a result too.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -132,7 +250,7 @@ pub struct FunctionResult {
 }
 
 /// When a function is called without the model's choice.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FunctionCall {
     /// First of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,7 +261,7 @@ pub struct FunctionCall {
 }
 
 /// Bounds of a run; each 1 or more.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {
     /// Model calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -157,7 +275,7 @@ pub struct Limits {
 }
 
 /// The body of `subscribe`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscribeRequest {
     /// How many of the newest retained events come first, 0 to 10,000; absent: none.
@@ -172,21 +290,21 @@ pub struct SubscribeRequest {
 pub const LONGEST_HISTORY: u64 = 10_000;
 
 /// The body of `publish`: any JSON value but null.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PublishRequest {
     /// What to publish.
     pub message: Value,
 }
 
 /// The answer of `publish`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublishAnswer {
     /// The channel's id.
     pub id: ChannelId,
 }
 
 /// Where a run stands, in the run list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
     /// Accepted, not begun.
@@ -225,7 +343,7 @@ impl RunStatus {
 }
 
 /// One run of the run list; our server's addition.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunSummary {
     /// The run's channel.
@@ -256,20 +374,23 @@ pub struct RunSummary {
 }
 
 /// A function call that a run waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WaitingOn {
     /// The function's name.
     pub function: String,
     /// The channel on which its answer is to be published.
     pub channel: String,
+    /// The id of the call; absent on older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
     /// When the run stops waiting, Unix time in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
 }
 
 /// The answer of the run list.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunList {
     /// The runs, newest first unless asked otherwise.
     pub items: Vec<RunSummary>,
@@ -282,7 +403,7 @@ pub struct RunList {
 pub const LARGEST_PAGE: usize = 1000;
 
 /// The answer of `GET /v1/server`; our server's addition.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerInfo {
     /// The server's version.
@@ -304,8 +425,31 @@ pub struct ServerInfo {
     pub config_digest: Option<String>,
 }
 
+/// The answer of `GET /v1/health`; our server's addition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Health {
+    /// `ok`.
+    pub status: String,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            status: "ok".to_owned(),
+        }
+    }
+}
+
+/// The body of `POST /v1/server/stop`, which only the local server has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StopRequest {
+    /// Stop although there are runs that have not ended.
+    pub force: bool,
+}
+
 /// How long events are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Retention {
     /// Seconds after the last event.
     pub seconds: u64,
@@ -333,6 +477,12 @@ mod tests {
             "messages": [{"type": "user", "text": "hi", "meta": {"a": 1}}],
             "model": "m",
             "contactId": "c",
+            "extensions": {
+                "backstory": "b",
+                "datasets": [{"records": [{"text": "t", "meta": {"a": 1}}]}],
+                "skillsets": [{"abilities": [{"name": "n", "description": "d", "instruction": "i", "secretId": "s"}]}],
+                "features": [{"name": "time", "options": {"timezone": "UTC"}}],
+            },
             "functions": [{"name": "f", "description": "d", "parameters": {"type": "object"}, "result": {"data": null}, "call": {"start": true}}],
             "limits": {"iterations": 2},
         });

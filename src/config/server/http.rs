@@ -14,10 +14,10 @@ use crate::config::value;
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
     /// The largest body, in bytes.
-    #[serde(deserialize_with = "value::bytes::<1024, { 256 << 20 }, _>")]
+    #[serde(deserialize_with = "value::bytes_between::<1024, { 256 << 20 }, _>")]
     pub max_body: u64,
     /// The largest address and headers together, in bytes.
-    #[serde(deserialize_with = "value::bytes::<4096, { 1 << 20 }, _>")]
+    #[serde(deserialize_with = "value::bytes_between::<4096, { 1 << 20 }, _>")]
     pub max_head: u64,
     /// The most headers.
     #[serde(deserialize_with = "value::from_one_to::<1000, _>")]
@@ -35,7 +35,7 @@ pub struct HttpConfig {
     #[serde(deserialize_with = "value::duration")]
     pub reader_timeout: Duration,
     /// What a channel holds of published messages for readers that have not taken them, in bytes.
-    #[serde(deserialize_with = "value::bytes::<{ 64 << 10 }, { 1 << 30 }, _>")]
+    #[serde(deserialize_with = "value::bytes_between::<{ 64 << 10 }, { 1 << 30 }, _>")]
     pub reader_backlog: u64,
     /// Requests a second of one account; as many as it likes when absent.
     #[serde(deserialize_with = "value::optional_from_one_to::<1_000_000, _>")]

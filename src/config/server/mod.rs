@@ -3,9 +3,14 @@
 //! Each part of the server has its keys in a file of its own beside this one.
 
 mod accounts;
+mod attachments;
+mod bots;
+mod datasets;
 mod http;
+mod skillsets;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,7 +24,12 @@ use super::secret::{self, Secret};
 use super::value;
 pub(super) use accounts::check as check_accounts;
 pub use accounts::{AccountConfig, AccountSecretConfig};
+pub use attachments::AttachmentsConfig;
 pub use http::{CorsConfig, HttpConfig, Origin, TlsConfig};
+
+pub use bots::{BotConfig, BotFunction, BotFunctionCall, BotFunctionResult, BotLimits, FeatureName};
+pub use datasets::DatasetConfig;
+pub use skillsets::{AbilityConfig, SkillsetConfig};
 
 pub use limits::LimitsConfig;
 
@@ -30,7 +40,8 @@ pub struct ServerConfig {
     /// Where `switchboard serve` listens.
     #[serde(deserialize_with = "value::listen")]
     pub listen: SocketAddr,
-    /// A directory that is this server's alone. This version keeps runs in memory, so it needs none.
+    /// Where `switchboard serve` keeps its runs: a directory that is this server's alone. Without it, one in the
+    /// platform's place for data. The local server has its own there.
     #[serde(deserialize_with = "value::path")]
     pub data_dir: Option<PathBuf>,
     /// The secrets that clients may show, each an account of its own.
@@ -38,7 +49,7 @@ pub struct ServerConfig {
     pub secrets: Vec<Secret>,
     /// Accounts whose secrets are kept as hashes, by name.
     pub accounts: IndexMap<Spanned<String>, AccountConfig>,
-    /// How long the local server stays with no run, nothing retained and no client.
+    /// How long the local server stays with no run and no client.
     #[serde(deserialize_with = "value::duration")]
     pub idle_exit: Duration,
     /// The language model.
@@ -53,6 +64,21 @@ pub struct ServerConfig {
     pub tls: TlsConfig,
     /// Web pages that may call the API.
     pub cors: CorsConfig,
+    /// Documents and images that requests name.
+    pub attachments: AttachmentsConfig,
+    /// Configurations that a request may name, by name.
+    pub bots: IndexMap<Spanned<String>, BotConfig>,
+    /// What bots and requests may know, by name.
+    pub datasets: IndexMap<Spanned<String>, DatasetConfig>,
+    /// What bots and requests may be able to do, by name.
+    pub skillsets: IndexMap<Spanned<String>, SkillsetConfig>,
+}
+
+impl ServerConfig {
+    /// Whether its parts fit together. `Err`: where not, and what is wrong.
+    pub(super) fn check(&self) -> Result<(), (Range<usize>, String)> {
+        bots::check(self)
+    }
 }
 
 impl Default for ServerConfig {
@@ -69,6 +95,10 @@ impl Default for ServerConfig {
             http: HttpConfig::default(),
             tls: TlsConfig::default(),
             cors: CorsConfig::default(),
+            bots: IndexMap::new(),
+            datasets: IndexMap::new(),
+            skillsets: IndexMap::new(),
+            attachments: AttachmentsConfig::default(),
         }
     }
 }
