@@ -288,7 +288,7 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "[server.bots.a]\nfeatures = [\"tim\"]",
-            ":2:13: unknown value `tim`, expected `time`",
+            ":2:13: unknown value `tim`; did you mean `time`? (expected `time`)",
         ),
         (
             "[server.bots.a]\nmodel = \"\"",
