@@ -114,6 +114,8 @@ enum Target {
         key: ChannelKey,
         progress: Mutex<RunProgress>,
         slot: Slot,
+        /// Whether there is a checkpoint to go on from.
+        kept: AtomicBool,
     },
     Answer(mpsc::Sender<Event>),
 }
@@ -156,14 +158,15 @@ impl Slot {
 }
 
 impl RunSink {
-    /// Into a channel, for a run that stands at `progress`.
-    pub(super) fn channel(hub: Arc<dyn Hub>, key: ChannelKey, progress: RunProgress, slot: Slot) -> Self {
+    /// Into a channel, for a run that stands at `progress`, with a checkpoint or (not `kept`) at its beginning.
+    pub(super) fn channel(hub: Arc<dyn Hub>, key: ChannelKey, progress: RunProgress, kept: bool, slot: Slot) -> Self {
         Self {
             target: Target::Channel {
                 hub,
                 key,
                 progress: Mutex::new(progress),
                 slot,
+                kept: AtomicBool::new(kept),
             },
             ended: AtomicBool::new(false),
         }
@@ -194,6 +197,7 @@ impl RunSink {
             key,
             progress,
             slot,
+            ..
         } = &self.target
         else {
             return;
@@ -221,6 +225,39 @@ impl RunSink {
 }
 
 impl RunSink {
+    /// Leaves the run for a later server. What it shows of an iteration that has not ended is superseded with the
+    /// seam; then it is queued, and begins from its last checkpoint. A wait whose beginning is kept stays as it is.
+    pub(super) async fn pause(&self, seam: Event) {
+        let Target::Channel {
+            hub,
+            key,
+            progress,
+            kept,
+            ..
+        } = &self.target
+        else {
+            return;
+        };
+        let progress = {
+            let mut progress = locked(progress);
+            let waits = progress.status == RunStatus::Waiting && kept.load(Ordering::Acquire);
+            if waits || self.has_ended() || progress.status == RunStatus::Queued {
+                return;
+            }
+            progress.status = RunStatus::Queued;
+            progress.waiting.clear();
+            progress.clone()
+        };
+        let append = Append {
+            key: key.clone(),
+            events: vec![ascii::to_json(&seam).into()],
+            progress: Some(progress),
+            checkpoint: None,
+        };
+        // A hub that takes nothing more ends with the run as it is: it is gone on with all the same.
+        let _ = hub.append(append).await;
+    }
+
     /// Ends the run with an `error` that says why.
     pub(super) async fn give_up(&self, why: &str) {
         let error = RunError {
@@ -259,7 +296,11 @@ impl RunSink {
                 key,
                 progress,
                 slot,
+                kept,
             } => {
+                if checkpoint.is_some() {
+                    kept.store(true, Ordering::Release);
+                }
                 let moved = {
                     let mut progress = locked(progress);
                     let mut moved = advance(&mut progress, &event.kind);
