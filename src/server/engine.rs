@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{FutureExt as _, StreamExt};
 use futures::stream::BoxStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{AnswerListener, Answers, Checkpoint, Engine, EventSink, Order, SinkClosed};
-use crate::hub::{AccountId, Append, ChannelKey, Hub, Start, unix_millis};
+use crate::hub::{AccountId, Append, ChannelKey, Hub, Listening, Start, unix_millis};
 use crate::store::RunProgress;
 use crate::wire::event::{RunError, Wait};
 use crate::wire::request::{Limits, RunStatus, WaitingOn};
@@ -434,7 +434,7 @@ impl Answers for HubAnswers {
 /// Listens on one channel for the answer of a call.
 pub enum HubListener {
     /// The message that is the call's own, durable when it comes.
-    Own(BoxStream<'static, Bytes>),
+    Own(Box<dyn Listening>),
     /// Whatever is published; nothing of it is kept.
     Any(Box<Published>),
 }
@@ -449,8 +449,15 @@ pub struct Published {
 impl AnswerListener for HubListener {
     async fn next(&mut self) -> Option<serde_json::Value> {
         match self {
-            Self::Own(messages) => messages.next().await.and_then(|message| value(&message)),
+            Self::Own(call) => value(&call.next().await),
             Self::Any(published) => published.next().await,
+        }
+    }
+
+    async fn close(self) -> Option<serde_json::Value> {
+        match self {
+            Self::Own(call) => call.close().await.and_then(|message| value(&message)),
+            Self::Any(mut published) => published.next().now_or_never().flatten(),
         }
     }
 }
