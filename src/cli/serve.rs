@@ -14,8 +14,9 @@ use super::context::{Context, env};
 use super::exit::{Exit, Failure};
 use super::model::{ModelChoice, hex};
 use super::{logging, runtime_failure};
-use crate::config::{Secret, ServerConfig};
+use crate::config::{AttachmentsConfig, Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
+use crate::fetch::{FetchOptions, Fetcher};
 use crate::local::{Lock, Record};
 use crate::server::{self, Account, AccountSecret, ServerOptions};
 use crate::wire::request::Limits;
@@ -202,7 +203,24 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
         run: config.limits.run,
         ..EngineLimits::default()
     };
-    Ok(Engine::new(model, limits))
+    Ok(Engine::new(model, limits).with_fetcher(fetcher(&config.attachments)))
+}
+
+/// What fetches attachments, unless the configuration wants none.
+fn fetcher(config: &AttachmentsConfig) -> Option<Fetcher> {
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let options = FetchOptions {
+        count: number(config.count),
+        size: number(config.size),
+        total: number(config.total),
+        text: number(config.text),
+        timeout: config.timeout,
+        redirects: config.redirects.into(),
+        ports: config.ports.clone(),
+        allow: config.allow.clone(),
+        ..FetchOptions::default()
+    };
+    config.enabled.then(|| Fetcher::new(options))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -3,6 +3,7 @@
 //! Each part of the server has its keys in a file of its own beside this one.
 
 mod accounts;
+mod attachments;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use super::secret::{self, Secret};
 use super::value;
 pub(super) use accounts::check as check_accounts;
 pub use accounts::{AccountConfig, AccountSecretConfig};
+pub use attachments::AttachmentsConfig;
 
 pub use limits::LimitsConfig;
 
@@ -46,6 +48,8 @@ pub struct ServerConfig {
     pub limits: LimitsConfig,
     /// How long events are kept.
     pub retention: RetentionConfig,
+    /// Documents and images that requests name.
+    pub attachments: AttachmentsConfig,
 }
 
 impl Default for ServerConfig {
@@ -59,6 +63,7 @@ impl Default for ServerConfig {
             model: ModelConfig::default(),
             limits: LimitsConfig::default(),
             retention: RetentionConfig::default(),
+            attachments: AttachmentsConfig::default(),
         }
     }
 }
