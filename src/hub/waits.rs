@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use super::{ChannelKey, Listening};
 use super::memory::{Channel, Shared};
+use super::{ChannelKey, Listening};
 
 /// Tells one wait of a channel from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
