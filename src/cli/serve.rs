@@ -13,7 +13,7 @@ use super::args::ServeArgs;
 use super::context::{Context, env};
 use super::exit::{Exit, Failure};
 use super::model::{ModelChoice, hex};
-use super::{logging, runtime_failure};
+use super::{abilities, logging, runtime_failure};
 use crate::config::{AttachmentsConfig, Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
 use crate::fetch::{FetchOptions, Fetcher};
@@ -188,6 +188,7 @@ fn new_secret() -> Result<String, Failure> {
 }
 
 async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Failure> {
+    let catalog = abilities::catalog(config)?;
     let (model, said) = model.open().await?;
     eprintln!("switchboard: the model is {said}");
     let limits = EngineLimits {
@@ -203,7 +204,9 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
         run: config.limits.run,
         ..EngineLimits::default()
     };
-    Ok(Engine::new(model, limits).with_fetcher(fetcher(&config.attachments)))
+    Ok(Engine::new(model, limits)
+        .with_catalog(catalog)
+        .with_fetcher(fetcher(&config.attachments)))
 }
 
 /// What fetches attachments, unless the configuration wants none.
