@@ -165,8 +165,8 @@ fn another_configuration_restarts_it_unless_it_keeps_runs() {
     assert_ne!(first, second, "it had no run, so it was restarted");
 
     // A run that is over is no reason to stay: the next server has it.
-    let over = user.run(&["dispatch", "hello", "--watch"]).ok().to_owned();
-    assert!(!over.is_empty());
+    let over = user.run(&["dispatch", "hello"]).ok().to_owned();
+    user.run(&["watch", &over, "--timeout", "60s"]).ok();
     user.configure("[server]\nidle_exit = \"25m\"\n[server.model]\ndemo = true\n");
     assert!(user.run(&["runs"]).ok().contains("hello"));
     let third = record(&user)["pid"].clone();
