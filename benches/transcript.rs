@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use bytes::Bytes;
-use switchboard::text::{BlockRows, Format};
+use switchboard::text::{BlockRows, Format, Growth};
 use switchboard::transcript::{Item, Transcript};
 use switchboard::wire::Event;
 
@@ -78,6 +78,12 @@ fn append_one_token_to_a_paragraph(bencher: divan::Bencher<'_, '_>, bytes: usize
     append(bencher, "word ".repeat(bytes / 5));
 }
 
+/// The same within one paragraph of so many bytes in which much is emphasised and something is always open.
+#[divan::bench(args = [1_000, 10_000, 100_000])]
+fn append_one_token_to_emphasis(bencher: divan::Bencher<'_, '_>, bytes: usize) {
+    append(bencher, format!("**open {}", "*word* `code` ".repeat(bytes / 14)));
+}
+
 fn append(bencher: divan::Bencher<'_, '_>, text: String) {
     let mut transcript = Transcript::with_limit(64 * 1024 * 1024);
     transcript.apply(
@@ -122,7 +128,7 @@ fn a_growing_answer(bencher: divan::Bencher<'_, '_>, bytes: usize) {
     bencher.counter(divan::counter::ItemsCount::new(bytes / 5)).bench(|| {
         let mut rows = BlockRows::new(Format::Markdown);
         for end in (5..=text.len()).step_by(5) {
-            rows.update(&text[..end], end as u64, 100);
+            rows.update_to(&text[..end], end as u64, 100, Growth::Growing);
         }
         rows
     });
@@ -133,6 +139,6 @@ fn update(rows: &mut BlockRows, transcript: &Transcript) {
     if let Some(block) = transcript.get(0)
         && let BlockKind::Answer { text, .. } = &block.kind
     {
-        rows.update(text, block.revision, 100);
+        rows.update_to(text, block.revision, 100, Growth::Growing);
     }
 }

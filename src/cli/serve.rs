@@ -18,6 +18,7 @@ use crate::config::{Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
 use crate::local::{Lock, Record};
 use crate::server::{self, Account, AccountSecret, ServerOptions};
+use crate::wire::request::Limits;
 
 /// How often the local server tries to take its lock again, and how long it waits in between.
 const LOCK_TRIES: u32 = 20;
@@ -183,6 +184,12 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
     let limits = EngineLimits {
         max_iterations: config.limits.iterations,
         max_calls: config.limits.calls,
+        max_continuations: config.limits.continuations,
+        defaults: Limits {
+            iterations: config.limits.default_iterations,
+            calls: config.limits.default_calls,
+            continuations: config.limits.default_continuations,
+        },
         wait: config.limits.wait,
         run: config.limits.run,
         ..EngineLimits::default()

@@ -92,3 +92,7 @@ pub(super) fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result
         .filter(|number| *number >= 1)
         .ok_or_else(|| D::Error::custom(format!("{number} is too small, expected a whole number of 1 or more")))
 }
+
+pub(super) fn some_at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    at_least_one(deserializer).map(Some)
+}

@@ -18,6 +18,8 @@ pub(super) struct Chat {
     open: Vec<(String, String)>,
     /// The ids of all calls, so that none is used twice.
     ids: HashSet<String>,
+    /// How many messages there were before the run added any.
+    given: usize,
 }
 
 impl Chat {
@@ -50,7 +52,30 @@ impl Chat {
         for message in &request.messages {
             chat.take(message);
         }
+        chat.given = chat.messages.len();
         chat
+    }
+
+    /// What the run added to the conversation, as [`Self::restore`] takes it.
+    pub(super) fn added(&self) -> &[ChatMessage] {
+        &self.messages[self.given..]
+    }
+
+    /// Adds again what the run had added before it was interrupted.
+    pub(super) fn restore(&mut self, added: Vec<ChatMessage>) {
+        for message in &added {
+            match message {
+                ChatMessage::Assistant { calls, .. } => {
+                    for call in calls {
+                        self.ids.insert(call.id.clone());
+                        self.open.push((call.id.clone(), call.name.clone()));
+                    }
+                }
+                ChatMessage::Tool { id, .. } => self.open.retain(|(open, _)| open != id),
+                ChatMessage::System(_) | ChatMessage::User(_) | ChatMessage::Image { .. } => {}
+            }
+        }
+        self.messages.extend(added);
     }
 
     /// The whole conversation; calls that nobody answered get a result that says so.
@@ -302,6 +327,29 @@ mod tests {
         ]}));
         assert_eq!(got[1], tool("x", "{\"error\":\"nobody answered this call\"}"));
         assert_eq!(got[2], User("never mind".into()));
+    }
+
+    #[test]
+    fn what_was_added_can_be_added_again() {
+        let request: CompleteRequest = serde_json::from_value(json!({"messages": [
+            {"type": "user", "text": "go"},
+            activity("request", "f", Some("x"), None),
+        ]}))
+        .expect("a request");
+        let mut first = Chat::new(&request, None);
+        assert!(first.added().is_empty());
+        let asked = first.messages();
+        assert_eq!(first.added(), [tool("x", "{\"error\":\"nobody answered this call\"}")]);
+        let id = first.fresh_id("x");
+        first.assistant("I look.", &[call(&id, "f"), call("z", "f")]);
+        first.result(&id, &json!(1));
+        let mut second = Chat::new(&request, None);
+        second.restore(first.added().to_vec());
+        assert_eq!(second.added(), first.added());
+        assert_ne!(second.fresh_id(&id), id, "the ids are known");
+        let messages = second.messages();
+        assert_eq!(messages, first.messages(), "the open call is closed in both");
+        assert!(messages.starts_with(&asked));
     }
 
     #[test]

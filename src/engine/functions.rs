@@ -2,30 +2,29 @@
 //!
 //! It decides and emits nothing; `run` waits and tells.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::llm::{Arguments, Model, Tool, ToolCall};
+use crate::llm::{Arguments, FinishReason, Model, Tool, ToolCall};
+use crate::wire::ChannelId;
 use crate::wire::request::{Function, FunctionResult};
-use crate::wire::{ChannelId, CompleteRequest};
 
 /// What becomes of a call.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Source {
     /// The result is known.
     Known(Value),
+    /// The call is not carried out: the model is told what it got wrong.
+    Refused(Value),
     /// It comes on a channel.
     Channel(ChannelId),
     /// The run's caller handles it.
     Caller,
 }
 
-/// The functions of a request, or what the model itself offers when it brings none; channels that are missing there
-/// are minted.
-pub(super) fn of(request: &CompleteRequest, model: &dyn Model) -> Vec<Function> {
-    if !request.functions.is_empty() {
-        return request.functions.clone();
-    }
-    let mut functions = model.builtin_functions(request.model.as_deref());
+/// What the model itself offers a request that brings no functions; channels that are missing there are minted.
+pub(super) fn own(model: &dyn Model, name: Option<&str>) -> Vec<Function> {
+    let mut functions = model.builtin_functions(name);
     functions.retain_mut(|function| {
         let Some(FunctionResult { data: None, channel }) = &mut function.result else {
             return true;
@@ -57,8 +56,10 @@ pub(super) fn tools(functions: &[Function]) -> Vec<Tool> {
         .collect()
 }
 
-/// Where a call's result comes from. What the model got wrong is a result too, so that it can do better.
-pub(super) fn source(functions: &[Function], call: &ToolCall) -> Source {
+/// Where a call's result comes from; `finish` says how the answer that it is part of ended. What the model got wrong is
+/// a result too, so that it can do better.
+pub(super) fn source(functions: &[Function], call: &ToolCall, finish: &FinishReason) -> Source {
+    let refused = |why: &str| Source::Refused(failure(why));
     let Some(function) = functions.iter().find(|function| function.name == call.name) else {
         let names: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
         let there = if names.is_empty() {
@@ -66,15 +67,18 @@ pub(super) fn source(functions: &[Function], call: &ToolCall) -> Source {
         } else {
             names.join(", ")
         };
-        return Source::Known(failure(&format!(
-            "there is no function {:?}; there are: {there}",
-            call.name
-        )));
+        return refused(&format!("there is no function {:?}; there are: {there}", call.name));
     };
     match &call.arguments {
         Arguments::Json(Value::Object(_)) => {}
-        Arguments::Json(_) => return Source::Known(failure("the arguments have to be a JSON object; call it again")),
-        Arguments::Raw(_) => return Source::Known(failure("the arguments are not valid JSON; call it again")),
+        Arguments::Json(_) => return refused("the arguments have to be a JSON object; call it again"),
+        Arguments::Raw(_) if *finish == FinishReason::Length => {
+            return refused(
+                "the call was cut off, because the answer grew longer than the model may answer at once; call it \
+                 again with shorter arguments",
+            );
+        }
+        Arguments::Raw(_) => return refused("the arguments are not valid JSON; call it again"),
     }
     match &function.result {
         Some(FunctionResult {
@@ -145,23 +149,28 @@ mod tests {
             arguments: Arguments::parse(arguments),
         };
         let channel = ChannelId::parse("0123456789abcdef").expect("an id");
-        assert_eq!(source(&functions, &call("data", "")), Source::Known(Value::Null));
-        assert_eq!(source(&functions, &call("both", "{}")), Source::Channel(channel));
-        assert_eq!(source(&functions, &call("caller", "{}")), Source::Caller);
+        let source = |call: &ToolCall| source(&functions, call, &FinishReason::ToolCalls);
+        assert_eq!(source(&call("data", "")), Source::Known(Value::Null));
+        assert_eq!(source(&call("both", "{}")), Source::Channel(channel));
+        assert_eq!(source(&call("caller", "{}")), Source::Caller);
         for wrong in [call("nobody", "{}"), call("data", "{oops"), call("caller", "[1]")] {
-            let Source::Known(result) = source(&functions, &wrong) else {
+            let Source::Refused(result) = source(&wrong) else {
                 panic!("{wrong:?} is answered at once");
             };
             assert!(result.get("error").is_some(), "{result}");
         }
+        let cut = super::source(&functions, &call("data", "{\"text\": \"abc"), &FinishReason::Length);
+        assert!(
+            matches!(&cut, Source::Refused(result) if result.to_string().contains("shorter")),
+            "{cut:?}"
+        );
     }
 
     #[test]
     fn the_models_own_functions_get_a_channel() {
-        let request = CompleteRequest::prompt("deploy");
         let channel = |functions: &[Function]| functions[0].result.as_ref().and_then(|result| result.channel.clone());
-        let first = channel(&of(&request, &Demo::default())).expect("a channel");
-        let second = channel(&of(&request, &Demo::default())).expect("a channel");
+        let first = channel(&own(&Demo::default(), None)).expect("a channel");
+        let second = channel(&own(&Demo::default(), None)).expect("a channel");
         assert_ne!(first, second);
     }
 }

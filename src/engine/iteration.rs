@@ -6,21 +6,21 @@ use futures::StreamExt;
 use serde_json::json;
 use tokio::time::timeout_at;
 
+use super::calls::activity;
+use super::checkpoint::{Pending, Stage};
 use super::functions::Source;
 use super::run::{Run, Stop};
 use super::{Answers, EventSink, functions};
-use crate::llm::{FinishReason, ModelError, ModelEvent, ModelRequest, ToolCall, ToolChoice};
-use crate::wire::event::{Activity, ActivityFunction, ActivityKind, Iteration, Usage};
-use crate::wire::{ErrorCode, Event, EventKind, Message, MessageKind, Object};
+use crate::llm::{Arguments, FinishReason, ModelError, ModelEvent, ModelRequest, ToolCall, ToolChoice};
+use crate::wire::event::{ActivityKind, Iteration, Usage};
+use crate::wire::{Event, EventKind, Message, MessageKind, Object};
 
 /// What an iteration came to.
 pub(super) struct Outcome {
     /// The bot's text.
     pub(super) text: String,
-    /// What it calls, each with where the result comes from.
-    pub(super) calls: Vec<(ToolCall, Source)>,
-    /// Requests that were not emitted yet, because a run that its caller goes on with ends with them.
-    pub(super) deferred: bool,
+    /// What it calls.
+    pub(super) calls: Vec<Pending>,
     /// Why the model stopped.
     pub(super) finish: FinishReason,
 }
@@ -36,17 +36,26 @@ struct Answer {
 }
 
 impl<S: EventSink, A: Answers> Run<'_, S, A> {
-    /// Makes one model call and emits everything of it, from `completeBegin` to `completeEnd`.
-    pub(super) async fn complete(&mut self, choice: ToolChoice, go_on: bool) -> Result<Outcome, Stop> {
+    /// Makes one model call and emits everything of it, from `completeBegin` to `completeEnd`. With the last event
+    /// the run stands at what follows; until then it stands before this call, which is made again after a restart.
+    pub(super) async fn complete(&mut self, function: Option<String>, go_on: bool) -> Result<(), Stop> {
         let mark = Iteration {
-            instance: Some(json!(self.instance)),
-            iteration: Some(json!(self.iteration)),
+            instance: Some(json!(self.state.instance)),
+            iteration: Some(json!(self.state.iteration + 1)),
             extra: Object::new(),
         };
-        self.emit(EventKind::CompleteBegin(Box::new(mark.clone()))).await?;
+        let begin = EventKind::CompleteBegin(Box::new(mark.clone()));
+        if self.is_kept {
+            self.emit(begin).await?;
+        } else {
+            // From here on a restart makes nothing ready once more. Not again after a restart: it would look as if
+            // the run had come further.
+            self.is_kept = true;
+            self.keep(begin).await?;
+        }
         self.pieces = 0;
+        let choice = function.map_or(ToolChoice::Auto, ToolChoice::Function);
         let answer = self.stream(choice, go_on).await?;
-        self.pieces_counted(&answer);
 
         if !answer.reasoning.is_empty() {
             self.message(Message::new(MessageKind::Reasoning, answer.reasoning))
@@ -56,28 +65,48 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
             self.message(Message::new(MessageKind::Bot, answer.text.as_str()))
                 .await?;
         }
-        let mut calls = Vec::with_capacity(answer.calls.len());
-        for mut call in answer.calls {
-            call.id = self.chat.fresh_id(&call.id);
-            let source = functions::source(&self.functions, &call);
-            calls.push((call, source));
-        }
-        let by_caller = calls.iter().filter(|(_, source)| *source == Source::Caller).count();
-        let deferred = by_caller > 0 && by_caller < calls.len();
-        for (call, source) in &calls {
-            if !(deferred && *source == Source::Caller) {
-                self.activity(ActivityKind::Request, call, None).await?;
-            }
+        let finish = answer.finish.unwrap_or(FinishReason::Stop);
+        // A call is at least one token more, when the upstream does not say what it used.
+        self.pieces += answer.calls.len() as u64;
+        let calls = self.pending(answer.calls, &finish);
+        for call in calls.iter().filter(|call| call.stage == Stage::Requested) {
+            self.emit(activity(ActivityKind::Request, &call.call, None)).await?;
         }
         let usage = self.usage(answer.usage);
         self.emit(EventKind::Usage(Box::new(usage))).await?;
-        self.emit(EventKind::CompleteEnd(Box::new(mark))).await?;
-        Ok(Outcome {
+        self.settle(Outcome {
             text: answer.text,
             calls,
-            deferred,
-            finish: answer.finish.unwrap_or(FinishReason::Stop),
-        })
+            finish,
+        });
+        self.keep(EventKind::CompleteEnd(Box::new(mark))).await
+    }
+
+    /// The model's calls with where their results come from. A run that its caller goes on with ends with the
+    /// requests of the calls that the caller handles, so these are told last when there are others.
+    fn pending(&mut self, calls: Vec<ToolCall>, finish: &FinishReason) -> Vec<Pending> {
+        let mut pending = Vec::with_capacity(calls.len());
+        for mut call in calls {
+            call.id = self.chat.fresh_id(&call.id);
+            // Some models write `null` for no arguments.
+            if call.arguments == Arguments::Json(serde_json::Value::Null) {
+                call.arguments = Arguments::Json(json!({}));
+            }
+            let source = functions::source(&self.functions, &call, finish);
+            pending.push(Pending {
+                call,
+                source,
+                stage: Stage::Requested,
+            });
+        }
+        if pending.iter().any(|call| call.source != Source::Caller) {
+            for call in &mut pending {
+                if call.source == Source::Caller {
+                    call.stage = Stage::Deferred;
+                }
+            }
+        }
+        pending
     }
 
     /// Reads the model's answer to its end and emits its tokens.
@@ -103,11 +132,11 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
             match event? {
                 ModelEvent::Text(text) if !text.is_empty() => {
                     if answer.text.is_empty() && !go_on {
-                        self.text.clear();
+                        self.state.text.clear();
                     }
                     answer.size += text.len();
                     answer.text.push_str(&text);
-                    self.text.push_str(&text);
+                    self.state.text.push_str(&text);
                     self.pieces += 1;
                     self.sink.emit(Event::token(text)).await?;
                 }
@@ -132,11 +161,6 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
         Ok(answer)
     }
 
-    /// A call is at least one token more, when the upstream does not say what it used.
-    fn pieces_counted(&mut self, answer: &Answer) {
-        self.pieces += answer.calls.len() as u64;
-    }
-
     /// What the iteration used, counted towards the run. An upstream that does not say gets an estimate: a piece is
     /// about a token, and what was read is not known.
     fn usage(&mut self, said: Option<(String, u64, u64)>) -> Usage {
@@ -152,8 +176,8 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
                 (model.to_owned(), 0, pieces, true)
             }
         };
-        self.tokens = self.tokens.saturating_add(input).saturating_add(output);
-        self.estimated |= estimated;
+        self.state.tokens = self.state.tokens.saturating_add(input).saturating_add(output);
+        self.state.estimated |= estimated;
         Usage {
             model: Some(model),
             input_tokens_used: input,
@@ -162,43 +186,8 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
         }
     }
 
-    pub(super) fn too_slow(&self) -> Stop {
-        let minutes = self.engine.limits.run.as_secs().div_ceil(60);
-        Stop::Failed(
-            ErrorCode::Timeout,
-            format!(
-                "the run took longer than {minutes} minutes and was stopped; ask for less at once, or raise the \
-                 server's limit on the time of a run"
-            ),
-        )
-    }
-
-    pub(super) async fn emit(&self, kind: EventKind) -> Result<(), Stop> {
-        Ok(self.sink.emit(kind.into()).await?)
-    }
-
-    pub(super) async fn message(&self, message: Message) -> Result<(), Stop> {
+    async fn message(&self, message: Message) -> Result<(), Stop> {
         self.emit(EventKind::Message(Box::new(message))).await
-    }
-
-    /// Emits one side of a call.
-    pub(super) async fn activity(
-        &self,
-        kind: ActivityKind,
-        call: &ToolCall,
-        result: Option<serde_json::Value>,
-    ) -> Result<(), Stop> {
-        let activity = Activity {
-            kind,
-            function: ActivityFunction {
-                name: call.name.clone(),
-                arguments: call.arguments.to_value(),
-                result,
-                extra: Object::new(),
-            },
-            extra: Object::from_iter([("id".to_owned(), json!(call.id))]),
-        };
-        self.message(Message::from_activity(&activity)).await
     }
 }
 

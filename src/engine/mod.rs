@@ -3,23 +3,28 @@
 //! It knows no HTTP and no channel log: events go to an [`EventSink`], answers of functions come from
 //! [`Answers`], and the model stands behind `llm::Model`.
 
+mod calls;
 mod chat;
+mod checkpoint;
 mod date;
 mod functions;
 mod iteration;
+mod limits;
 mod moderation;
 mod run;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::llm::{Model, Moderator};
 use crate::wire::{ApiError, ChannelId, CompleteRequest, Event};
+
+pub use limits::EngineLimits;
 
 /// Where a run's events go, in their order.
 pub trait EventSink: Send + Sync {
@@ -76,6 +81,12 @@ impl Checkpoint {
         Self(bytes.into())
     }
 
+    /// The bytes that are kept.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// The bytes to keep.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
@@ -100,34 +111,16 @@ pub trait Answers: Send + Sync {
 
 /// Listens on one channel.
 pub trait AnswerListener: Send {
-    /// The next published message; `None` when none can come any more.
+    /// The next published message; `None` when none can come any more. Dropping the future loses nothing.
     fn next(&mut self) -> impl Future<Output = Option<serde_json::Value>> + Send;
-}
 
-/// Bounds of every run of an [`Engine`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EngineLimits {
-    /// Model calls of one run; a request may ask for fewer.
-    pub max_iterations: u64,
-    /// Function calls of one run; a request may ask for fewer.
-    pub max_calls: u64,
-    /// How long a run waits for the answer of one function.
-    pub wait: Duration,
-    /// How long a whole run may take, waiting included.
-    pub run: Duration,
-    /// Text, reasoning and arguments of one model call, in bytes.
-    pub max_answer: usize,
-}
-
-impl Default for EngineLimits {
-    fn default() -> Self {
-        Self {
-            max_iterations: 20,
-            max_calls: 100,
-            wait: Duration::from_secs(15 * 60),
-            run: Duration::from_secs(15 * 60),
-            max_answer: 16 * 1024 * 1024,
-        }
+    /// Ends listening, because the call has waited long enough. A message that was taken for its answer before, and
+    /// not given out yet, is given now: whoever published it was told so.
+    fn close(mut self) -> impl Future<Output = Option<serde_json::Value>> + Send
+    where
+        Self: Sized,
+    {
+        async move { self.next().now_or_never().flatten() }
     }
 }
 
@@ -188,7 +181,11 @@ impl Engine {
 
     /// Runs a conversation and emits every event of it (PROTOCOL, "Events of a run"); the last one is `result` or
     /// `error`. The request's own messages are not emitted. A cancelled token ends the run with `abort` and
-    /// `result`. With a checkpoint the run goes on from there.
+    /// `result`.
+    ///
+    /// With a checkpoint the run goes on from there: what was kept is not repeated, a model call that was not
+    /// finished is made again, an open wait goes on without being announced again. A checkpoint that cannot be read
+    /// ends the run with `error`.
     ///
     /// # Errors
     /// When the sink takes no more events: the run is given up and nothing else is emitted.
@@ -200,8 +197,13 @@ impl Engine {
         answers: &A,
         cancel: &CancellationToken,
     ) -> Result<(), SinkClosed> {
-        let _ = from;
-        run::Run::new(self, order, sink, answers, cancel).drive().await
+        let restored = match from.map(checkpoint::read).transpose() {
+            Ok(restored) => restored,
+            Err(error) => return sink.emit(run::failed(error.code, error.message)).await,
+        };
+        run::Run::new(self, order, restored, sink, answers, cancel)
+            .drive()
+            .await
     }
 }
 

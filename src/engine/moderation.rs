@@ -23,10 +23,10 @@ pub(super) fn check(engine: &Engine, order: &Order) -> Result<(), ApiError> {
 }
 
 impl<S: EventSink, A: Answers> Run<'_, S, A> {
-    /// Judges what the person says in the messages after the bot's last one, if the request wants it judged. Does
-    /// nothing once the model has been called.
+    /// Judges what the person says in the messages after the bot's last one, if the request wants it judged. Asked
+    /// once, before the first model call.
     pub(super) async fn moderate(&self) -> Result<(), Stop> {
-        if self.request.moderation != Some(true) || self.iteration > 0 {
+        if self.request.moderation != Some(true) {
             return Ok(());
         }
         let Some(moderator) = &self.engine.moderator else {

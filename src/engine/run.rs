@@ -1,23 +1,24 @@
-//! The loop of one run: iterations, function results and waits, limits, and the one event that ends it.
+//! The loop of one run: what comes next, limits, and the one event that ends it.
 //!
-//! What happens inside an iteration is in `iteration`; what an answer means is in `functions`.
+//! What happens inside a model call is in `iteration`, getting the results of function calls in `calls`; what is
+//! kept over a restart in `checkpoint`.
 
 use std::collections::VecDeque;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use futures::future::try_join_all;
-use serde_json::Value;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::chat::Chat;
+use super::checkpoint::{Next, Pending, Prepared, Restored, Stage, State, Then};
 use super::functions::{self, Source};
 use super::iteration::{Outcome, estimate};
-use super::{AnswerListener, Answers, Engine, EventSink, Order, SinkClosed, date};
-use crate::llm::{FinishReason, ModelError, ToolCall, ToolChoice};
-use crate::wire::event::{Abort, ActivityKind, RunEnd, RunError, RunResult, RunUsage, Wait, WaitFunction};
-use crate::wire::request::{Function, Limits};
-use crate::wire::{ChannelId, CompleteRequest, ErrorCode, EventKind, MessageKind, Object};
+use super::limits::Bounds;
+use super::{Answers, Engine, EventSink, Order, SinkClosed, date};
+use crate::llm::{FinishReason, ModelError, ToolCall};
+use crate::wire::event::{Abort, RunEnd, RunError, RunResult, RunUsage};
+use crate::wire::request::{Function, FunctionCall};
+use crate::wire::{CompleteRequest, ErrorCode, Event, EventKind, MessageKind, Object};
 
 /// What the run says when a model that ran into its longest answer is to go on.
 const GO_ON: &str = "Go on exactly where you stopped, without repeating anything.";
@@ -30,24 +31,21 @@ pub(super) struct Run<'a, S, A> {
     pub(super) engine: &'a Engine,
     pub(super) request: &'a CompleteRequest,
     pub(super) sink: &'a S,
-    answers: &'a A,
+    pub(super) answers: &'a A,
     pub(super) cancel: &'a CancellationToken,
     pub(super) functions: Vec<Function>,
     pub(super) chat: Chat,
-    /// A name for this run in `completeBegin` and `completeEnd`.
-    pub(super) instance: String,
-    /// Model calls begun.
-    pub(super) iteration: u64,
-    /// Function calls made.
-    calls: u64,
-    /// The bot's last text, as far as it has come.
-    pub(super) text: String,
-    /// Tokens of all finished iterations.
-    pub(super) tokens: u64,
-    pub(super) estimated: bool,
-    /// Pieces of the iteration that goes on.
+    /// Where the run stands.
+    pub(super) state: State,
+    /// Whether anything was kept of this run.
+    pub(super) is_kept: bool,
+    /// Pieces of the model call that goes on.
     pub(super) pieces: u64,
-    /// When the run has taken too long. Waiting for answers moves it on.
+    bounds: Bounds,
+    /// When it began, or went on after a restart, and how much of its time it had used before.
+    begun: Instant,
+    used: Duration,
+    /// When the run has taken too long.
     pub(super) deadline: Instant,
 }
 
@@ -88,33 +86,46 @@ pub(super) fn code_of(error: &ModelError) -> ErrorCode {
 }
 
 impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
+    /// A run that begins, or goes on from what was kept of it.
     pub(super) fn new(
         engine: &'a Engine,
         order: &'a Order,
+        restored: Option<Restored>,
         sink: &'a S,
         answers: &'a A,
         cancel: &'a CancellationToken,
     ) -> Self {
-        let mut instance = [0; 8];
         let request = &order.request;
-        // A name that is not unique only makes two runs harder to tell apart in a log.
-        let _ = getrandom::fill(&mut instance);
+        let bounds = engine.limits.bounds(request.limits.as_ref());
+        let mut chat = Chat::new(request, date::sentence(order).as_deref());
+        let is_kept = restored.is_some();
+        let (state, used) = match restored {
+            Some(restored) => {
+                chat.restore(restored.added);
+                (restored.state, restored.elapsed)
+            }
+            None => (first_state(engine, request, bounds), Duration::ZERO),
+        };
+        let begun = Instant::now();
         Self {
             engine,
             request,
             sink,
             answers,
             cancel,
-            functions: functions::of(request, engine.model.as_ref()),
-            chat: Chat::new(request, date::sentence(order).as_deref()),
-            instance: format!("{:016x}", u64::from_be_bytes(instance)),
-            iteration: 0,
-            calls: 0,
-            text: String::new(),
-            tokens: 0,
-            estimated: false,
+            functions: state
+                .prepared
+                .own_functions
+                .clone()
+                .unwrap_or_else(|| request.functions.clone()),
+            chat,
+            state,
+            is_kept,
             pieces: 0,
-            deadline: Instant::now() + engine.limits.run.min(LONGEST_RUN),
+            bounds,
+            begun,
+            used,
+            deadline: begun + engine.limits.run.min(LONGEST_RUN).saturating_sub(used),
         }
     }
 
@@ -124,246 +135,241 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             Ok(end) => self.result(end),
             Err(Stop::Closed(closed)) => return Err(closed),
             Err(Stop::Cancelled) => {
+                self.state.estimated |= self.pieces > 0;
+                self.state.tokens = self.state.tokens.saturating_add(self.pieces);
+                self.state.next = Next::End(end("abort"));
                 let abort = Abort {
                     reason: Some("cancelled".into()),
                     ..Abort::default()
                 };
-                self.sink.emit(EventKind::Abort(Box::new(abort)).into()).await?;
-                self.estimated |= self.pieces > 0;
-                self.tokens = self.tokens.saturating_add(self.pieces);
+                let abort = EventKind::Abort(Box::new(abort)).into();
+                self.sink.keep(abort, self.checkpoint()).await?;
                 self.result(end("abort"))
             }
-            Err(Stop::Failed(code, message)) => EventKind::Error(Box::new(RunError {
-                message,
-                code: Some(code.as_str().to_owned()),
-                extra: Object::new(),
-            })),
+            Err(Stop::Failed(code, message)) => failed(code, message),
         };
-        self.sink.emit(last.into()).await
+        self.sink.emit(last).await
     }
 
-    fn result(&mut self, end: RunEnd) -> EventKind {
-        EventKind::Result(Box::new(RunResult {
-            text: std::mem::take(&mut self.text),
+    fn result(&mut self, end: RunEnd) -> Event {
+        let result = RunResult {
+            text: std::mem::take(&mut self.state.text),
             usage: RunUsage {
-                token: self.tokens,
-                extra: estimate(self.estimated),
+                token: self.state.tokens,
+                extra: estimate(self.state.estimated),
             },
             end,
             extra: Object::new(),
-        }))
+        };
+        EventKind::Result(Box::new(result)).into()
     }
 
+    /// Goes from step to step. What was kept decides what comes next, so that a run that goes on after a restart
+    /// takes the same way.
     async fn steps(&mut self) -> Result<RunEnd, Stop> {
-        self.moderate().await?;
-        let bounds = self.bounds();
-        let mut starts = self.starts();
-        let last = self.last_functions();
-        let mut continuations = 0;
-        let mut go_on = false;
-        // The function that ends the run is asked for once, when the model would stop without it.
-        let mut ask_for_last = false;
-        let mut asked = false;
+        if !self.is_kept {
+            self.moderate().await?;
+        }
         loop {
-            if self.iteration >= bounds.0 {
-                return Ok(end("iteration"));
-            }
-            self.iteration += 1;
-            let asked_for = if std::mem::take(&mut ask_for_last) {
-                last.first().cloned()
-            } else {
-                starts.pop_front()
-            };
-            let choice = asked_for.map_or(ToolChoice::Auto, ToolChoice::Function);
-            let outcome = self.complete(choice, std::mem::take(&mut go_on)).await?;
-            let calls: Vec<ToolCall> = outcome.calls.iter().map(|(call, _)| call.clone()).collect();
-            self.chat.assistant(&outcome.text, &calls);
-            if calls.is_empty() {
-                match outcome.finish {
-                    FinishReason::Length if continuations < bounds.2 => {
-                        continuations += 1;
-                        go_on = true;
-                        self.chat.user(GO_ON);
-                    }
-                    FinishReason::Length => return Ok(end("length")),
-                    _ if !last.is_empty() && !asked => {
-                        asked = true;
-                        ask_for_last = true;
-                    }
-                    FinishReason::Stop | FinishReason::ToolCalls => return Ok(end("stop")),
-                    FinishReason::Other(why) => {
-                        let mut end = end("stop");
-                        end.extra.insert("detail".into(), why.into());
-                        return Ok(end);
-                    }
+            match &self.state.next {
+                Next::Ask { function, go_on } => {
+                    let (function, go_on) = (function.clone(), *go_on);
+                    self.complete(function, go_on).await?;
                 }
-                continue;
-            }
-            self.calls = self.calls.saturating_add(calls.len() as u64);
-            if self.calls > bounds.1 {
-                return Ok(end("iteration"));
-            }
-            if let Some(end) = self.answered(outcome, &last, bounds.0).await? {
-                return Ok(end);
+                Next::Answer(then) => {
+                    let then = *then;
+                    self.answer().await?;
+                    self.answered(then);
+                }
+                Next::End(end) => return Ok(end.clone()),
             }
         }
     }
 
-    /// Gets the results of an iteration's calls; the run's end if it ends with them.
-    async fn answered(&mut self, outcome: Outcome, last: &[String], iterations: u64) -> Result<Option<RunEnd>, Stop> {
-        let (by_caller, ours): (Vec<_>, Vec<_>) = outcome
-            .calls
-            .into_iter()
-            .partition(|(_, source)| *source == Source::Caller);
-        let ends = by_caller.is_empty() && ours.iter().any(|(call, _)| last.contains(&call.name));
-        // Results that no further iteration could read are not fetched: a function may do something.
-        if by_caller.is_empty() && !ends && self.iteration >= iterations {
-            return Ok(Some(end("iteration")));
-        }
-        let begun = Instant::now();
-        self.execute(&ours).await?;
-        self.deadline += begun.elapsed();
-        if !by_caller.is_empty() {
-            if outcome.deferred {
-                for (call, _) in &by_caller {
-                    self.activity(ActivityKind::Request, call, None).await?;
-                }
-            }
-            return Ok(Some(end("activity")));
-        }
-        Ok(ends.then(|| end("stop")))
+    /// What follows a finished model call.
+    pub(super) fn settle(&mut self, outcome: Outcome) {
+        self.state.iteration += 1;
+        let calls: Vec<ToolCall> = outcome.calls.iter().map(|call| call.call.clone()).collect();
+        self.chat.assistant(&outcome.text, &calls);
+        self.state.next = if calls.is_empty() {
+            self.after_text(outcome.finish)
+        } else {
+            self.after_calls(outcome.calls)
+        };
     }
 
-    /// Gets the results of calls and gives them to the model: what is known at once, then the waits, side by side
-    /// unless they share a channel.
-    async fn execute(&mut self, calls: &[(ToolCall, Source)]) -> Result<(), Stop> {
-        let mut results: Vec<(&ToolCall, Value)> = Vec::new();
-        let mut channels: Vec<(&ChannelId, Vec<&ToolCall>)> = Vec::new();
-        for (call, source) in calls {
-            match source {
-                Source::Known(result) => {
-                    self.activity(ActivityKind::Response, call, Some(result.clone()))
-                        .await?;
-                    results.push((call, result.clone()));
-                }
-                Source::Channel(channel) => match channels.iter_mut().find(|(known, _)| *known == channel) {
-                    Some((_, waiting)) => waiting.push(call),
-                    None => channels.push((channel, vec![call])),
-                },
-                Source::Caller => {}
+    fn after_text(&mut self, finish: FinishReason) -> Next {
+        if finish == FinishReason::Length {
+            if self.state.continuations >= self.bounds.continuations {
+                return Next::End(end("length"));
+            }
+            self.state.continuations += 1;
+            self.chat.user(GO_ON);
+            let function = self.state.starts.pop_front();
+            return self.ask(function, true);
+        }
+        // The function that ends the run is asked for once, when the model would stop without it.
+        if !self.state.asked {
+            let last = self.last_functions().next().map(str::to_owned);
+            if last.is_some() {
+                self.state.asked = true;
+                return self.ask(last, false);
             }
         }
-        let mut waits = Vec::with_capacity(channels.len());
-        for (channel, waiting) in channels {
-            waits.push(self.wait_in_turn(channel, waiting));
+        let mut end = end("stop");
+        if let FinishReason::Other(why) = finish {
+            end.extra.insert("detail".into(), why.into());
         }
-        results.extend(try_join_all(waits).await?.into_iter().flatten());
+        Next::End(end)
+    }
+
+    fn after_calls(&mut self, calls: Vec<Pending>) -> Next {
+        self.state.calls = self.state.calls.saturating_add(calls.len() as u64);
+        if self.state.calls > self.bounds.calls {
+            return Next::End(end("iteration"));
+        }
+        let of_caller = calls.iter().any(|call| call.source == Source::Caller);
+        // A call that is not carried out does not end the run: the model may do better.
+        let is_last = |call: &Pending| {
+            !matches!(call.source, Source::Refused(_)) && self.last_functions().any(|name| name == call.call.name)
+        };
+        let ends = calls.iter().any(is_last);
+        self.state.asked |= ends;
+        let then = match (of_caller, ends) {
+            (true, _) => Then::Caller,
+            (false, true) => Then::Stop,
+            // Results that no further model call could read are not fetched: a function may do something.
+            (false, false) if self.state.iteration >= self.bounds.iterations => return Next::End(end("iteration")),
+            (false, false) => Then::Ask,
+        };
+        self.state.pending = calls;
+        Next::Answer(then)
+    }
+
+    /// What follows when all calls have their results.
+    fn answered(&mut self, then: Then) {
         // Models expect the results in the order of their calls.
-        for (call, _) in calls {
-            if let Some((_, result)) = results.iter().find(|(known, _)| known.id == call.id) {
-                self.chat.result(&call.id, result);
+        for Pending { call, stage, .. } in std::mem::take(&mut self.state.pending) {
+            if let Stage::Done(result) = stage {
+                self.chat.result(&call.id, &result);
             }
         }
-        Ok(())
-    }
-
-    async fn wait_in_turn<'c>(
-        &self,
-        channel: &ChannelId,
-        calls: Vec<&'c ToolCall>,
-    ) -> Result<Vec<(&'c ToolCall, Value)>, Stop> {
-        let mut results = Vec::with_capacity(calls.len());
-        for call in calls {
-            let result = self.wait(channel, call).await?;
-            results.push((call, result));
-        }
-        Ok(results)
-    }
-
-    /// Waits for the answer of one call. Each wait listens anew, so that a second answer to the call before it is
-    /// not taken for this one's.
-    async fn wait(&self, channel: &ChannelId, call: &ToolCall) -> Result<Value, Stop> {
-        let limit = self.engine.limits.wait;
-        let mut listener = self.answers.listen(channel, &call.id).await;
-        let expires = SystemTime::now().checked_add(limit);
-        let expires_at = expires.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        let mut wait = Wait {
-            channel: channel.as_str().to_owned(),
-            function: WaitFunction {
-                name: call.name.clone(),
-                args: call.arguments.to_value(),
-                extra: Object::new(),
-            },
-            expires_at: expires_at.and_then(|at| u64::try_from(at.as_millis()).ok()),
-            message: None,
-            from: None,
-            extra: Object::from_iter([("id".to_owned(), call.id.as_str().into())]),
-        };
-        self.emit(EventKind::WaitBegin(Box::new(wait.clone()))).await?;
-        let answer = tokio::select! {
-            biased;
-            () = self.cancel.cancelled() => return Err(Stop::Cancelled),
-            answer = timeout(limit, listener.next()) => answer,
-        };
-        let result = match answer {
-            Ok(Some(message)) => {
-                let (result, from) = functions::answer(&message);
-                wait.message = Some(message);
-                wait.from = from;
-                result
+        self.state.next = match then {
+            Then::Ask => {
+                let function = self.state.starts.pop_front();
+                self.ask(function, false)
             }
-            Ok(None) => functions::failure("nobody can answer this call any more"),
-            Err(_) => functions::failure(&format!("nobody answered this call within {} seconds", limit.as_secs())),
+            Then::Stop => Next::End(end("stop")),
+            Then::Caller => Next::End(end("activity")),
         };
-        self.emit(EventKind::WaitEnd(Box::new(wait))).await?;
-        self.activity(ActivityKind::Response, call, Some(result.clone()))
-            .await?;
-        Ok(result)
     }
 
-    /// Iterations, calls and continuations that the run may have.
-    fn bounds(&self) -> (u64, u64, u64) {
-        let asked = self.request.limits.clone().unwrap_or_default();
-        let Limits {
-            iterations,
-            continuations,
-            calls,
-        } = asked;
-        let limits = &self.engine.limits;
-        (
-            iterations.unwrap_or(u64::MAX).min(limits.max_iterations),
-            calls.unwrap_or(u64::MAX).min(limits.max_calls),
-            continuations.unwrap_or(0),
-        )
-    }
-
-    /// The functions that have to be called first and were not since the person's last message: a caller that goes
-    /// on with a function's response does not want it called again.
-    fn starts(&self) -> VecDeque<String> {
-        let messages = &self.request.messages;
-        let since = messages.iter().rposition(|message| message.kind == MessageKind::User);
-        let called: Vec<String> = messages[since.unwrap_or(0)..]
-            .iter()
-            .filter_map(|message| message.activity().map(|activity| activity.function.name))
-            .collect();
-        let starts = |function: &&Function| function.call.as_ref().is_some_and(|call| call.start == Some(true));
-        self.functions
-            .iter()
-            .filter(starts)
-            .map(|function| function.name.clone())
-            .filter(|name| !called.contains(name))
-            .collect()
+    fn ask(&self, function: Option<String>, go_on: bool) -> Next {
+        if self.state.iteration >= self.bounds.iterations {
+            return Next::End(end("iteration"));
+        }
+        Next::Ask { function, go_on }
     }
 
     /// The functions whose call ends the run; the first of them is asked for when the model calls none.
-    fn last_functions(&self) -> Vec<String> {
-        let ends = |function: &&Function| function.call.as_ref().is_some_and(|call| call.end == Some(true));
-        self.functions
-            .iter()
-            .filter(ends)
-            .map(|function| function.name.clone())
-            .collect()
+    fn last_functions(&self) -> impl Iterator<Item = &str> {
+        named(&self.functions, |call| call.end == Some(true))
     }
+
+    /// What the run goes on from if it is interrupted now.
+    pub(super) fn checkpoint(&self) -> super::Checkpoint {
+        self.state.write(self.chat.added(), self.used + self.begun.elapsed())
+    }
+
+    pub(super) async fn emit(&self, kind: EventKind) -> Result<(), Stop> {
+        Ok(self.sink.emit(kind.into()).await?)
+    }
+
+    /// Emits an event together with where the run stands after it.
+    pub(super) async fn keep(&self, kind: EventKind) -> Result<(), Stop> {
+        Ok(self.sink.keep(kind.into(), self.checkpoint()).await?)
+    }
+
+    pub(super) fn too_slow(&self) -> Stop {
+        let minutes = self.engine.limits.run.as_secs().div_ceil(60);
+        Stop::Failed(
+            ErrorCode::Timeout,
+            format!(
+                "the run took longer than {minutes} minutes, waiting included, and was stopped; ask for less at \
+                 once, or raise the server's limit on the time of a run"
+            ),
+        )
+    }
+}
+
+/// Where a run stands that begins.
+fn first_state(engine: &Engine, request: &CompleteRequest, bounds: Bounds) -> State {
+    let mut instance = [0; 8];
+    // A name that is not unique only makes two runs harder to tell apart in a log.
+    let _ = getrandom::fill(&mut instance);
+    let prepared = Prepared {
+        own_functions: request
+            .functions
+            .is_empty()
+            .then(|| functions::own(engine.model.as_ref(), request.model.as_deref())),
+    };
+    let functions = prepared.own_functions.as_ref().unwrap_or(&request.functions);
+    let called = called(request);
+    let was_called = |name: &&str| called.iter().any(|called| called == name);
+    let mut starts: VecDeque<String> = named(functions, |call| call.start == Some(true))
+        .filter(|name| !was_called(name))
+        .map(str::to_owned)
+        .collect();
+    let asked = named(functions, |call| call.end == Some(true)).any(|name| was_called(&name));
+    let next = if bounds.iterations == 0 {
+        Next::End(end("iteration"))
+    } else {
+        Next::Ask {
+            function: starts.pop_front(),
+            go_on: false,
+        }
+    };
+    State {
+        instance: format!("{:016x}", u64::from_be_bytes(instance)),
+        prepared,
+        iteration: 0,
+        calls: 0,
+        continuations: 0,
+        text: String::new(),
+        tokens: 0,
+        estimated: false,
+        starts,
+        asked,
+        next,
+        pending: Vec::new(),
+    }
+}
+
+/// The functions that were called since the person's last message: a caller that goes on with a function's response
+/// does not want it called first, or last, once more.
+fn called(request: &CompleteRequest) -> Vec<String> {
+    let messages = &request.messages;
+    let since = messages.iter().rposition(|message| message.kind == MessageKind::User);
+    messages[since.unwrap_or(0)..]
+        .iter()
+        .filter_map(|message| message.activity().map(|activity| activity.function.name))
+        .collect()
+}
+
+fn named(functions: &[Function], wanted: fn(&FunctionCall) -> bool) -> impl Iterator<Item = &str> {
+    functions
+        .iter()
+        .filter(move |function| function.call.as_ref().is_some_and(wanted))
+        .map(|function| function.name.as_str())
+}
+
+pub(super) fn failed(code: ErrorCode, message: String) -> Event {
+    let error = RunError {
+        message,
+        code: Some(code.as_str().to_owned()),
+        extra: Object::new(),
+    };
+    EventKind::Error(Box::new(error)).into()
 }
 
 fn end(reason: &str) -> RunEnd {

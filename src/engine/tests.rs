@@ -299,7 +299,7 @@ async fn an_answer_comes_in_the_documented_order() {
 async fn what_is_not_known_is_estimated_and_says_so() {
     let done = run(
         request(json!({})),
-        vec![vec![text("a"), text("b"), finish(FinishReason::Length)]],
+        vec![vec![text("a"), text("b"), finish(FinishReason::Stop)]],
     )
     .await;
     let usage = &done.events[4]["data"];
@@ -308,7 +308,6 @@ async fn what_is_not_known_is_estimated_and_says_so() {
         &json!({"model": "scripted", "inputTokensUsed": 0, "outputTokensUsed": 2, "estimated": true})
     );
     assert_eq!(done.last()["data"]["usage"], json!({"token": 2, "estimated": true}));
-    assert_eq!(done.reason(), "length");
 }
 
 #[tokio::test(start_paused = true)]
@@ -502,8 +501,8 @@ async fn a_wait_gives_up_in_the_end() {
     let done = run(request(functions), script).await;
     assert_eq!(begun.elapsed(), EngineLimits::default().wait);
     assert_eq!(done.short()[4..7], ["waits f", "got f null", "response f"]);
-    assert!(done.results()[0].contains("nobody answered this call within 900 seconds"));
-    assert_eq!(done.reason(), "stop", "waiting is not counted as the run's own time");
+    assert!(done.results()[0].contains("nobody answered this call within 600 seconds"));
+    assert_eq!(done.reason(), "stop", "the model gets the time that is left to say so");
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::{AnswerListener, Answers, Checkpoint, Engine, EventSink, Order, SinkClosed};
 use crate::hub::{AccountId, Append, Broken, ChannelKey, Hub, Start, unix_millis};
 use crate::store::RunProgress;
-use crate::wire::request::{RunStatus, WaitingOn};
+use crate::wire::request::{Limits, RunStatus, WaitingOn};
 use crate::wire::surrogate::SurrogateJoiner;
 use crate::wire::{ApiError, ChannelId, Event, EventKind, LineDecoder, Object, SubscriptionLine, ascii};
 
@@ -85,12 +85,19 @@ impl RunEngine for Engine {
 
     fn limits(&self) -> Object {
         let limits = Engine::limits(self);
-        Object::from_iter([
-            ("iterations".to_owned(), limits.max_iterations.into()),
-            ("calls".to_owned(), limits.max_calls.into()),
-            ("seconds".to_owned(), limits.run.as_secs().into()),
-            ("waitSeconds".to_owned(), limits.wait.as_secs().into()),
-        ])
+        let granted = limits.granted();
+        let numbers = |limits: &Limits| {
+            Object::from_iter([
+                ("iterations".to_owned(), limits.iterations.into()),
+                ("calls".to_owned(), limits.calls.into()),
+                ("continuations".to_owned(), limits.continuations.into()),
+            ])
+        };
+        let mut shown = numbers(&limits.most());
+        shown.insert("defaults".to_owned(), numbers(&granted).into());
+        shown.insert("seconds".to_owned(), limits.run.as_secs().into());
+        shown.insert("waitSeconds".to_owned(), limits.wait.min(limits.run).as_secs().into());
+        shown
     }
 }
 

@@ -8,6 +8,7 @@ mod accounts;
 mod drain;
 mod engine;
 mod error;
+mod openapi;
 mod options;
 mod request;
 mod routes;
@@ -16,9 +17,10 @@ mod stream;
 mod unparsed;
 mod validate;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +53,8 @@ struct App {
     hub: Arc<dyn Hub>,
     engine: Arc<dyn RunEngine>,
     runs: Runs,
+    /// The OpenAPI document, once somebody has asked for it.
+    openapi: OnceLock<Bytes>,
     shutdown: CancellationToken,
 }
 
@@ -88,6 +92,7 @@ pub async fn serve(
         ),
         hub,
         engine,
+        openapi: OnceLock::new(),
         // Stopping over the API ends this server alone, not whatever else its caller runs.
         shutdown: shutdown.child_token(),
         options,

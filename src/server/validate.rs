@@ -226,10 +226,11 @@ fn check_function(index: usize, function: &Function) -> Result<(), Refusal> {
 }
 
 fn check_limits(limits: &Limits) -> Result<(), Refusal> {
-    if limits.continuations.is_some() {
-        return Err(Refusal::not_implemented("limits.continuations"));
-    }
-    for (name, limit) in [("iterations", limits.iterations), ("calls", limits.calls)] {
+    for (name, limit) in [
+        ("iterations", limits.iterations),
+        ("continuations", limits.continuations),
+        ("calls", limits.calls),
+    ] {
         if limit == Some(0) {
             return Err(Refusal::bad_request(format!(
                 "`limits.{name}` is a whole number of 1 or more"
@@ -297,8 +298,8 @@ mod tests {
             (json!({"messages": user, "extensions": {}}), 501, "extensions"),
             (json!({"messages": user, "limits": {"calls": 0}}), 400, "limits.calls"),
             (
-                json!({"messages": user, "limits": {"continuations": 1}}),
-                501,
+                json!({"messages": user, "limits": {"continuations": 0}}),
+                400,
                 "limits.continuations",
             ),
             (
@@ -354,13 +355,14 @@ mod tests {
     #[test]
     fn calls_at_the_start_and_the_end_and_a_bound_of_calls_are_taken() {
         let body = json!({
-            "messages": [{"type": "user", "text": "hi"}], "limits": {"calls": 2},
+            "messages": [{"type": "user", "text": "hi"}], "limits": {"calls": 2, "continuations": 3},
             "functions": [{"name": "f", "description": "d", "call": {"start": true, "end": true}}],
         });
         let request = dispatch(body.to_string().as_bytes())
             .expect("a valid dispatch")
             .complete;
-        assert_eq!(request.limits.and_then(|limits| limits.calls), Some(2));
+        let limits = request.limits.expect("limits");
+        assert_eq!((limits.calls, limits.continuations), (Some(2), Some(3)));
         let call = request.functions[0].call.as_ref().expect("a call");
         assert_eq!((call.start, call.end), (Some(true), Some(true)));
     }

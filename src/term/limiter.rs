@@ -1,11 +1,15 @@
-//! When to paint: turns requests into at most 60 frames a second, a key's frame at once, none when nothing changed.
+//! When to paint: turns requests into 60 frames a second at most, a key's frame at once, none when nothing changed.
 //!
 //! Pure: the time is passed in as the time since the program started. It does not paint and does not wait.
 
 use std::time::Duration;
 
-/// The shortest time between two frames that a stream asked for: 60 frames a second.
+/// The time between the frames of a steady stream: 60 a second.
 pub const FRAME_INTERVAL: Duration = Duration::from_nanos(1_000_000_000 / 60);
+
+/// After a quiet interval one frame may come early, but not sooner than this after the last one: what arrives just
+/// after a frame of counters is seen at once, and the rate stays the same.
+pub const SHORTEST_INTERVAL: Duration = Duration::from_millis(4);
 
 /// The shortest time between two frames of which only counters change: ten frames a second are calm to read.
 pub const COUNTER_INTERVAL: Duration = Duration::from_millis(100);
@@ -25,6 +29,8 @@ pub enum Urgency {
 #[derive(Debug, Default)]
 pub struct FrameLimiter {
     last_paint: Option<Duration>,
+    /// When the frames so far would have been painted at a steady rate, the next one included.
+    paid: Duration,
     due: Option<Duration>,
 }
 
@@ -32,7 +38,10 @@ impl FrameLimiter {
     /// Asks for a frame at the time `now`. Several requests before a paint are one frame, at the earliest of their times.
     pub fn request(&mut self, now: Duration, urgency: Urgency) {
         let at = match (urgency, self.last_paint) {
-            (Urgency::Stream, Some(last)) => now.max(last + FRAME_INTERVAL),
+            (Urgency::Stream, Some(last)) => {
+                let early = self.paid.saturating_sub(FRAME_INTERVAL);
+                now.max(last + SHORTEST_INTERVAL).max(early)
+            }
             (Urgency::Counter, Some(last)) => now.max(last + COUNTER_INTERVAL),
             (Urgency::Counter | Urgency::Stream, None) | (Urgency::AtOnce, _) => now,
         };
@@ -53,6 +62,8 @@ impl FrameLimiter {
 
     /// Says that a frame with everything so far was painted at the time `now`.
     pub fn painted(&mut self, now: Duration) {
+        // Frames that keys asked for are not held against the stream for longer than one interval.
+        self.paid = (self.paid.max(now) + FRAME_INTERVAL).min(now + 2 * FRAME_INTERVAL);
         self.last_paint = Some(now);
         self.due = None;
     }
@@ -84,13 +95,30 @@ mod tests {
         let mut limiter = FrameLimiter::default();
         limiter.painted(ms(100));
         limiter.request(ms(101), Urgency::Stream);
-        assert_eq!(limiter.due(), Some(ms(100) + FRAME_INTERVAL));
-        assert!(!limiter.is_due(ms(110)));
+        assert_eq!(limiter.due(), Some(ms(104)), "after a quiet time one frame comes early");
+        limiter.painted(ms(104));
+        limiter.request(ms(105), Urgency::Stream);
+        assert_eq!(
+            limiter.due(),
+            Some(ms(100) + FRAME_INTERVAL),
+            "and the next one at its time"
+        );
         limiter.request(ms(110), Urgency::AtOnce);
         assert!(limiter.is_due(ms(110)), "the key takes the waiting frame along");
         limiter.painted(ms(110));
         limiter.request(ms(111), Urgency::Stream);
         assert_eq!(limiter.due(), Some(ms(110) + FRAME_INTERVAL));
+    }
+
+    #[test]
+    fn many_keys_hold_a_stream_up_for_one_interval_only() {
+        let mut limiter = FrameLimiter::default();
+        for at in 0..50 {
+            limiter.request(ms(at), Urgency::AtOnce);
+            limiter.painted(ms(at));
+        }
+        limiter.request(ms(50), Urgency::Stream);
+        assert_eq!(limiter.due(), Some(ms(49) + FRAME_INTERVAL));
     }
 
     #[test]
@@ -100,7 +128,7 @@ mod tests {
         limiter.request(ms(101), Urgency::Counter);
         assert_eq!(limiter.due(), Some(ms(100) + COUNTER_INTERVAL));
         limiter.request(ms(102), Urgency::Stream);
-        assert_eq!(limiter.due(), Some(ms(100) + FRAME_INTERVAL));
+        assert_eq!(limiter.due(), Some(ms(100) + SHORTEST_INTERVAL));
     }
 
     #[test]
@@ -135,7 +163,13 @@ mod tests {
                 }
             }
             for pair in paints.windows(2) {
-                prop_assert!(pair[1] - pair[0] >= FRAME_INTERVAL);
+                prop_assert!(pair[1] - pair[0] >= SHORTEST_INTERVAL);
+            }
+            // One frame may be early, and only one: so many frames take so much time, but for one interval.
+            for (first, start) in paints.iter().enumerate() {
+                for (count, end) in (0u32..).zip(&paints[first..]) {
+                    prop_assert!(*end - *start >= FRAME_INTERVAL * count.saturating_sub(1));
+                }
             }
         }
     }

@@ -2,13 +2,15 @@
 //!
 //! A text is cut into units (`markdown`) or lines. All but the last are final: they are read and broken once. The
 //! work of an update is that of the last unit and of what is new, however long the text is: a unit that grows past
-//! a limit is cut. It does not colour, fold or scroll.
+//! a limit is cut. While a text grows, its last unit is read as `growing` tells it. It does not colour, fold or scroll.
 
 use std::borrow::Cow;
 
 use super::fence::Fence;
+use super::growing::{self, View};
 use super::lines::{Line, Piece, Shape};
 use super::markdown::{self, UnitKind};
+use super::table::Columns;
 use super::width::boundary;
 use super::wrap::wrap;
 use super::{Role, Row, json, sanitise_line};
@@ -39,14 +41,16 @@ pub enum Format {
 
 /// The rows of one block at one width.
 ///
-/// The cache's key is revision and width; its invariant: the first `stable_rows` rows are those of the first
+/// The cache's key is revision, width and whether the text grows; its invariant: the first `stable_rows` rows are those of the first
 /// `stable` bytes of the source and never change while the source only grows.
 #[derive(Debug, Default)]
 pub struct BlockRows {
     format: Format,
     revision: Option<u64>,
     width: u16,
+    growth: Growth,
     rows: Vec<Row>,
+    columns: Columns,
     stable: usize,
     stable_rows: usize,
     fence: Option<Fence>,
@@ -54,6 +58,16 @@ pub struct BlockRows {
     fences: Vec<CodeFence>,
     length: usize,
     samples: Vec<(usize, [u8; SAMPLE])>,
+}
+
+/// Whether more text is to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Growth {
+    /// The text is all there is.
+    #[default]
+    Finished,
+    /// Its end is being written: of markdown nothing shows there that the next words would take away again.
+    Growing,
 }
 
 /// A fenced code block of the top level.
@@ -97,17 +111,24 @@ impl BlockRows {
         }
     }
 
-    /// Brings the rows up to date with a text, its revision and a width in columns (2 at least).
+    /// Brings the rows up to date with a finished text, its revision and a width in columns (2 at least).
     ///
     /// Free when neither revision nor width changed; when the text only grew, the work is that of the new part.
     pub fn update(&mut self, source: &str, revision: u64, width: u16) {
-        if self.revision == Some(revision) && self.width == width {
+        self.update_to(source, revision, width, Growth::Finished);
+    }
+
+    /// The same for a text that may still grow.
+    pub fn update_to(&mut self, source: &str, revision: u64, width: u16, growth: Growth) {
+        if self.revision == Some(revision) && self.width == width && self.growth == growth {
             return;
         }
+        self.growth = growth;
         if self.width != width || !self.only_grew(source) {
             *self = Self {
                 format: self.format,
                 width,
+                growth,
                 ..Self::default()
             };
         }
@@ -268,9 +289,16 @@ impl BlockRows {
         }
         // The tail: shown, not final.
         let previous = self.previous;
-        for (index, unit) in units.iter().enumerate().skip(open) {
-            let end = units.get(index + 1).map_or(window.len(), |next| next.start);
-            self.unit(source, base + unit.start, base + end, unit.kind);
+        match growing::view(&window[unit.start..]).filter(|_| self.growth == Growth::Growing) {
+            Some(view) => self.view(&view, source, start),
+            None => {
+                for (index, unit) in units.iter().enumerate().skip(open) {
+                    let next = units.get(index + 1).map(|next| next.start);
+                    let (start, end) = (base + unit.start, base + next.unwrap_or(window.len()));
+                    let growth = if next.is_none() { self.growth } else { Growth::Finished };
+                    self.grown_unit(source, start, end, unit.kind, growth);
+                }
+            }
         }
         self.previous = previous;
         false
@@ -297,27 +325,65 @@ impl BlockRows {
     }
 
     fn unit(&mut self, source: &str, start: usize, end: usize, kind: UnitKind) {
+        self.grown_unit(source, start, end, kind, Growth::Finished);
+    }
+
+    fn grown_unit(&mut self, source: &str, start: usize, end: usize, kind: UnitKind, growth: Growth) {
+        self.separate((source, start), start, kind);
+        self.push_all(markdown::read(&source[start..end], start, None), end, growth);
+    }
+
+    fn push_all(&mut self, mut lines: Vec<Line>, end: usize, growth: Growth) {
+        if let Some(line) = lines.last_mut() {
+            line.is_open = growth == Growth::Growing;
+        }
+        for line in lines {
+            self.push(&line, end);
+        }
+    }
+
+    /// The view of what is to come after the final rows; it begins at this byte of the source.
+    fn view(&mut self, view: &View<'_>, source: &str, base: usize) {
+        let units = markdown::units(&view.text);
+        let last = source.len();
+        for (index, unit) in units.iter().enumerate() {
+            let end = units.get(index + 1).map_or(view.text.len(), |next| next.start);
+            let start = unit.start;
+            let open = view.open.from(start);
+            let lines = markdown::read(&view.text[start..end], base + start, Some(&open));
+            if lines.is_empty() {
+                continue;
+            }
+            let place = if start == 0 {
+                (source, base)
+            } else {
+                (&*view.text, start)
+            };
+            self.separate(place, base + start, unit.kind);
+            let growth = if index + 1 == units.len() {
+                self.growth
+            } else {
+                Growth::Finished
+            };
+            self.push_all(lines, (base + end).min(last), growth);
+        }
+    }
+
+    /// A blank row between two units; between two items only where the text has one at this place.
+    fn separate(&mut self, (text, at): (&str, usize), offset: usize, kind: UnitKind) {
         let current = if kind == UnitKind::Item {
             Previous::Item
         } else {
             Previous::Block
         };
-        self.separate(source, start, current);
-        for line in markdown::read(&source[start..end], start) {
-            self.push(&line, end);
-        }
-    }
-
-    /// A blank row between two units; between two items only where the source has one.
-    fn separate(&mut self, source: &str, start: usize, current: Previous) {
         let blank = match (self.previous, current) {
             (Previous::Nothing | Previous::Part, _) => false,
-            (Previous::Item, Previous::Item) => markdown::blank_before(source, start),
+            (Previous::Item, Previous::Item) => markdown::blank_before(text, at),
             _ => true,
         };
         if blank {
             self.rows.push(Row {
-                source_offset: start,
+                source_offset: offset,
                 ..Row::default()
             });
         }
@@ -328,7 +394,7 @@ impl BlockRows {
     /// no row begins beyond it.
     fn push(&mut self, line: &Line, end: usize) {
         let from = self.rows.len();
-        wrap(line, usize::from(self.width), &mut self.rows);
+        wrap(line, usize::from(self.width), &mut self.columns, &mut self.rows);
         let mut least = from.checked_sub(1).map_or(0, |last| self.rows[last].source_offset);
         for row in &mut self.rows[from..] {
             row.source_offset = row.source_offset.min(end).max(least);
@@ -344,7 +410,7 @@ impl BlockRows {
         let Some((fence, info)) = Fence::open(line) else {
             return false;
         };
-        self.separate(source, start, Previous::Block);
+        self.separate((source, start), start, UnitKind::Fence);
         if !info.is_empty() {
             let piece = piece(info, Role::CodeInfo, start);
             self.push(&plain_line(Shape::Words(vec![piece]), start), start + next);
@@ -379,7 +445,9 @@ impl BlockRows {
             self.make_stable(self.stable + next);
         }
         let rest = source[self.stable..].trim_end_matches('\r');
-        if !rest.is_empty() && !fence.is_closed_by(rest) {
+        // What may become the closing line is not shown as code.
+        let held = self.growth == Growth::Growing && growing::is_closing(rest.trim_matches([' ', '\t']));
+        if !rest.is_empty() && !held && !fence.is_closed_by(rest) {
             self.code_line(fence.content(rest), self.stable);
         }
     }
@@ -395,16 +463,16 @@ impl BlockRows {
 
     fn lines(&mut self, source: &str) {
         while let Some((line, next)) = next_part(&source[self.stable..]) {
-            self.text_line(line, self.stable);
+            self.text_line(line, self.stable, Growth::Finished);
             self.make_stable(self.stable + next);
         }
         let rest = source[self.stable..].trim_end_matches('\r');
         if !rest.is_empty() {
-            self.text_line(rest, self.stable);
+            self.text_line(rest, self.stable, self.growth);
         }
     }
 
-    fn text_line(&mut self, line: &str, offset: usize) {
+    fn text_line(&mut self, line: &str, offset: usize, growth: Growth) {
         match self.format {
             Format::Code => return self.code_line(line, offset),
             Format::Json => {
@@ -421,7 +489,11 @@ impl BlockRows {
         } else {
             vec![piece(line, Role::Plain, offset)]
         };
-        self.push(&plain_line(Shape::Words(pieces), offset), offset + line.len());
+        self.push_all(
+            vec![plain_line(Shape::Words(pieces), offset)],
+            offset + line.len(),
+            growth,
+        );
     }
 }
 
@@ -447,6 +519,7 @@ fn plain_line(shape: Shape, offset: usize) -> Line {
         rest: Vec::new(),
         shape,
         offset,
+        is_open: false,
     }
 }
 

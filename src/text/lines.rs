@@ -4,6 +4,7 @@
 
 use pulldown_cmark::Alignment;
 
+use super::growing::OpenTable;
 use super::{LinkId, Role};
 
 /// A piece of a logical line: safe for a terminal, without line breaks.
@@ -43,6 +44,8 @@ pub struct Line {
     pub shape: Shape,
     /// Where it begins in the source, in bytes.
     pub offset: usize,
+    /// Its end is being written: an address there may not be whole.
+    pub is_open: bool,
 }
 
 /// A table before it is laid out.
@@ -52,6 +55,8 @@ pub struct Table {
     pub alignments: Vec<ColumnAlignment>,
     /// The rows of cells; the first one is the head.
     pub rows: Vec<Vec<Vec<Piece>>>,
+    /// How far it has come, while it still grows.
+    pub(super) open: Option<OpenTable>,
 }
 
 /// How the cells of a column are aligned.

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
+use super::growing::{Open, Style};
 use super::lines::{ColumnAlignment, Line, Piece, Shape, Table};
 use super::{LinkId, Role, sanitise_line};
 
@@ -30,7 +31,8 @@ pub(super) enum UnitKind {
     Block,
 }
 
-fn options() -> Options {
+/// What is read beyond CommonMark.
+pub(super) fn options() -> Options {
     Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS
 }
 
@@ -107,11 +109,12 @@ pub(super) fn blank_before(text: &str, at: usize) -> bool {
     start > 0 && line.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'>'))
 }
 
-/// Reads one unit. `base` is where it begins in the source, in bytes.
-pub(super) fn read(unit: &str, base: usize) -> Vec<Line> {
+/// Reads one unit. `base` is where it begins in the source, in bytes; `open` is what is open at its end.
+pub(super) fn read(unit: &str, base: usize, open: Option<&Open>) -> Vec<Line> {
     let mut reader = Reader {
         source: unit,
         base,
+        open,
         ..Reader::default()
     };
     for (event, range) in Parser::new_ext(unit, options()).into_offset_iter() {
@@ -153,13 +156,17 @@ struct Reader<'a> {
     in_head: bool,
     /// Where the present block begins, in bytes of the unit.
     at: usize,
+    /// What is open at the end of the unit, when that still grows.
+    open: Option<&'a Open>,
 }
 
 impl Reader<'_> {
     fn event(&mut self, event: Event<'_>, range: Range<usize>) {
         match event {
             Event::Start(tag) => self.start(tag, range.start),
+            Event::End(TagEnd::Table) => self.end_table(range.end),
             Event::End(tag) => self.end(tag, range.start),
+            Event::Text(_) if self.opens(&range) => {}
             Event::Text(text) => {
                 if let Some(code) = &mut self.code {
                     if code.is_empty() {
@@ -270,6 +277,7 @@ impl Reader<'_> {
                 self.table = Some(Table {
                     alignments,
                     rows: Vec::new(),
+                    open: None,
                 });
             }
             Tag::TableHead | Tag::TableRow => {
@@ -320,12 +328,6 @@ impl Reader<'_> {
                 }
                 self.containers.pop();
             }
-            TagEnd::Table => {
-                if let Some(table) = self.table.take() {
-                    self.push(Shape::Table(table), self.at);
-                }
-                self.pieces.clear();
-            }
             TagEnd::TableHead | TagEnd::TableRow => self.in_head = false,
             TagEnd::TableCell => {
                 let cell = std::mem::take(&mut self.pieces);
@@ -352,6 +354,34 @@ impl Reader<'_> {
             }
             _ => {}
         }
+    }
+
+    fn end_table(&mut self, end: usize) {
+        if let Some(mut table) = self.table.take() {
+            table.open = self.open.filter(|open| end >= open.end).and_then(|open| open.table);
+            self.push(Shape::Table(table), self.at);
+        }
+        self.pieces.clear();
+    }
+
+    /// Whether a text is a mark that counts as closed at the end, or stands behind the end: neither is shown.
+    fn opens(&mut self, range: &Range<usize>) -> bool {
+        let Some(open) = self.open.filter(|_| self.code.is_none()) else {
+            return false;
+        };
+        let Some(mark) = open
+            .marks
+            .iter()
+            .find(|mark| mark.range.start <= range.start && range.end <= mark.range.end)
+        else {
+            return range.start >= open.end;
+        };
+        if mark.range.start == range.start {
+            self.emphasis += u32::from(matches!(mark.style, Style::Emphasis | Style::StrongEmphasis));
+            self.strong += u32::from(matches!(mark.style, Style::Strong | Style::StrongEmphasis));
+            self.strike += u32::from(mark.style == Style::Strike);
+        }
+        true
     }
 
     /// A block begins: a blank row in front of it, where the source has one within the unit.
@@ -464,6 +494,7 @@ impl Reader<'_> {
             rest,
             shape,
             offset,
+            is_open: false,
         });
     }
 }

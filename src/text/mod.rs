@@ -3,6 +3,9 @@
 //! It knows no terminal and no colours: a piece of text has a [`Role`], and the theme says how that looks.
 
 mod fence;
+mod growing;
+#[cfg(test)]
+mod growing_tests;
 pub mod highlight;
 pub mod json;
 pub mod layout;
@@ -18,7 +21,7 @@ mod tests;
 pub mod width;
 pub mod wrap;
 
-pub use layout::{BlockRows, CodeFence, Format};
+pub use layout::{BlockRows, CodeFence, Format, Growth};
 pub use link::LinkId;
 pub use sanitise::{sanitise, sanitise_line};
 

@@ -1,7 +1,16 @@
 //! Laying a table out to a width: columns shrink, cells wrap; far too narrow, it becomes "head: value" lines.
 //!
 //! There are no outer borders: a table takes no more columns than its content.
+//!
+//! While a table grows, what stands to the right of a column must not wander with every word that comes. A cell is held
+//! back until it is complete; where it is wider than its column, the columns to its right move then, once. The last
+//! column has none to its right, so its cell is shown as it is written, unless it is aligned to another side. A column never becomes narrower, but for one case: when a table gets too wide, a last column that wants more
+//! room than there is takes all that it may ever have, at once. A table that was too wide is therefore laid out once
+//! more when it is complete.
 
+use std::borrow::Cow;
+
+use super::growing::OpenTable;
 use super::lines::{ColumnAlignment, Piece, Table};
 use super::wrap::{pieces_width, row, wrap_pieces};
 use super::{Role, Row, Span};
@@ -12,27 +21,103 @@ const BORDER_WIDTH: usize = 3;
 /// The least width of a column whose content is wider, in columns.
 const NARROWEST: usize = 5;
 
+/// The columns of a table that still grows, as they were shown last.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    /// Where the table begins in the source, in bytes.
+    offset: usize,
+    widths: Vec<usize>,
+    /// The last column takes all that it may have.
+    greedy: bool,
+}
+
 /// The rows of a table that is at most `width` columns wide.
-pub(super) fn lay_out(table: &Table, width: usize, offset: usize, rows: &mut Vec<Row>) {
-    let count = table.rows.iter().map(Vec::len).max().unwrap_or(0);
-    if count == 0 {
-        return;
+pub(super) fn lay_out(table: &Table, width: usize, offset: usize, columns: &mut Columns, rows: &mut Vec<Row>) {
+    let Some(open) = table.open else {
+        return match column_widths(&natural(&table.rows), width) {
+            Some(widths) => in_columns(table, &widths, offset, rows),
+            None => as_pairs(table, width, offset, rows),
+        };
+    };
+    if columns.offset != offset {
+        *columns = Columns {
+            offset,
+            ..Columns::default()
+        };
     }
-    let natural: Vec<usize> = (0..count)
-        .map(|column| {
-            let cells = table.rows.iter().filter_map(|cells| cells.get(column));
-            cells.map(|cell| pieces_width(cell)).max().unwrap_or(0).max(1)
-        })
+    let table = held(table, open);
+    let natural = natural(&table.rows);
+    if columns.widths.len() != natural.len() {
+        // The head goes on: which column is the last is not known yet.
+        columns.widths.clear();
+        columns.greedy = false;
+    }
+    let shown = columns.widths.iter().copied().chain(std::iter::repeat(0));
+    let mut wanted: Vec<usize> = natural
+        .iter()
+        .zip(shown)
+        .map(|(natural, shown)| *natural.max(&shown))
         .collect();
-    match column_widths(&natural, width) {
-        Some(widths) => in_columns(table, &widths, offset, rows),
-        None => as_pairs(table, width, offset, rows),
+    let room = width.saturating_sub(BORDER_WIDTH * natural.len().saturating_sub(1));
+    if wanted.iter().sum::<usize>() > room
+        && let Some(last) = wanted.last_mut()
+    {
+        let had = columns.widths.get(natural.len() - 1);
+        columns.greedy |= open != OpenTable::Head && had.is_some_and(|had| *last > *had);
+        if columns.greedy {
+            *last = room;
+        }
     }
+    let Some(mut widths) = column_widths(&wanted, width).or_else(|| column_widths(&natural, width)) else {
+        return as_pairs(&table, width, offset, rows);
+    };
+    // Those that get less than they want get the same: who gets what is left over would change with every word.
+    let short = widths.iter().zip(&wanted).filter(|(width, wanted)| width < wanted);
+    let level = short.map(|(width, _)| *width).min().unwrap_or(usize::MAX);
+    for width in &mut widths {
+        *width = level.min(*width);
+    }
+    in_columns(&table, &widths, offset, rows);
+    columns.widths = widths;
+}
+
+/// The table without the cell that is being written, if that may move others.
+fn held(table: &Table, open: OpenTable) -> Cow<'_, Table> {
+    let (OpenTable::Cell(column), Some((row, above))) = (open, table.rows.split_last()) else {
+        return Cow::Borrowed(table);
+    };
+    let is_left = !matches!(
+        table.alignments.get(column),
+        Some(ColumnAlignment::Centre | ColumnAlignment::Right)
+    );
+    if column >= row.len() || column + 1 == row.len() && is_left {
+        return Cow::Borrowed(table);
+    }
+    let is_first = row.iter().enumerate().all(|(at, cell)| at == column || cell.is_empty());
+    let mut table = table.clone();
+    if is_first && !above.is_empty() {
+        table.rows.pop();
+    } else if let Some(row) = table.rows.last_mut() {
+        row[column].clear();
+    }
+    Cow::Owned(table)
+}
+
+/// How wide each column is without a limit.
+fn natural(rows: &[Vec<Vec<Piece>>]) -> Vec<usize> {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let mut natural = vec![1; count];
+    for cells in rows {
+        for (width, cell) in natural.iter_mut().zip(cells) {
+            *width = pieces_width(cell).max(*width);
+        }
+    }
+    natural
 }
 
 /// Each column gets what it needs, or a fair share of what is left; `None` if that is too little to read.
 fn column_widths(natural: &[usize], width: usize) -> Option<Vec<usize>> {
-    let mut left = width.checked_sub(BORDER_WIDTH * (natural.len() - 1))?;
+    let mut left = width.checked_sub(BORDER_WIDTH * natural.len().checked_sub(1)?)?;
     let mut order: Vec<usize> = (0..natural.len()).collect();
     order.sort_by_key(|column| natural[*column]);
     let mut widths = vec![0; natural.len()];
@@ -76,7 +161,7 @@ fn in_columns(table: &Table, widths: &[usize], offset: usize, rows: &mut Vec<Row
             }
             rows.push(row(spans, at));
         }
-        if index == 0 {
+        if index == 0 && table.open != Some(OpenTable::Head) {
             let line: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
             rows.push(row(vec![Span::new(line.join("─┼─"), Role::TableBorder)], at));
         }

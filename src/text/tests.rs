@@ -177,7 +177,7 @@ fn plain_text_keeps_its_lines() {
 }
 
 /// Pieces that documents are made of, so that short texts meet the rules.
-fn markdownish() -> impl Strategy<Value = String> {
+pub(super) fn markdownish() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("\n"),
         Just("\n\n"),

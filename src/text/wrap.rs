@@ -5,14 +5,15 @@
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::lines::{Line, Piece, Shape};
-use super::width::{grapheme_width, width as columns};
-use super::{Joint, LinkId, Role, Row, Span, link, table};
+use super::table::{self, Columns};
+use super::width::{self, grapheme_width};
+use super::{Joint, LinkId, Role, Row, Span, link};
 
 /// Beyond this a rule is not drawn, in columns.
 const LONGEST_RULE: usize = 60;
 
-/// Breaks a line into rows that are at most `width` columns wide.
-pub fn wrap(line: &Line, width: usize, rows: &mut Vec<Row>) {
+/// Breaks a line into rows that are at most `width` columns wide. `columns` are those of the table that still grows.
+pub(super) fn wrap(line: &Line, width: usize, columns: &mut Columns, rows: &mut Vec<Row>) {
     let width = width.max(2);
     let prefix = pieces_width(&line.first).max(pieces_width(&line.rest));
     // Too narrow to stand beside what is in front: that becomes part of the text.
@@ -25,13 +26,19 @@ pub fn wrap(line: &Line, width: usize, rows: &mut Vec<Row>) {
     let marker = if beside { &[][..] } else { &line.first[..] };
     let mut body = Vec::new();
     match &line.shape {
-        Shape::Words(pieces) => fill(&cells(marker, pieces), room, true, line.offset, &mut body),
-        Shape::Code(pieces) => fill(&cells(marker, pieces), room, false, line.offset, &mut body),
+        Shape::Words(pieces) => fill(&cells(marker, pieces, line.is_open), room, true, line.offset, &mut body),
+        Shape::Code(pieces) => fill(
+            &cells(marker, pieces, line.is_open),
+            room,
+            false,
+            line.offset,
+            &mut body,
+        ),
         Shape::Rule => {
             let text = "─".repeat(room.min(LONGEST_RULE));
             body.push(row(vec![Span::new(text, Role::Rule)], line.offset));
         }
-        Shape::Table(table) => table::lay_out(table, room, line.offset, &mut body),
+        Shape::Table(table) => table::lay_out(table, room, line.offset, columns, &mut body),
     }
     for (index, mut body) in body.into_iter().enumerate() {
         let front = if index == 0 { first } else { rest };
@@ -54,7 +61,7 @@ pub fn wrap(line: &Line, width: usize, rows: &mut Vec<Row>) {
 
 /// A row of these spans.
 pub(super) fn row(spans: Vec<Span>, source_offset: usize) -> Row {
-    let width = spans.iter().map(|span| columns(&span.text)).sum::<usize>();
+    let width = spans.iter().map(|span| width::width(&span.text)).sum::<usize>();
     Row {
         spans,
         source_offset,
@@ -65,12 +72,12 @@ pub(super) fn row(spans: Vec<Span>, source_offset: usize) -> Row {
 
 /// The columns that pieces take beside each other.
 pub(super) fn pieces_width(pieces: &[Piece]) -> usize {
-    pieces.iter().map(|piece| columns(&piece.text)).sum()
+    pieces.iter().map(|piece| width::width(&piece.text)).sum()
 }
 
 /// Breaks pieces between words into rows of at most `width` columns; at least one row.
 pub(super) fn wrap_pieces(pieces: &[Piece], width: usize, offset: usize, rows: &mut Vec<Row>) {
-    fill(&cells(&[], pieces), width.max(2), true, offset, rows);
+    fill(&cells(&[], pieces, false), width.max(2), true, offset, rows);
 }
 
 /// One grapheme cluster on its way into a row.
@@ -88,7 +95,7 @@ impl Cell<'_> {
     }
 }
 
-fn cells<'a>(marker: &'a [Piece], pieces: &'a [Piece]) -> Vec<Cell<'a>> {
+fn cells<'a>(marker: &'a [Piece], pieces: &'a [Piece], is_open: bool) -> Vec<Cell<'a>> {
     let mut cells = Vec::with_capacity(pieces.iter().map(|piece| piece.text.len()).sum());
     for piece in marker.iter().chain(pieces) {
         let (role, offset, link) = (piece.role, piece.offset, piece.link);
@@ -110,12 +117,12 @@ fn cells<'a>(marker: &'a [Piece], pieces: &'a [Piece]) -> Vec<Cell<'a>> {
             }));
         }
     }
-    name_links(&mut cells, marker.iter().chain(pieces));
+    name_links(&mut cells, marker.iter().chain(pieces), is_open);
     cells
 }
 
-/// Addresses that stand in the text lead where they say.
-fn name_links<'a>(cells: &mut [Cell<'_>], pieces: impl Iterator<Item = &'a Piece> + Clone) {
+/// Addresses that stand in the text lead where they say; one at an open end leads nowhere yet.
+fn name_links<'a>(cells: &mut [Cell<'_>], pieces: impl Iterator<Item = &'a Piece> + Clone, is_open: bool) {
     let has_any = pieces.clone().any(|piece| piece.text.contains(':'));
     if !has_any {
         return;
@@ -123,6 +130,9 @@ fn name_links<'a>(cells: &mut [Cell<'_>], pieces: impl Iterator<Item = &'a Piece
     // An address may stand in several pieces: its parts may look like marks of emphasis.
     let text: String = pieces.map(|piece| piece.text.as_str()).collect();
     for range in link::find(&text) {
+        if is_open && range.end == text.len() {
+            break;
+        }
         let Some(id) = LinkId::of(&text[range.clone()]) else {
             continue;
         };

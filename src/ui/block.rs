@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::app::channel::is_foldable;
 use crate::app::reading::{Detail, shown};
 use crate::text::width::width as columns;
-use crate::text::{BlockRows, CodeFence, Format, json, sanitise_line};
+use crate::text::{BlockRows, CodeFence, Format, Growth, json, sanitise_line};
 use crate::transcript::{Block, BlockKind, CallState};
 
 use super::format::{count, number, short_duration};
@@ -250,8 +250,8 @@ impl BlockView {
                 if folded {
                     self.head.push(Line::new(fold_line("answer", text), Tone::Dim));
                 } else {
-                    self.set_body(text, Format::Markdown, 0, Tone::Plain);
                     self.streaming = *streaming;
+                    self.set_body(text, Format::Markdown, 0, Tone::Plain);
                 }
             }
             BlockKind::Reasoning {
@@ -266,8 +266,8 @@ impl BlockView {
                     Tone::Dim,
                 ));
                 if !folded {
-                    self.set_body(text, Format::Plain, 2, Tone::Dim);
                     self.streaming = *streaming;
+                    self.set_body(text, Format::Plain, 2, Tone::Dim);
                 }
             }
             BlockKind::Call {
@@ -351,7 +351,13 @@ impl BlockView {
             self.body = BlockRows::new(format);
             self.format = format;
         }
-        self.body.update(text, revision, width.saturating_sub(indent).max(1));
+        let growth = if self.streaming {
+            Growth::Growing
+        } else {
+            Growth::Finished
+        };
+        self.body
+            .update_to(text, revision, width.saturating_sub(indent).max(1), growth);
         self.body_indent = indent;
         self.body_tone = tone;
         self.shows_body = true;

@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
@@ -25,7 +26,7 @@ pub struct Event {
 }
 
 /// A piece of streamed text.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Token {
     /// The next piece of the text.
     pub token: String,
@@ -58,6 +59,18 @@ pub enum MessageKind {
 }
 
 impl MessageKind {
+    /// Every kind that this program knows.
+    pub const KNOWN: [Self; 8] = [
+        Self::User,
+        Self::Bot,
+        Self::Reasoning,
+        Self::Context,
+        Self::Instruction,
+        Self::Backstory,
+        Self::Activity,
+        Self::Checkpoint,
+    ];
+
     /// The kind as it stands on the wire.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -103,8 +116,22 @@ impl<'de> Deserialize<'de> for MessageKind {
     }
 }
 
+impl JsonSchema for MessageKind {
+    fn schema_name() -> Cow<'static, str> {
+        "MessageKind".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "What kind of message it is.",
+            "type": "string",
+            "enum": Self::KNOWN.map(|kind| kind.as_str().to_owned()),
+        })
+    }
+}
+
 /// A whole message of a conversation.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Message {
     /// What kind of message it is.
     #[serde(rename = "type")]
@@ -148,7 +175,7 @@ impl Message {
 }
 
 /// Which side of a function call an `activity` message is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ActivityKind {
     /// The model calls the function.
@@ -160,7 +187,7 @@ pub enum ActivityKind {
 }
 
 /// `meta.activity` of an `activity` message.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Activity {
     /// Request, response or trigger.
     #[serde(rename = "type")]
@@ -173,7 +200,7 @@ pub struct Activity {
 }
 
 /// The function of an [`Activity`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ActivityFunction {
     /// Its name.
     pub name: String,
@@ -189,7 +216,7 @@ pub struct ActivityFunction {
 }
 
 /// A model call that starts or ends.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Iteration {
     /// A name of the run's instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -203,7 +230,7 @@ pub struct Iteration {
 }
 
 /// What a model call used, in tokens.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Usage {
     /// The model's name.
@@ -221,7 +248,7 @@ pub struct Usage {
 }
 
 /// A function that a run waits for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WaitFunction {
     /// Its name.
     pub name: String,
@@ -234,7 +261,7 @@ pub struct WaitFunction {
 }
 
 /// A run that waits for a message on a channel, or has got it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Wait {
     /// The channel that the answer is to be published on, as it came.
@@ -256,7 +283,7 @@ pub struct Wait {
 }
 
 /// An action that begins or ends: `{id, action: {…}}`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Operation {
     /// Ties the beginning to the end.
     pub id: Value,
@@ -269,7 +296,7 @@ pub struct Operation {
 }
 
 /// What an [`Operation`] does.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Action {
     /// The action's own id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -286,7 +313,7 @@ pub struct Action {
 }
 
 /// How far a long step is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Progress {
     /// Ties the reports of one step together.
     #[serde(default)]
@@ -303,7 +330,7 @@ pub struct Progress {
 }
 
 /// Something of the run was given up.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Abort {
     /// Why.
@@ -321,7 +348,7 @@ pub struct Abort {
 pub const ABORT_SERVER_RESTARTED: &str = "server restarted";
 
 /// What a whole run used.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunUsage {
     /// Tokens in all.
     #[serde(default, deserialize_with = "count")]
@@ -332,7 +359,7 @@ pub struct RunUsage {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunEnd {
     /// `stop`, `length`, `activity`, `abort`, `error`, `iteration`.
     #[serde(default)]
@@ -343,7 +370,7 @@ pub struct RunEnd {
 }
 
 /// The last event of a run that ended, and the JSON answer of `complete`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunResult {
     /// The bot's text.
     #[serde(default)]
@@ -360,7 +387,7 @@ pub struct RunResult {
 }
 
 /// The last event of a run that failed.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunError {
     /// What went wrong, for a person.
     #[serde(default)]
@@ -374,11 +401,11 @@ pub struct RunError {
 }
 
 macro_rules! event_kinds {
-    ($($(#[$doc:meta])* $variant:ident($data:ty) = $name:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident($data:ty) = $name:literal,)*) => {
         /// The types of events with their data (PROTOCOL, "Events of a run").
         #[derive(Debug, Clone, PartialEq)]
         pub enum EventKind {
-            $($(#[$doc])* $variant($data),)*
+            $($(#[doc = $doc])* $variant($data),)*
             /// A type that this program does not know, or data that does not fit its type.
             Unknown {
                 /// The type as it came.
@@ -396,6 +423,11 @@ macro_rules! event_kinds {
                     $(Self::$variant(_) => $name,)*
                     Self::Unknown { name, .. } => name,
                 }
+            }
+
+            /// The types that this program knows, each with what it means and the schema of its data.
+            fn schemas(generator: &mut SchemaGenerator) -> Vec<(&'static str, String, Schema)> {
+                vec![$(($name, [$($doc.trim()),*].join(" "), generator.subschema_for::<$data>()),)*]
             }
 
             fn read(name: &str, data: Option<&RawValue>) -> Option<Self> {
@@ -539,6 +571,30 @@ impl Serialize for Event {
             map.serialize_entry(name, value)?;
         }
         map.end()
+    }
+}
+
+impl JsonSchema for Event {
+    fn schema_name() -> Cow<'static, str> {
+        "Event".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let kinds: Vec<Schema> = EventKind::schemas(generator)
+            .into_iter()
+            .map(|(name, description, data)| {
+                json_schema!({
+                    "type": "object",
+                    "description": description,
+                    "properties": {"type": {"const": name}, "data": data},
+                    "required": ["type", "data"],
+                })
+            })
+            .collect();
+        json_schema!({
+            "description": "One event of a run. A client has to take types and fields that it does not know.",
+            "oneOf": kinds,
+        })
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine as _;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -107,6 +108,21 @@ impl std::str::FromStr for ChannelId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::parse(text)
+    }
+}
+
+impl JsonSchema for ChannelId {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ChannelId".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "The name of a channel. It is a secret: who knows it and has a key can read the run.",
+            "type": "string",
+            "minLength": SHORTEST_CHANNEL_ID,
+            "maxLength": LONGEST_CHANNEL_ID,
+        })
     }
 }
 

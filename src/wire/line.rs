@@ -3,6 +3,7 @@
 //! It reads the wrapper and leaves the payload as raw JSON; whether a payload is an event of a run is
 //! for the reader to say, since on our server only lines with an id are.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -61,6 +62,64 @@ struct RawLine<'a> {
     created_at: Option<u64>,
     #[serde(default)]
     data: Option<Box<RawValue>>,
+}
+
+/// The schema of the lines that our server sends in a subscription.
+pub struct SubscriptionSchema;
+
+impl JsonSchema for SubscriptionSchema {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SubscriptionLine".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "One line of a subscription. A client has to pass over types that it does not know.",
+            "oneOf": [
+                {
+                    "type": "object",
+                    "description": "An event of the channel's run.",
+                    "properties": {
+                        "type": {"const": "message"},
+                        "id": {
+                            "type": "integer", "minimum": 0,
+                            "description": "The event's position in its channel: 0, 1, 2 … without holes.",
+                        },
+                        "createdAt": {
+                            "type": "integer", "description": "When it was committed, Unix time in milliseconds.",
+                        },
+                        "data": generator.subschema_for::<Event>(),
+                    },
+                    "required": ["type", "id", "createdAt", "data"],
+                },
+                {
+                    "type": "object",
+                    "description": "A published message. Without an id it never changes a run, whatever it looks like.",
+                    "properties": {"type": {"const": "message"}, "id": false, "data": true},
+                    "required": ["type", "data"],
+                },
+                {
+                    "type": "object",
+                    "description": "What was asked for is no longer retained. Only who sent `after` is told.",
+                    "properties": {
+                        "type": {"const": "gap"},
+                        "data": {
+                            "type": "object",
+                            "properties": {"missing": {"type": "integer", "minimum": 0}},
+                            "required": ["missing"],
+                        },
+                    },
+                    "required": ["type", "data"],
+                },
+                {
+                    "type": "object",
+                    "description": "The channel began anew. Only who sent `after` is told.",
+                    "properties": {"type": {"const": "reset"}, "data": {"type": "object"}},
+                    "required": ["type", "data"],
+                },
+            ],
+        })
+    }
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 //! Types only: which values are allowed together, and which fields a server implements, is checked in
 //! `server`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -10,7 +11,7 @@ use super::event::{Message, MessageKind};
 use super::{ChannelId, Object};
 
 /// The body of `complete`, and of `dispatch` but for the channel.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CompleteRequest {
     /// The conversation; at least one message.
@@ -76,7 +77,7 @@ impl CompleteRequest {
 }
 
 /// The body of `dispatch`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DispatchRequest {
     /// The channel that the run's events go to; the server mints one when absent.
@@ -88,7 +89,7 @@ pub struct DispatchRequest {
 }
 
 /// The answer of `dispatch`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DispatchAnswer {
     /// The channel that the run's events go to.
@@ -96,14 +97,14 @@ pub struct DispatchAnswer {
 }
 
 /// A file by address.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Attachment {
     /// Where it is, http or https.
     pub url: String,
 }
 
 /// A function that the model may call.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Function {
     /// Its name: `^(?!_)[A-Za-z$][A-Za-z0-9_$]*$`, at most 64 characters, unique.
     pub name: String,
@@ -121,7 +122,7 @@ pub struct Function {
 }
 
 /// Where a function's result comes from. Both given: the channel decides.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FunctionResult {
     /// This value, at once. `Some(Value::Null)` is a result too.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -132,7 +133,7 @@ pub struct FunctionResult {
 }
 
 /// When a function is called without the model's choice.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FunctionCall {
     /// First of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -143,7 +144,7 @@ pub struct FunctionCall {
 }
 
 /// Bounds of a run; each 1 or more.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Limits {
     /// Model calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -157,7 +158,7 @@ pub struct Limits {
 }
 
 /// The body of `subscribe`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscribeRequest {
     /// How many of the newest retained events come first, 0 to 10,000; absent: none.
@@ -172,21 +173,21 @@ pub struct SubscribeRequest {
 pub const LONGEST_HISTORY: u64 = 10_000;
 
 /// The body of `publish`: any JSON value but null.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PublishRequest {
     /// What to publish.
     pub message: Value,
 }
 
 /// The answer of `publish`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PublishAnswer {
     /// The channel's id.
     pub id: ChannelId,
 }
 
 /// Where a run stands, in the run list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
     /// Accepted, not begun.
@@ -225,7 +226,7 @@ impl RunStatus {
 }
 
 /// One run of the run list; our server's addition.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RunSummary {
     /// The run's channel.
@@ -256,7 +257,7 @@ pub struct RunSummary {
 }
 
 /// A function call that a run waits for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct WaitingOn {
     /// The function's name.
@@ -269,7 +270,7 @@ pub struct WaitingOn {
 }
 
 /// The answer of the run list.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RunList {
     /// The runs, newest first unless asked otherwise.
     pub items: Vec<RunSummary>,
@@ -282,7 +283,7 @@ pub struct RunList {
 pub const LARGEST_PAGE: usize = 1000;
 
 /// The answer of `GET /v1/server`; our server's addition.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerInfo {
     /// The server's version.
@@ -304,8 +305,31 @@ pub struct ServerInfo {
     pub config_digest: Option<String>,
 }
 
+/// The answer of `GET /v1/health`; our server's addition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Health {
+    /// `ok`.
+    pub status: String,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            status: "ok".to_owned(),
+        }
+    }
+}
+
+/// The body of `POST /v1/server/stop`, which only the local server has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct StopRequest {
+    /// Stop although there are runs that have not ended.
+    pub force: bool,
+}
+
 /// How long events are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Retention {
     /// Seconds after the last event.
     pub seconds: u64,

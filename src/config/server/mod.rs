@@ -12,10 +12,14 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use toml::Spanned;
 
+mod limits;
+
 use super::secret::{self, Secret};
 use super::value;
 pub(super) use accounts::check as check_accounts;
 pub use accounts::{AccountConfig, AccountSecretConfig};
+
+pub use limits::LimitsConfig;
 
 /// What `switchboard serve` and the local server do.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -73,39 +77,6 @@ pub struct ModelConfig {
     pub key_env: Option<String>,
     /// Use the built-in demo model and ask no endpoint.
     pub demo: bool,
-}
-
-/// Bounds of a run; a request may ask for less, not for more.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitsConfig {
-    /// Model calls of a run.
-    #[serde(deserialize_with = "value::at_least_one")]
-    pub iterations: u64,
-    /// Function calls of a run.
-    #[serde(deserialize_with = "value::at_least_one")]
-    pub calls: u64,
-    /// Runs at the same time; further ones wait in the queue.
-    #[serde(deserialize_with = "value::at_least_one")]
-    pub runs: u64,
-    /// How long a run waits for the answer to a function call.
-    #[serde(deserialize_with = "value::duration")]
-    pub wait: Duration,
-    /// How long a whole run may take, waiting included.
-    #[serde(deserialize_with = "value::duration")]
-    pub run: Duration,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self {
-            iterations: 20,
-            calls: 100,
-            runs: 256,
-            wait: Duration::from_secs(15 * 60),
-            run: Duration::from_secs(15 * 60),
-        }
-    }
 }
 
 /// How long events are kept.

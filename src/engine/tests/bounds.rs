@@ -1,6 +1,7 @@
 //! What bounds a run: its limits, and the functions that are to come first and last.
 
 use super::*;
+use crate::wire::request::Limits;
 
 #[tokio::test(start_paused = true)]
 async fn limits_bound_a_run() {
@@ -33,11 +34,58 @@ async fn limits_bound_a_run() {
 #[tokio::test(start_paused = true)]
 async fn a_long_answer_is_continued_as_often_as_asked() {
     let part = |part: &str| vec![text(part), usage(1, 1), finish(FinishReason::Length)];
-    let script = vec![part("one "), part("two "), part("three")];
-    let done = run(request(json!({"limits": {"continuations": 2}})), script).await;
-    assert_eq!(done.reason(), "length");
-    assert_eq!(done.last()["data"]["text"], "one two three");
-    assert_eq!(done.asked.len(), 3);
+    let script = || vec![part("one "), part("two "), part("three"), part("four"), part("five")];
+    let with = |max_continuations, default| EngineLimits {
+        max_continuations,
+        defaults: Limits {
+            continuations: default,
+            ..Limits::default()
+        },
+        ..EngineLimits::default()
+    };
+    for (asked, limits, calls, said) in [
+        (json!({"continuations": 2}), with(4, None), 3, "one two three"),
+        (json!({"continuations": 9}), with(1, None), 2, "one two "),
+        (json!({"iterations": 9}), with(2, None), 3, "one two three"),
+        (json!({}), with(2, Some(0)), 1, "one "),
+        (json!({"continuations": 1}), with(2, Some(0)), 2, "one two "),
+    ] {
+        let request = request(json!({"limits": asked}));
+        let done = run_with(request, script(), limits, usize::MAX, |_, _, _| {}).await;
+        assert_eq!(done.reason(), "length", "{asked}");
+        assert_eq!(done.last()["data"]["text"], said, "{asked}");
+        assert_eq!(done.asked.len(), calls, "{asked}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_continued_answer_may_call() {
+    let functions = json!([{"name": "f", "description": "", "result": {"data": 1}}]);
+    let script = vec![
+        vec![text("one "), finish(FinishReason::Length)],
+        vec![text("two"), call("a", "f", "{}"), finish(FinishReason::ToolCalls)],
+        vec![text("three "), finish(FinishReason::Length)],
+        vec![text("four "), finish(FinishReason::Length)],
+    ];
+    let request = request(json!({"functions": functions, "limits": {"continuations": 2}}));
+    let done = run(request, script).await;
+    assert_eq!(
+        (done.asked.len(), done.reason(), &done.last()["data"]["text"]),
+        (4, "length", &json!("three four "))
+    );
+    assert_eq!(done.results(), ["1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_cut_off_is_to_be_made_shorter() {
+    let functions = json!({"functions": [{"name": "f", "description": ""}]});
+    let script = vec![
+        vec![call("a", "f", "{\"text\": \"abc"), finish(FinishReason::Length)],
+        vec![text("ok")],
+    ];
+    let done = run(request(functions), script).await;
+    assert!(done.results()[0].contains("shorter arguments"), "{:?}", done.results());
+    assert_eq!(done.reason(), "stop");
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,4 +127,47 @@ async fn any_function_that_is_to_be_last_ends_the_run() {
     let script = vec![vec![call("a", "g", "{}")], vec![text("never asked for")]];
     let done = run(request(functions), script).await;
     assert_eq!((done.asked.len(), done.reason()), (1, "stop"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_not_carried_out_does_not_end_the_run() {
+    let functions =
+        json!({"functions": [{"name": "f", "description": "", "result": {"data": 1}, "call": {"end": true}}]});
+    let script = vec![
+        vec![call("a", "f", "{oops")],
+        vec![call("b", "f", "{}")],
+        vec![text("never asked for")],
+    ];
+    let done = run(request(functions), script).await;
+    assert_eq!((done.asked.len(), done.reason()), (2, "stop"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_answered_the_last_call_is_not_asked_again() {
+    let again = json!({
+        "messages": [
+            {"type": "user", "text": "go"},
+            {"type": "activity", "text": "", "meta": {"activity":
+                {"type": "response", "function": {"name": "f", "arguments": {}, "result": 1}}}},
+        ],
+        "functions": [{"name": "f", "description": "", "call": {"end": true}}],
+    });
+    let done = run(request(again), vec![vec![text("done")]]).await;
+    assert_eq!((done.asked.len(), done.reason()), (1, "stop"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_is_part_of_the_time_of_a_run() {
+    let functions = json!({"functions": [channel_function("f", CHANNEL)]});
+    let limits = EngineLimits {
+        run: std::time::Duration::from_secs(100),
+        ..EngineLimits::default()
+    };
+    let script = vec![vec![call("a", "f", "{}"), usage(1, 1)], vec![text("never asked for")]];
+    let begun = tokio::time::Instant::now();
+    let done = run_with(request(functions), script, limits.clone(), usize::MAX, |_, _, _| {}).await;
+    assert_eq!(begun.elapsed(), limits.run);
+    assert_eq!(done.short()[4..], ["waits f", "error TIMEOUT"]);
+    let message = done.last()["data"]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("2 minutes, waiting included"), "{message}");
 }

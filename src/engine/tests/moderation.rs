@@ -2,6 +2,8 @@
 
 use async_trait::async_trait;
 
+use std::time::Duration;
+
 use super::*;
 use crate::llm::{Moderator, Verdict};
 use crate::wire::ErrorCode;

@@ -4,6 +4,7 @@ mod channel;
 mod conversation;
 mod runs;
 mod server;
+mod table;
 
 use std::sync::Arc;
 
@@ -11,7 +12,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use http::{HeaderValue, header};
 use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -21,6 +21,8 @@ use super::error::{self, Refusal};
 use super::request::Format;
 use crate::wire::{ErrorCode, ascii};
 
+pub(super) use table::{Access, Place, Route, Verb, routes};
+
 /// The largest address and headers that are taken together, in bytes.
 const LARGEST_HEAD: usize = 32 * 1024;
 
@@ -28,21 +30,13 @@ const LARGEST_HEAD: usize = 32 * 1024;
 const DOCUMENT: &[Format] = &[Format::Json, Format::Jsonl];
 
 pub(super) fn router(app: Arc<App>) -> Router {
-    let mut routes = Router::new()
-        .route("/conversation/dispatch", post(conversation::dispatch))
-        .route("/conversation/complete", post(conversation::complete))
-        .route("/channel/{channelId}/subscribe", post(channel::subscribe))
-        .route("/channel/{channelId}/publish", post(channel::publish))
-        .route("/channel/{channelId}/cancel", post(channel::cancel))
-        .route("/run/list", get(runs::list))
-        .route("/server", get(server::info))
-        .route("/health", get(server::health));
-    if app.options.allow_stop {
-        routes = routes.route("/server/stop", post(server::stop));
+    let mut served = Router::new();
+    for route in routes(&app.options) {
+        served = served.route(route.path, route.handler);
     }
     Router::new()
-        .nest("/v1", routes.clone())
-        .nest("/api/v1", routes)
+        .nest("/v1", served.clone())
+        .nest("/api/v1", served)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn(limit_head))
@@ -99,8 +93,8 @@ fn document<T: Serialize>(format: Format, value: &T) -> Response {
     bytes_of(format, body)
 }
 
-fn bytes_of(format: Format, body: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(body));
+fn bytes_of(format: Format, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
     let kind = HeaderValue::from_static(format.content_type());
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response

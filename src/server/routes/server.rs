@@ -6,14 +6,13 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use serde::Deserialize;
 
-use super::{DOCUMENT, document};
-use crate::server::App;
+use super::{DOCUMENT, bytes_of, document, routes};
 use crate::server::error::Refusal;
 use crate::server::request::{self, Caller, Format, Known};
-use crate::wire::request::{Retention, ServerInfo};
-use crate::wire::{ErrorCode, Object};
+use crate::server::{App, openapi};
+use crate::wire::request::{Health, Retention, ServerInfo, StopRequest};
+use crate::wire::{ErrorCode, Object, ascii};
 
 pub(super) async fn info(State(app): State<Arc<App>>, _caller: Known, headers: HeaderMap) -> Result<Response, Refusal> {
     let format = Format::negotiate(&headers, DOCUMENT)?;
@@ -40,17 +39,13 @@ pub(super) async fn info(State(app): State<Arc<App>>, _caller: Known, headers: H
 
 pub(super) async fn health(headers: HeaderMap) -> Result<Response, Refusal> {
     let format = Format::negotiate(&headers, DOCUMENT)?;
-    Ok(document(
-        format,
-        &Object::from_iter([("status".to_owned(), "ok".into())]),
-    ))
+    Ok(document(format, &Health::default()))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stop {
-    #[serde(default)]
-    force: bool,
+pub(super) async fn openapi(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Refusal> {
+    let format = Format::negotiate(&headers, &[Format::Json])?;
+    let made = || ascii::to_json(&openapi::document(&routes(&app.options))).into();
+    Ok(bytes_of(format, app.openapi.get_or_init(made).clone()))
 }
 
 pub(super) async fn stop(
@@ -61,7 +56,7 @@ pub(super) async fn stop(
 ) -> Result<Response, Refusal> {
     let format = Format::negotiate(&headers, DOCUMENT)?;
     let body = request::read_body(&app, &headers, body).await?;
-    let Stop { force } = request::parse(&body)?;
+    let StopRequest { force } = request::parse(&body)?;
     let live = app.hub.counts().live();
     if live > 0 && !force {
         return Err(Refusal::new(

@@ -1,0 +1,197 @@
+//! The results of a model call's function calls: what is known at once, then the waits, side by side unless they
+//! share a channel.
+//!
+//! One loop takes the answers as they come and tells each step; nothing else emits meanwhile, so that every event is
+//! kept with what the run stands at. What an answer means is in `functions`.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::checkpoint::{Pending, Stage};
+use super::functions::{self, Source};
+use super::run::{Run, Stop};
+use super::{AnswerListener, Answers, EventSink};
+use crate::llm::ToolCall;
+use crate::wire::event::{Activity, ActivityFunction, ActivityKind, Wait, WaitFunction};
+use crate::wire::{ChannelId, EventKind, Message, Object};
+
+/// How a wait ended.
+enum Heard {
+    /// With a message.
+    Message(Value),
+    /// No message can come any more.
+    Nothing,
+    /// It took too long.
+    TooLate,
+}
+
+/// Waits that go on: which call each is for, and how it ended.
+type Waits<'a> = FuturesUnordered<BoxFuture<'a, (usize, Heard)>>;
+
+impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
+    /// Gets the results of the pending calls.
+    pub(super) async fn answer(&mut self) -> Result<(), Stop> {
+        // After a restart: a wait had ended, and its result was not told yet.
+        while let Some((at, result)) = self.find(|call| match &call.stage {
+            Stage::Answered(result) => Some(result.clone()),
+            _ => None,
+        }) {
+            self.respond(at, result).await?;
+        }
+        while let Some((at, result)) = self.find(|call| match (&call.source, &call.stage) {
+            (Source::Known(result) | Source::Refused(result), Stage::Requested) => Some(result.clone()),
+            _ => None,
+        }) {
+            self.respond(at, result).await?;
+        }
+        self.wait_for_all().await?;
+        while let Some((at, ())) = self.find(|call| (call.stage == Stage::Deferred).then_some(())) {
+            self.state.pending[at].stage = Stage::Requested;
+            let request = activity(ActivityKind::Request, &self.state.pending[at].call, None);
+            self.keep(request).await?;
+        }
+        Ok(())
+    }
+
+    async fn wait_for_all(&mut self) -> Result<(), Stop> {
+        let mut waits = Waits::new();
+        // Of the calls that share a channel the first one waits, the others follow in their order.
+        let mut channels: Vec<ChannelId> = Vec::new();
+        while let Some((at, channel)) = self.find(|call| match (&call.source, &call.stage) {
+            (Source::Channel(channel), Stage::Requested | Stage::Waiting { .. }) if !channels.contains(channel) => {
+                Some(channel.clone())
+            }
+            _ => None,
+        }) {
+            self.begin_wait(at, &channel, &mut waits).await?;
+            channels.push(channel);
+        }
+        loop {
+            let heard = tokio::select! {
+                biased;
+                () = self.cancel.cancelled() => return Err(Stop::Cancelled),
+                () = sleep_until(self.deadline), if !waits.is_empty() => return Err(self.too_slow()),
+                heard = waits.next() => heard,
+            };
+            let Some((at, heard)) = heard else { return Ok(()) };
+            let Source::Channel(channel) = self.state.pending[at].source.clone() else {
+                continue;
+            };
+            self.end_wait(at, &channel, heard).await?;
+            let next = self.find(|call| match (&call.source, &call.stage) {
+                (Source::Channel(other), Stage::Requested) if *other == channel => Some(()),
+                _ => None,
+            });
+            if let Some((next, ())) = next {
+                self.begin_wait(next, &channel, &mut waits).await?;
+            }
+        }
+    }
+
+    /// Begins the wait of one call, or goes on with it after a restart. Each wait listens anew, so that a second
+    /// answer to the call before it is not taken for this one's; and it listens before it is announced, so that the
+    /// fastest answer is heard.
+    async fn begin_wait(&mut self, at: usize, channel: &ChannelId, waits: &mut Waits<'a>) -> Result<(), Stop> {
+        let mut listener = self.answers.listen(channel, &self.state.pending[at].call.id).await;
+        let left = match self.state.pending[at].stage {
+            Stage::Waiting { expires_at } => Duration::from_millis(expires_at.saturating_sub(unix_millis())),
+            _ => {
+                let left = self.deadline.saturating_duration_since(Instant::now());
+                let left = left.min(self.engine.limits.wait);
+                let expires_at = unix_millis().saturating_add(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+                self.state.pending[at].stage = Stage::Waiting { expires_at };
+                let wait = wait(&self.state.pending[at].call, channel, expires_at);
+                self.keep(EventKind::WaitBegin(Box::new(wait))).await?;
+                left
+            }
+        };
+        waits.push(Box::pin(async move {
+            let heard = match timeout(left, listener.next()).await {
+                Ok(Some(message)) => Heard::Message(message),
+                Ok(None) => Heard::Nothing,
+                Err(_) => listener.close().await.map_or(Heard::TooLate, Heard::Message),
+            };
+            (at, heard)
+        }));
+        Ok(())
+    }
+
+    async fn end_wait(&mut self, at: usize, channel: &ChannelId, heard: Heard) -> Result<(), Stop> {
+        let Stage::Waiting { expires_at } = self.state.pending[at].stage else {
+            return Ok(());
+        };
+        let mut wait = wait(&self.state.pending[at].call, channel, expires_at);
+        let result = match heard {
+            Heard::Message(message) => {
+                let (result, from) = functions::answer(&message);
+                wait.message = Some(message);
+                wait.from = from;
+                result
+            }
+            Heard::Nothing => functions::failure("nobody can answer this call any more"),
+            Heard::TooLate => functions::failure(&format!(
+                "nobody answered this call within {} seconds",
+                self.engine.limits.wait.as_secs()
+            )),
+        };
+        self.state.pending[at].stage = Stage::Answered(result.clone());
+        self.keep(EventKind::WaitEnd(Box::new(wait))).await?;
+        self.respond(at, result).await
+    }
+
+    async fn respond(&mut self, at: usize, result: Value) -> Result<(), Stop> {
+        let response = activity(
+            ActivityKind::Response,
+            &self.state.pending[at].call,
+            Some(result.clone()),
+        );
+        self.state.pending[at].stage = Stage::Done(result);
+        self.keep(response).await
+    }
+
+    /// The first call of which something is to be had.
+    fn find<T>(&self, mut wanted: impl FnMut(&Pending) -> Option<T>) -> Option<(usize, T)> {
+        let mut found = self.state.pending.iter().enumerate();
+        found.find_map(|(at, call)| wanted(call).map(|what| (at, what)))
+    }
+}
+
+/// One side of a call.
+pub(super) fn activity(kind: ActivityKind, call: &ToolCall, result: Option<Value>) -> EventKind {
+    let activity = Activity {
+        kind,
+        function: ActivityFunction {
+            name: call.name.clone(),
+            arguments: call.arguments.to_value(),
+            result,
+            extra: Object::new(),
+        },
+        extra: Object::from_iter([("id".to_owned(), json!(call.id))]),
+    };
+    EventKind::Message(Box::new(Message::from_activity(&activity)))
+}
+
+fn wait(call: &ToolCall, channel: &ChannelId, expires_at: u64) -> Wait {
+    Wait {
+        channel: channel.as_str().to_owned(),
+        function: WaitFunction {
+            name: call.name.clone(),
+            args: call.arguments.to_value(),
+            extra: Object::new(),
+        },
+        expires_at: Some(expires_at),
+        message: None,
+        from: None,
+        extra: Object::from_iter([("id".to_owned(), call.id.as_str().into())]),
+    }
+}
+
+fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
