@@ -53,7 +53,7 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
             "the same secret is given twice, and each is an account of its own; give it once",
         ));
     }
-    let model = ModelChoice::resolve(&args.model, env, &config.model)?;
+    let model = ModelChoice::resolve(&args.model, env, config)?;
     let options = ServerOptions {
         accounts: secrets.iter().map(account).chain(named_accounts(config)).collect(),
         config_digest: Some(model.digest(config)),
@@ -179,6 +179,7 @@ fn new_secret() -> Result<String, Failure> {
 }
 
 async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Failure> {
+    let moderator = model.moderator()?;
     let (model, said) = model.open().await?;
     eprintln!("switchboard: the model is {said}");
     let limits = EngineLimits {
@@ -194,7 +195,7 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
         run: config.limits.run,
         ..EngineLimits::default()
     };
-    Ok(Engine::new(model, limits))
+    Ok(Engine::new(model, limits).with_moderator(moderator))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
