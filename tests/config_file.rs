@@ -52,6 +52,7 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
         "[server.moderation]",
         "[server.limits]",
         "[server.retention]",
+        "[server.attachments]",
         "[ui]",
         "[presets.x]",
         "[presets.x.limits]",
@@ -88,7 +89,8 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
     let table = [
         (
             "[server]\n  lisen = \"127.0.0.1:1\"",
-            ":2:3: unknown key `lisen`; did you mean `listen`? (expected one of `listen`, `data_dir`, `secrets`, `accounts`, `idle_exit`, `model`, `models`, `moderation`, `limits`, `retention`)",
+            // The list grows with the server.
+            ":2:3: unknown key `lisen`; did you mean `listen`? (expected one of `listen`, `data_dir`, …",
         ),
         (
             "colour = 1",
@@ -117,6 +119,18 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         (
             "[server.retention]\nperiod = \"0s\"",
             ":2:10: `0s` is not a time span, expected a number with a unit, such as \"30s\", \"15m\" or \"1h\"",
+        ),
+        (
+            "[server.attachments]\nallow = [\"10.0.0.0\", \"10.0.0.0/33\"]",
+            ":2:9: `10.0.0.0/33` is not a range of addresses, expected one such as \"10.0.0.0/8\", \"fd00::/8\" or \"127.0.0.1\"",
+        ),
+        (
+            "[server.attachments]\nports = [80, 65536]",
+            ":2:9: 65536 is not a port, expected a whole number from 1 to 65535",
+        ),
+        (
+            "[server.attachments]\nsize = \"1GiB\"",
+            ":2:8: `1GiB` is not a size, expected a number with a unit up to \"64MiB\", such as \"64KiB\" or \"1MiB\"",
         ),
         (
             "[server.limits]\n\niterations = 0",

@@ -596,7 +596,7 @@ async fn messages_are_moderated() {
             },
             "Silent",
         ),
-        (chunks(&vec!["          "; 500_000]), "TooLarge"),
+        (status(200, &" ".repeat(5 << 20)), "TooLarge"),
     ] {
         let (url, _) = upstream(script).await;
         let options = ModelOptions {

@@ -14,8 +14,9 @@ use super::context::{Context, env};
 use super::exit::{Exit, Failure};
 use super::model::{ModelChoice, hex};
 use super::{logging, runtime_failure};
-use crate::config::{Secret, ServerConfig};
+use crate::config::{AttachmentsConfig, Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
+use crate::fetch::{FetchOptions, Fetcher};
 use crate::local::{Lock, Record};
 use crate::server::{self, Account, AccountSecret, ServerOptions};
 use crate::wire::request::Limits;
@@ -54,13 +55,17 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
         ));
     }
     let model = ModelChoice::resolve(&args.model, env, config)?;
+    let data_dir = match args.data_dir.as_ref().or(config.data_dir.as_ref()) {
+        Some(dir) => dir.clone(),
+        None => context.places.data_dir().join("server"),
+    };
+    let _data = claim(&data_dir)?;
     let options = ServerOptions {
         accounts: secrets.iter().map(account).chain(named_accounts(config)).collect(),
+        data_dir: Some(data_dir),
         config_digest: Some(model.digest(config)),
         ..options(config)
     };
-    let data_dir = args.data_dir.as_deref().or(config.data_dir.as_deref());
-    let _data = data_dir.map(claim).transpose()?;
     let address = args.listen.unwrap_or(config.listen);
     many_threads()?.block_on(async {
         let listener = listen(address).await?;
@@ -101,7 +106,11 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
     let model = context.local_model()?;
     let digest = model.digest(config);
     let secret = new_secret()?;
+    // A directory of its own, so that it and `serve` never meet.
+    let data_dir = context.places.data_dir().join("local");
+    let _data = claim(&data_dir)?;
     let options = ServerOptions {
+        data_dir: Some(data_dir),
         accounts: vec![Account::with_secret("local", &secret)],
         config_digest: Some(digest.clone()),
         allow_stop: true,
@@ -195,7 +204,26 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
         run: config.limits.run,
         ..EngineLimits::default()
     };
-    Ok(Engine::new(model, limits).with_moderator(moderator))
+    Ok(Engine::new(model, limits)
+        .with_moderator(moderator)
+        .with_fetcher(fetcher(&config.attachments)))
+}
+
+/// What fetches attachments, unless the configuration wants none.
+fn fetcher(config: &AttachmentsConfig) -> Option<Fetcher> {
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let options = FetchOptions {
+        count: number(config.count),
+        size: number(config.size),
+        total: number(config.total),
+        text: number(config.text),
+        timeout: config.timeout,
+        redirects: config.redirects.into(),
+        ports: config.ports.clone(),
+        allow: config.allow.clone(),
+        ..FetchOptions::default()
+    };
+    config.enabled.then(|| Fetcher::new(options))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

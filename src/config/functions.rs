@@ -49,7 +49,7 @@ pub struct FunctionConfig {
     #[serde(deserialize_with = "value::duration")]
     pub timeout: Duration,
     /// How many bytes the command may write to its standard output.
-    #[serde(deserialize_with = "bytes")]
+    #[serde(deserialize_with = "value::bytes::<MOST_OUTPUT, _>")]
     pub max_output: u64,
     /// Whether the command runs by itself.
     pub policy: Policy,
@@ -309,53 +309,10 @@ pub(super) fn device<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     Ok(Some(name.to_owned()))
 }
 
-fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    size(&text)
-        .filter(|size| (1..=MOST_OUTPUT).contains(size))
-        .ok_or_else(|| {
-            D::Error::custom(format!(
-                "`{text}` is not a size, expected a number with a unit up to \"16MiB\", such as \"64KiB\" or \"1MiB\""
-            ))
-        })
-}
-
-/// A size in bytes: a whole number and a unit.
-fn size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..end].parse().ok()?;
-    let unit = match text[end..].trim().to_ascii_lowercase().as_str() {
-        "b" => 1,
-        "kb" => 1_000,
-        "kib" => 1 << 10,
-        "mb" => 1_000_000,
-        "mib" => 1 << 20,
-        _ => return None,
-    };
-    number.checked_mul(unit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn sizes_have_a_unit() {
-        let table = [
-            ("256KiB", Some(262_144)),
-            ("256 KiB", Some(262_144)),
-            ("1mb", Some(1_000_000)),
-            ("12", None),
-            ("KiB", None),
-            ("-1KiB", None),
-            ("99999999999999999MiB", None),
-        ];
-        for (text, bytes) in table {
-            assert_eq!(size(text), bytes, "{text}");
-        }
-    }
 
     #[test]
     fn a_schema_reaches_nothing_outside_of_itself() {

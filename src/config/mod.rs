@@ -31,8 +31,8 @@ pub use recordings::{MemoryConfig, RecordingsConfig};
 pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};
 pub use server::{
-    AccountConfig, AccountSecretConfig, LimitsConfig, ModelConfig, ModerationConfig, RetentionConfig, ServerConfig,
-    UpstreamConfig,
+    AccountConfig, AccountSecretConfig, AttachmentsConfig, LimitsConfig, ModelConfig, ModerationConfig,
+    RetentionConfig, ServerConfig, UpstreamConfig,
 };
 pub use wall::{KioskConfig, LobbyConfig};
 

@@ -56,6 +56,24 @@ impl Chat {
         chat
     }
 
+    /// Adds what the person attached, in front of what they said last.
+    pub(super) fn attach(&mut self, attached: Vec<ChatMessage>) {
+        let given = &self.messages[..self.given];
+        let said_last = given
+            .iter()
+            .rposition(|message| matches!(message, ChatMessage::User(_)));
+        // Without a word of the person they follow what tells the model who it is.
+        let start = || {
+            given
+                .iter()
+                .take_while(|message| matches!(message, ChatMessage::System(_)))
+                .count()
+        };
+        let at = said_last.unwrap_or_else(start);
+        self.given += attached.len();
+        self.messages.splice(at..at, attached);
+    }
+
     /// What the run added to the conversation, as [`Self::restore`] takes it.
     pub(super) fn added(&self) -> &[ChatMessage] {
         &self.messages[self.given..]

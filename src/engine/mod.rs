@@ -3,6 +3,7 @@
 //! It knows no HTTP and no channel log: events go to an [`EventSink`], answers of functions come from
 //! [`Answers`], and the model stands behind `llm::Model`.
 
+mod attachments;
 mod calls;
 mod chat;
 mod checkpoint;
@@ -21,6 +22,7 @@ use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use crate::fetch::Fetcher;
 use crate::llm::{Model, Moderator};
 use crate::wire::{ApiError, ChannelId, CompleteRequest, Event};
 
@@ -130,6 +132,7 @@ pub struct Engine {
     model: Arc<dyn Model>,
     moderator: Option<Arc<dyn Moderator>>,
     limits: EngineLimits,
+    fetcher: Option<Fetcher>,
 }
 
 impl Engine {
@@ -139,6 +142,7 @@ impl Engine {
         Self {
             model,
             moderator: None,
+            fetcher: None,
             limits,
         }
     }
@@ -147,6 +151,13 @@ impl Engine {
     #[must_use]
     pub fn with_moderator(mut self, moderator: Option<Arc<dyn Moderator>>) -> Self {
         self.moderator = moderator;
+        self
+    }
+
+    /// The same engine with what fetches the attachments of requests; without it they are refused.
+    #[must_use]
+    pub fn with_fetcher(mut self, fetcher: Option<Fetcher>) -> Self {
+        self.fetcher = fetcher;
         self
     }
 
@@ -176,7 +187,8 @@ impl Engine {
     pub fn check(&self, order: &Order) -> Result<(), ApiError> {
         let known = self.model.check(order.request.model.as_deref());
         known.map_err(|error| ApiError::new(run::code_of(&error), format!("`model`: {error}")))?;
-        moderation::check(self, order)
+        moderation::check(self, order)?;
+        attachments::check(self, order)
     }
 
     /// Runs a conversation and emits every event of it (PROTOCOL, "Events of a run"); the last one is `result` or

@@ -39,6 +39,8 @@ pub(super) struct Run<'a, S, A> {
     pub(super) state: State,
     /// Whether anything was kept of this run.
     pub(super) is_kept: bool,
+    /// Whether the conversation has the request's attachments.
+    pub(super) is_attached: bool,
     /// Pieces of the model call that goes on.
     pub(super) pieces: u64,
     bounds: Bounds,
@@ -121,6 +123,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             chat,
             state,
             is_kept,
+            is_attached: false,
             pieces: 0,
             bounds,
             begun,
@@ -174,6 +177,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             match &self.state.next {
                 Next::Ask { function, go_on } => {
                     let (function, go_on) = (function.clone(), *go_on);
+                    self.attach().await?;
                     self.complete(function, go_on).await?;
                 }
                 Next::Answer(then) => {

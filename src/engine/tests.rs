@@ -1,5 +1,6 @@
 //! Runs with a scripted model: which events come in which order, whatever the answers and limits.
 
+mod attachments;
 mod bounds;
 mod moderation;
 

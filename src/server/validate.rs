@@ -18,15 +18,7 @@ use crate::wire::{ChannelId, CompleteRequest, DispatchRequest, Message, MessageK
 /// The longest name of a function, in characters.
 const LONGEST_FUNCTION_NAME: usize = 64;
 
-const NOT_YET: [&str; 7] = [
-    "botId",
-    "datasetId",
-    "skillsetId",
-    "privacy",
-    "attachments",
-    "contactId",
-    "extensions",
-];
+const NOT_YET: [&str; 6] = ["botId", "datasetId", "skillsetId", "privacy", "contactId", "extensions"];
 
 /// Reads and checks the body of `dispatch`.
 pub(super) fn dispatch(body: &[u8]) -> Result<DispatchRequest, Refusal> {
@@ -85,7 +77,15 @@ fn read(body: &[u8], with_channel: bool) -> Result<DispatchRequest, Refusal> {
     if let Some(field) = NOT_YET.iter().find(|field| fields.contains_key(**field)) {
         return Err(Refusal::not_implemented(field));
     }
-    let mut known = vec!["messages", "model", "backstory", "moderation", "functions", "limits"];
+    let mut known = vec![
+        "messages",
+        "model",
+        "backstory",
+        "moderation",
+        "attachments",
+        "functions",
+        "limits",
+    ];
     if with_channel {
         known.push("channelId");
     }
@@ -93,6 +93,9 @@ fn read(body: &[u8], with_channel: bool) -> Result<DispatchRequest, Refusal> {
     for (index, message) in items(&fields, "messages") {
         let known = ["type", "text", "meta", "name", "description", "id", "createdAt"];
         known_fields(message, &format!("messages[{index}]."), &known)?;
+    }
+    for (index, attachment) in items(&fields, "attachments") {
+        known_fields(attachment, &format!("attachments[{index}]."), &["url"])?;
     }
     for (index, function) in items(&fields, "functions") {
         let path = format!("functions[{index}].");
@@ -293,7 +296,19 @@ mod tests {
             (json!({"messages": user, "skillsetId": "b"}), 501, "skillsetId"),
             (json!({"messages": user, "privacy": true}), 501, "privacy"),
             (json!({"messages": user, "moderation": 1}), 400, "moderation"),
-            (json!({"messages": user, "attachments": []}), 501, "attachments"),
+            (json!({"messages": user, "attachments": {}}), 400, "attachments"),
+            (json!({"messages": user, "attachments": ["x"]}), 400, "attachments[0]"),
+            (json!({"messages": user, "attachments": [{}]}), 400, "attachments[0]"),
+            (
+                json!({"messages": user, "attachments": [{"url": 1}]}),
+                400,
+                "attachments[0].url",
+            ),
+            (
+                json!({"messages": user, "attachments": [{"url": "https://a.example/", "type": "x"}]}),
+                501,
+                "attachments[0].type",
+            ),
             (json!({"messages": user, "contactId": "c"}), 501, "contactId"),
             (json!({"messages": user, "extensions": {}}), 501, "extensions"),
             (json!({"messages": user, "limits": {"calls": 0}}), 400, "limits.calls"),

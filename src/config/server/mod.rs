@@ -3,6 +3,7 @@
 //! Each part of the server has its keys in a file of its own beside this one.
 
 mod accounts;
+mod attachments;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use super::secret::{self, Secret};
 use super::value;
 pub(super) use accounts::check as check_accounts;
 pub use accounts::{AccountConfig, AccountSecretConfig};
+pub use attachments::AttachmentsConfig;
 
 pub use limits::LimitsConfig;
 pub(super) use models::check as check_models;
@@ -31,7 +33,8 @@ pub struct ServerConfig {
     /// Where `switchboard serve` listens.
     #[serde(deserialize_with = "value::listen")]
     pub listen: SocketAddr,
-    /// A directory that is this server's alone. This version keeps runs in memory, so it needs none.
+    /// Where `switchboard serve` keeps its runs: a directory that is this server's alone. Without it, one in the
+    /// platform's place for data. The local server has its own there.
     #[serde(deserialize_with = "value::path")]
     pub data_dir: Option<PathBuf>,
     /// The secrets that clients may show, each an account of its own.
@@ -39,7 +42,7 @@ pub struct ServerConfig {
     pub secrets: Vec<Secret>,
     /// Accounts whose secrets are kept as hashes, by name.
     pub accounts: IndexMap<Spanned<String>, AccountConfig>,
-    /// How long the local server stays with no run, nothing retained and no client.
+    /// How long the local server stays with no run and no client.
     #[serde(deserialize_with = "value::duration")]
     pub idle_exit: Duration,
     /// The language model.
@@ -52,6 +55,8 @@ pub struct ServerConfig {
     pub limits: LimitsConfig,
     /// How long events are kept.
     pub retention: RetentionConfig,
+    /// Documents and images that requests name.
+    pub attachments: AttachmentsConfig,
 }
 
 impl Default for ServerConfig {
@@ -67,6 +72,7 @@ impl Default for ServerConfig {
             moderation: ModerationConfig::default(),
             limits: LimitsConfig::default(),
             retention: RetentionConfig::default(),
+            attachments: AttachmentsConfig::default(),
         }
     }
 }
