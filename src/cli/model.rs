@@ -97,12 +97,15 @@ impl ModelChoice {
             .collect();
         // `Debug` of the choice hides the keys, so they are added.
         let text = format!(
-            "{self:?}\n{}\n{:?}\n{:?}\n{:?}\n{:?}",
+            "{self:?}\n{}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
             keys.join("\n"),
             config.limits,
             config.retention,
             config.idle_exit,
-            config.data_dir
+            config.data_dir,
+            config.bots,
+            config.datasets,
+            config.skillsets
         );
         hex(&Sha256::digest(text.as_bytes())[..16])
     }

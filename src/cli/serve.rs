@@ -13,7 +13,7 @@ use super::args::ServeArgs;
 use super::context::{Context, env};
 use super::exit::{Exit, Failure};
 use super::model::{ModelChoice, hex};
-use super::{logging, runtime_failure};
+use super::{abilities, logging, runtime_failure};
 use crate::config::{AttachmentsConfig, Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
 use crate::fetch::{FetchOptions, Fetcher};
@@ -189,6 +189,7 @@ fn new_secret() -> Result<String, Failure> {
 
 async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Failure> {
     let moderator = model.moderator()?;
+    let catalog = abilities::catalog(config)?;
     let (model, said) = model.open().await?;
     eprintln!("switchboard: the model is {said}");
     let limits = EngineLimits {
@@ -206,6 +207,7 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
     };
     Ok(Engine::new(model, limits)
         .with_moderator(moderator)
+        .with_catalog(catalog)
         .with_fetcher(fetcher(&config.attachments)))
 }
 

@@ -206,22 +206,11 @@ pub(super) fn check(
         let span = name.span();
         let name = name.get_ref();
         if !is_name(name) {
-            return Err((
-                span,
-                format!(
-                    "`{name}` is not a function's name, expected letters, digits, `$` and `_`, at most {LONGEST_NAME}, \
-                     beginning with a letter or `$`"
-                ),
-            ));
+            return Err((span, no_name(name)));
         }
         let function = function.get_ref();
         if function.description.trim().is_empty() {
-            return Err((
-                span,
-                format!(
-                    "function `{name}` has no description, expected `description = \"…\"`: what it does, for the model"
-                ),
-            ));
+            return Err((span, no_description(name)));
         }
         if function.command.is_empty() && function.policy == Policy::Allow {
             return Err((
@@ -233,7 +222,21 @@ pub(super) fn check(
     Ok(())
 }
 
-fn is_name(name: &str) -> bool {
+/// What to say of a name that is none.
+pub(super) fn no_name(name: &str) -> String {
+    format!(
+        "`{name}` is not a function's name, expected letters, digits, `$` and `_`, at most {LONGEST_NAME}, beginning \
+         with a letter or `$`"
+    )
+}
+
+/// What to say of a function that the model is told nothing about.
+pub(super) fn no_description(name: &str) -> String {
+    format!("function `{name}` has no description, expected `description = \"…\"`: what it does, for the model")
+}
+
+/// Whether a function may be called so (PROTOCOL, "complete").
+pub(super) fn is_name(name: &str) -> bool {
     let mut characters = name.chars();
     name.len() <= LONGEST_NAME
         && characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '$')
@@ -250,7 +253,7 @@ fn schema<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Schema>, 
     Schema::new(json).map(Some).map_err(D::Error::custom)
 }
 
-fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Schema>, D::Error> {
+pub(super) fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Schema>, D::Error> {
     let schema = schema(deserializer)?;
     let is_object = |schema: &Schema| schema.json.get("type").and_then(Value::as_str) == Some("object");
     if schema.as_ref().is_some_and(|schema| !is_object(schema)) {

@@ -31,8 +31,9 @@ pub use recordings::{MemoryConfig, RecordingsConfig};
 pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};
 pub use server::{
-    AccountConfig, AccountSecretConfig, AttachmentsConfig, LimitsConfig, ModelConfig, ModerationConfig,
-    RetentionConfig, ServerConfig, UpstreamConfig,
+    AbilityConfig, AccountConfig, AccountSecretConfig, AttachmentsConfig, BotConfig, BotFunction, BotFunctionCall,
+    BotFunctionResult, BotLimits, DatasetConfig, FeatureName, LimitsConfig, ModelConfig, ModerationConfig,
+    RetentionConfig, ServerConfig, SkillsetConfig, UpstreamConfig,
 };
 pub use wall::{KioskConfig, LobbyConfig};
 

@@ -93,8 +93,16 @@ pub(super) fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result
         .ok_or_else(|| D::Error::custom(format!("{number} is too small, expected a whole number of 1 or more")))
 }
 
-pub(super) fn some_at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     at_least_one(deserializer).map(Some)
+}
+
+pub(super) fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.trim().is_empty() {
+        return Err(D::Error::custom("an empty text, expected one with something in it"));
+    }
+    Ok(Some(text))
 }
 
 /// A size in bytes, of at most so many.

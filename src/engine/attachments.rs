@@ -37,7 +37,7 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
     /// Fetches the attachments of the request and adds them to the conversation, before the first model call that is
     /// made in this process.
     pub(super) async fn attach(&mut self) -> Result<(), Stop> {
-        let urls = urls(self.request);
+        let urls = urls(&self.ready.request);
         if urls.is_empty() || self.is_attached {
             return Ok(());
         }
@@ -56,7 +56,7 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
             Ok(Err(error)) => return Err(Stop::Failed(error.code(), error.to_string())),
             Ok(Ok(fetched)) => fetched,
         };
-        let model = self.request.model.as_deref();
+        let model = self.ready.request.model.as_deref();
         let image = |fetched: &Fetched| matches!(fetched.content, Content::Image(_));
         if let Some(index) = fetched.iter().position(image)
             && !self.engine.model.takes_images(model)

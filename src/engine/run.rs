@@ -14,7 +14,9 @@ use super::checkpoint::{Next, Pending, Prepared, Restored, Stage, State, Then};
 use super::functions::{self, Source};
 use super::iteration::{Outcome, estimate};
 use super::limits::Bounds;
-use super::{Answers, Engine, EventSink, Order, SinkClosed, date};
+use super::prepare::Ready;
+use super::schema::Schemas;
+use super::{Answers, Engine, EventSink, SinkClosed};
 use crate::llm::{FinishReason, ModelError, ToolCall};
 use crate::wire::event::{Abort, RunEnd, RunError, RunResult, RunUsage};
 use crate::wire::request::{Function, FunctionCall};
@@ -29,11 +31,12 @@ const LONGEST_RUN: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// One run.
 pub(super) struct Run<'a, S, A> {
     pub(super) engine: &'a Engine,
-    pub(super) request: &'a CompleteRequest,
+    pub(super) ready: &'a Ready<'a>,
     pub(super) sink: &'a S,
     pub(super) answers: &'a A,
     pub(super) cancel: &'a CancellationToken,
     pub(super) functions: Vec<Function>,
+    pub(super) schemas: Schemas,
     pub(super) chat: Chat,
     /// Where the run stands.
     pub(super) state: State,
@@ -91,15 +94,15 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     /// A run that begins, or goes on from what was kept of it.
     pub(super) fn new(
         engine: &'a Engine,
-        order: &'a Order,
+        ready: &'a Ready<'a>,
         restored: Option<Restored>,
         sink: &'a S,
         answers: &'a A,
         cancel: &'a CancellationToken,
     ) -> Self {
-        let request = &order.request;
+        let request = &*ready.request;
         let bounds = engine.limits.bounds(request.limits.as_ref());
-        let mut chat = Chat::new(request, date::sentence(order).as_deref());
+        let mut chat = Chat::new(request, &ready.told);
         let is_kept = restored.is_some();
         let (state, used) = match restored {
             Some(restored) => {
@@ -109,17 +112,17 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             None => (first_state(engine, request, bounds), Duration::ZERO),
         };
         let begun = Instant::now();
+        let of_model = state.prepared.own_functions.as_ref();
+        let mut functions = of_model.unwrap_or(&request.functions).clone();
+        functions.extend(ready.own.iter().map(|(function, _)| function.clone()));
         Self {
             engine,
-            request,
+            ready,
             sink,
             answers,
             cancel,
-            functions: state
-                .prepared
-                .own_functions
-                .clone()
-                .unwrap_or_else(|| request.functions.clone()),
+            schemas: Schemas::of(&functions),
+            functions,
             chat,
             state,
             is_kept,

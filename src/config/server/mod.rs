@@ -4,8 +4,12 @@
 
 mod accounts;
 mod attachments;
+mod bots;
+mod datasets;
+mod skillsets;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,6 +25,10 @@ use super::value;
 pub(super) use accounts::check as check_accounts;
 pub use accounts::{AccountConfig, AccountSecretConfig};
 pub use attachments::AttachmentsConfig;
+
+pub use bots::{BotConfig, BotFunction, BotFunctionCall, BotFunctionResult, BotLimits, FeatureName};
+pub use datasets::DatasetConfig;
+pub use skillsets::{AbilityConfig, SkillsetConfig};
 
 pub use limits::LimitsConfig;
 pub(super) use models::check as check_models;
@@ -57,6 +65,19 @@ pub struct ServerConfig {
     pub retention: RetentionConfig,
     /// Documents and images that requests name.
     pub attachments: AttachmentsConfig,
+    /// Configurations that a request may name, by name.
+    pub bots: IndexMap<Spanned<String>, BotConfig>,
+    /// What bots and requests may know, by name.
+    pub datasets: IndexMap<Spanned<String>, DatasetConfig>,
+    /// What bots and requests may be able to do, by name.
+    pub skillsets: IndexMap<Spanned<String>, SkillsetConfig>,
+}
+
+impl ServerConfig {
+    /// Whether its parts fit together. `Err`: where not, and what is wrong.
+    pub(super) fn check(&self) -> Result<(), (Range<usize>, String)> {
+        bots::check(self)
+    }
 }
 
 impl Default for ServerConfig {
@@ -72,6 +93,9 @@ impl Default for ServerConfig {
             moderation: ModerationConfig::default(),
             limits: LimitsConfig::default(),
             retention: RetentionConfig::default(),
+            bots: IndexMap::new(),
+            datasets: IndexMap::new(),
+            skillsets: IndexMap::new(),
             attachments: AttachmentsConfig::default(),
         }
     }
