@@ -98,7 +98,7 @@ impl Assembler {
             .and_then(Value::as_str)
             .filter(|model| !model.is_empty())
         {
-            model[..model.floor_char_boundary(LONGEST_NAME)].clone_into(&mut self.model);
+            bounded(model).clone_into(&mut self.model);
         }
         if let Some(usage) = chunk.get("usage").filter(|usage| usage.is_object()) {
             let count = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or(0);
@@ -248,7 +248,7 @@ impl Assembler {
 
     fn take_call(&mut self, index: Option<u64>, id: Option<&Value>, function: &Value) -> Result<(), ChunkError> {
         let id = id.and_then(Value::as_str).unwrap_or("");
-        let id = &id[..id.floor_char_boundary(LONGEST_NAME)];
+        let id = bounded(id);
         let name = function.get("name").and_then(Value::as_str).unwrap_or("");
         let known = match index {
             Some(index) => self.calls.iter().rposition(|call| call.index == Some(index)),
@@ -281,7 +281,7 @@ impl Assembler {
         // Some servers repeat the name in every piece; others cut it into pieces.
         if call.name != name && call.arguments.is_empty() {
             call.name.push_str(name);
-            call.name.truncate(call.name.floor_char_boundary(LONGEST_NAME));
+            call.name.truncate(bounded(&call.name).len());
         }
         match whole {
             Some(whole) => call.arguments = whole,
@@ -325,6 +325,13 @@ impl Assembler {
             + self.splitter.held()
             + self.model.len()
     }
+}
+
+/// A name's beginning, as much of it as is kept.
+fn bounded(name: &str) -> &str {
+    let longest = name.len().min(LONGEST_NAME);
+    let end = (0..=longest).rev().find(|at| name.is_char_boundary(*at));
+    &name[..end.unwrap_or(0)]
 }
 
 fn event(piece: Piece) -> ModelEvent {
@@ -392,7 +399,7 @@ fn finish_reason(reason: &str) -> FinishReason {
         "stop" | "eos" | "end_turn" | "stop_sequence" => FinishReason::Stop,
         "length" | "max_tokens" => FinishReason::Length,
         "tool_calls" | "function_call" | "tool_use" => FinishReason::ToolCalls,
-        other => FinishReason::Other(other[..other.floor_char_boundary(LONGEST_NAME)].to_owned()),
+        other => FinishReason::Other(bounded(other).to_owned()),
     }
 }
 
