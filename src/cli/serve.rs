@@ -60,7 +60,7 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
             "the same secret is given twice, and each is an account of its own; give it once",
         ));
     }
-    let model = ModelChoice::resolve(&args.model, env, &config.model)?;
+    let model = ModelChoice::resolve(&args.model, env, config)?;
     let tls = certificate(config)?;
     let encrypted = tls.is_some();
     let guessable = secrets
@@ -262,6 +262,7 @@ fn new_secret() -> Result<String, Failure> {
 }
 
 async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Failure> {
+    let moderator = model.moderator()?;
     let catalog = abilities::catalog(config)?;
     let (model, said) = model.open().await?;
     eprintln!("switchboard: the model is {said}");
@@ -279,6 +280,7 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
         ..EngineLimits::default()
     };
     Ok(Engine::new(model, limits)
+        .with_moderator(moderator)
         .with_catalog(catalog)
         .with_fetcher(fetcher(&config.attachments)))
 }
