@@ -4,6 +4,7 @@ mod abilities;
 mod attachments;
 mod bounds;
 mod moderation;
+mod resume;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
