@@ -32,8 +32,8 @@ pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};
 pub use server::{
     AbilityConfig, AccountConfig, AccountSecretConfig, AttachmentsConfig, BotConfig, BotFunction, BotFunctionCall,
-    BotFunctionResult, BotLimits, DatasetConfig, FeatureName, LimitsConfig, ModelConfig, RetentionConfig, ServerConfig,
-    SkillsetConfig,
+    BotFunctionResult, BotLimits, DatasetConfig, FeatureName, LimitsConfig, ModelConfig, ModerationConfig,
+    RetentionConfig, ServerConfig, SkillsetConfig, UpstreamConfig,
 };
 pub use wall::{KioskConfig, LobbyConfig};
 

@@ -13,8 +13,12 @@ mod error;
 mod moderation;
 mod openai;
 pub mod probe;
+mod reader;
+mod retry;
+mod router;
 mod sse;
 mod think;
+mod upstream;
 
 use std::pin::Pin;
 
@@ -27,8 +31,10 @@ pub use crate::wire::Secret;
 pub use connect::{ModelOptions, ModelSource, connect, find};
 pub use demo::{DEMO_NAME, Demo};
 pub use error::ModelError;
-pub use moderation::{Moderator, Verdict};
+pub use moderation::{Moderations, Moderator, Verdict};
 pub use openai::OpenAi;
+pub use retry::Retries;
+pub use router::{NamePattern, Route, Router};
 
 use crate::wire::request::Function;
 
