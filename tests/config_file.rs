@@ -147,6 +147,18 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
             ":2:9: -3 is too small, expected a whole number of 1 or more",
         ),
         (
+            "[server.limits]\ncontinuations = 0",
+            ":2:17: 0 is too small, expected a whole number of 1 or more",
+        ),
+        (
+            "[server.limits]\ndefault_calls = 0",
+            ":2:17: 0 is too small, expected a whole number of 1 or more",
+        ),
+        (
+            "[server.limits]\ndefault_continuations = -1",
+            ":2:25: -1 is too small, expected a whole number of 0 or more",
+        ),
+        (
             "[server.model]\nurl = \"localhost:1\"",
             ":2:7: `localhost:1` does not begin with http:// or https://, expected an address such as https://switchboard.example.com",
         ),
