@@ -7,9 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
-use switchboard::hub::{
-    AccountId, Append, Begun, Broken, ChannelKey, Hub, HubError, HubOptions, MemoryHub, RunQuery, Start,
-};
+use switchboard::hub::{AccountId, Append, Begun, ChannelKey, Hub, HubError, HubOptions, MemoryHub, RunQuery, Start};
 use switchboard::store::{MemoryStore, Recovered, RunProgress, RunRecord, Store, StoreError, Transaction};
 use switchboard::wire::ChannelId;
 use switchboard::wire::request::RunStatus;
@@ -34,7 +32,7 @@ fn run(digest: u8) -> RunRecord {
     }
 }
 
-fn append(events: &[&'static str], progress: Option<RunProgress>, broken: &Broken) -> Append {
+fn append(events: &[&'static str], progress: Option<RunProgress>) -> Append {
     Append {
         key: key(),
         events: events
@@ -43,7 +41,6 @@ fn append(events: &[&'static str], progress: Option<RunProgress>, broken: &Broke
             .collect(),
         progress,
         checkpoint: None,
-        broken: broken.clone(),
     }
 }
 
@@ -67,9 +64,7 @@ async fn a_channel_expires_an_hour_after_its_last_event_but_not_under_a_run() {
     assert_eq!((hub.counts().all(), hub.counts().live()), (1, 1));
 
     let mut reader = hub.open(&key(), Start::After(0)).await;
-    hub.append(append(&["1"], Some(ended()), &Broken::default()))
-        .await
-        .expect("taken");
+    hub.append(append(&["1"], Some(ended()))).await.expect("taken");
     let line = reader.next().await.expect("a line");
     assert!(line.starts_with(b"{\"type\":\"message\",\"id\":1,"), "{line:?}");
     tokio::time::sleep(hour / 2).await;
@@ -117,41 +112,63 @@ struct Refusing {
 
 #[async_trait]
 impl Store for Refusing {
-    async fn commit(&self, transaction: &Transaction) -> Result<(), StoreError> {
+    async fn commit(&self, transaction: Arc<Transaction>) -> Result<(), StoreError> {
         assert!(!transaction.is_empty());
         self.commits.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(10)).await;
         if self.refuses.load(Ordering::SeqCst) {
-            return Err(StoreError("the disk is full".into()));
+            return Err(StoreError::Full);
         }
         Ok(())
     }
 
-    async fn recover(&self) -> Result<Recovered, StoreError> {
+    async fn recover(&self, _: u64) -> Result<Recovered, StoreError> {
         Ok(Recovered::default())
     }
+
+    async fn close(&self) {}
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_store_refuses_is_never_seen_and_its_run_is_told() {
+async fn what_the_store_refuses_is_not_seen_before_it_is_kept() {
     let store = Arc::new(Refusing::default());
     let hub = MemoryHub::start(HubOptions::default(), store.clone());
-    let mut reader = hub.open(&key(), Start::Newest(0)).await;
+    assert_eq!(hub.begin(run(1), vec![Bytes::from_static(b"0")]).await, Ok(Begun::New));
+    let mut reader = hub.open(&key(), Start::After(0)).await;
     store.refuses.store(true, Ordering::SeqCst);
-    let begun = hub.begin(run(1), vec![Bytes::from_static(b"0")]).await;
-    assert_eq!(begun, Err(HubError::Store("the disk is full".into())));
-    assert_eq!(hub.run(&key()).await, None);
-    let broken = Broken::default();
-    hub.append(append(&["1"], None, &broken)).await.expect("queued");
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert!(broken.is_set());
+    // A run that cannot be kept is refused, at once when that is known already.
+    let other = ChannelKey {
+        channel: ChannelId::parse("another-channel-0").expect("a channel id"),
+        ..key()
+    };
+    let another = || RunRecord {
+        key: other.clone(),
+        ..run(3)
+    };
+    let refused = Err(HubError::Store(StoreError::Full));
+    assert_eq!(hub.begin(another(), Vec::new()).await, refused);
+    let commits = store.commits.load(Ordering::SeqCst);
+    assert_eq!(hub.begin(another(), Vec::new()).await, refused);
+    assert_eq!(store.commits.load(Ordering::SeqCst), commits);
+    assert_eq!(hub.run(&other).await, None);
+    // What a run says waits, in its order, and so does its end.
+    hub.append(append(&["1"], None)).await.expect("queued");
+    hub.append(append(&["2"], Some(ended()))).await.expect("queued");
+    let seen = tokio::time::timeout(Duration::from_secs(10), reader.next()).await;
+    assert!(seen.is_err(), "{seen:?}");
+    assert!(!hub.run(&key()).await.expect("a run").progress.is_over());
+    assert!(store.commits.load(Ordering::SeqCst) < 40, "it is left alone in between");
     store.refuses.store(false, Ordering::SeqCst);
-    assert_eq!(hub.begin(run(1), vec![Bytes::from_static(b"2")]).await, Ok(Begun::New));
-    let line = reader.next().await.expect("a line");
-    assert!(
-        line.starts_with(b"{\"type\":\"message\",\"id\":0,") && line.ends_with(b"\"data\":2}\n"),
-        "{line:?}"
-    );
+    hub.settle().await.expect("kept");
+    let lines = reader.next().await.expect("lines");
+    let text = String::from_utf8_lossy(&lines);
+    assert!(text.contains("\"id\":1,") && text.contains("\"id\":2,"), "{text}");
+    assert!(hub.run(&key()).await.expect("a run").progress.is_over());
+    assert_eq!(hub.begin(another(), Vec::new()).await, Ok(Begun::New));
+    // A store that refuses to the end does not keep the hub from stopping.
+    store.refuses.store(true, Ordering::SeqCst);
+    hub.append(append(&["3"], None)).await.expect("queued");
+    hub.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,9 +176,8 @@ async fn many_appends_share_a_commit() {
     let store = Arc::new(Refusing::default());
     let hub = MemoryHub::start(HubOptions::default(), store.clone());
     let mut reader = hub.open(&key(), Start::Newest(0)).await;
-    let broken = Broken::default();
     for _ in 0..1000 {
-        hub.append(append(&["1"], None, &broken)).await.expect("queued");
+        hub.append(append(&["1"], None)).await.expect("queued");
     }
     let mut lines = 0;
     while lines < 1000 {

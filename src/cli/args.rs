@@ -241,7 +241,7 @@ pub struct ServeArgs {
     /// Where to listen [default: 127.0.0.1:7280]
     #[arg(long, env = "SWITCHBOARD_LISTEN", value_name = "ADDRESS:PORT", value_parser = address)]
     pub listen: Option<SocketAddr>,
-    /// A directory that is this server's alone; runs are kept in memory and end with the server
+    /// Where runs are kept: a directory that is this server's alone [default: in the platform's place for data]
     #[arg(long, env = "SWITCHBOARD_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
     /// The model to use.

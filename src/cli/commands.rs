@@ -218,6 +218,7 @@ mod tests {
                 .map(|name| WaitingOn {
                     function: (*name).to_owned(),
                     channel: format!("answers-of-{name}"),
+                    call: None,
                     expires_at: None,
                 })
                 .collect(),

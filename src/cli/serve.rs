@@ -54,13 +54,17 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
         ));
     }
     let model = ModelChoice::resolve(&args.model, env, &config.model)?;
+    let data_dir = match args.data_dir.as_ref().or(config.data_dir.as_ref()) {
+        Some(dir) => dir.clone(),
+        None => context.places.data_dir().join("server"),
+    };
+    let _data = claim(&data_dir)?;
     let options = ServerOptions {
         accounts: secrets.iter().map(account).chain(named_accounts(config)).collect(),
+        data_dir: Some(data_dir),
         config_digest: Some(model.digest(config)),
         ..options(config)
     };
-    let data_dir = args.data_dir.as_deref().or(config.data_dir.as_deref());
-    let _data = data_dir.map(claim).transpose()?;
     let address = args.listen.unwrap_or(config.listen);
     many_threads()?.block_on(async {
         let listener = listen(address).await?;
@@ -101,7 +105,11 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
     let model = context.local_model()?;
     let digest = model.digest(config);
     let secret = new_secret()?;
+    // A directory of its own, so that it and `serve` never meet.
+    let data_dir = context.places.data_dir().join("local");
+    let _data = claim(&data_dir)?;
     let options = ServerOptions {
+        data_dir: Some(data_dir),
         accounts: vec![Account::with_secret("local", &secret)],
         config_digest: Some(digest.clone()),
         allow_stop: true,

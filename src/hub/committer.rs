@@ -3,11 +3,15 @@
 //! It takes everything that is pending, gives it to the store as one transaction, then moves the tails
 //! of the channels and wakes their readers: group commit and fan-out batcher are the same loop, and
 //! alone an event waits for nobody. It alone gives out ids and ends retention, so ids have no holes.
+//!
+//! While the store refuses, new runs and answers are refused; what runs have appended is kept, tried again with
+//! growing pauses, and when much of it has gathered, the runs wait. So nothing is lost, and nothing is seen that is
+//! not durable.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
@@ -16,13 +20,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::index::standing;
 use super::memory::{Channel, Shared, State};
-use super::{Append, Begun, Broken, ChannelKey, HubError};
-use crate::store::{EventBatch, RunProgress, RunRecord, Store, Transaction};
+use super::waits::WaitId;
+use super::{Append, Begun, ChannelKey, HubError};
+use crate::store::{self, EventBatch, RunProgress, RunRecord, Store, StoreError, Transaction};
 
 /// How many requests one commit takes at most.
 const LARGEST_COMMIT: usize = 4096;
 /// How many channels one commit looks at to end their retention.
 const EXPIRIES_A_COMMIT: usize = 256;
+/// How many bytes of events wait for a store that refuses; beyond that, the runs wait.
+const MOST_WAITING: usize = 64 * 1024 * 1024;
+/// How long a store that refused is left alone, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) enum Request {
     Begin {
@@ -31,27 +41,60 @@ pub(super) enum Request {
         answer: oneshot::Sender<Result<Begun, HubError>>,
     },
     Append(Append),
+    Answer {
+        channel: Arc<Channel>,
+        wait: WaitId,
+        answer: store::Answer,
+        taken: oneshot::Sender<Result<(), HubError>>,
+    },
+    Settle(oneshot::Sender<()>),
 }
 
-type Answer = oneshot::Sender<Result<Begun, HubError>>;
+type Asker = oneshot::Sender<Result<Begun, HubError>>;
 
 /// What one commit does to one channel.
 struct Part {
     channel: Arc<Channel>,
     first_id: u64,
-    events: Vec<Bytes>,
+    count: u32,
+    /// The events, each ended by a line break.
+    lines: Vec<u8>,
     run: Option<RunRecord>,
     progress: Option<RunProgress>,
     checkpoint: Option<Bytes>,
     expired: bool,
-    answers: Vec<(Answer, Begun)>,
-    broken: Vec<Broken>,
+    askers: Vec<(Asker, Begun)>,
+}
+
+impl Part {
+    fn push(&mut self, events: &[Bytes]) {
+        for event in events {
+            self.lines.extend_from_slice(event);
+            self.lines.push(b'\n');
+            self.count += 1;
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count == 0 && self.run.is_none() && self.progress.is_none() && self.checkpoint.is_none()
+    }
+}
+
+/// The answer to a call, on its way.
+struct Answering {
+    channel: Arc<Channel>,
+    wait: WaitId,
+    answer: store::Answer,
+    taken: oneshot::Sender<Result<(), HubError>>,
 }
 
 #[derive(Default)]
 struct Commit {
     parts: Vec<Part>,
     index: HashMap<ChannelKey, usize>,
+    answers: Vec<Answering>,
+    settled: Vec<oneshot::Sender<()>>,
+    bytes: usize,
 }
 
 impl Commit {
@@ -64,13 +107,13 @@ impl Commit {
                     Part {
                         channel: Arc::clone(channel),
                         first_id: state.log.next_id(),
-                        events: Vec::new(),
+                        count: 0,
+                        lines: Vec::new(),
                         run: None,
                         progress: None,
                         checkpoint: None,
                         expired: false,
-                        answers: Vec::new(),
-                        broken: Vec::new(),
+                        askers: Vec::new(),
                     }
                 });
                 self.parts.push(part);
@@ -84,11 +127,12 @@ impl Commit {
     fn add(&mut self, shared: &Shared, request: Request) {
         match request {
             Request::Append(append) => {
+                self.bytes += append.events.iter().map(|event| event.len() + 1).sum::<usize>();
+                self.bytes += append.checkpoint.as_ref().map_or(0, Bytes::len);
                 let part = self.part(shared, &append.key);
-                part.events.extend(append.events);
+                part.push(&append.events);
                 part.progress = append.progress.or(part.progress.take());
                 part.checkpoint = append.checkpoint.or(part.checkpoint.take());
-                part.broken.push(append.broken);
             }
             Request::Begin { run, events, answer } => {
                 let part = self.part(shared, &run.key);
@@ -98,33 +142,47 @@ impl Commit {
                     .map(|known| known.digest)
                     .or_else(|| part.channel.lock().run.as_ref().map(|known| known.digest));
                 match known {
-                    Some(digest) if digest == run.digest => part.answers.push((answer, Begun::Already)),
-                    None if part.first_id == 0 && part.events.is_empty() => {
-                        part.events = events;
+                    Some(digest) if digest == run.digest => part.askers.push((answer, Begun::Already)),
+                    None if part.first_id == 0 && part.count == 0 => {
+                        part.push(&events);
                         part.run = Some(run);
-                        part.answers.push((answer, Begun::New));
+                        part.askers.push((answer, Begun::New));
                     }
                     // Nobody to tell if the asker has gone.
                     _ => drop(answer.send(Err(HubError::Occupied))),
                 }
             }
+            Request::Answer {
+                channel,
+                wait,
+                answer,
+                taken,
+            } => self.answers.push(Answering {
+                channel,
+                wait,
+                answer,
+                taken,
+            }),
+            Request::Settle(settled) => self.settled.push(settled),
         }
     }
 
-    fn transaction(&self, created_at: u64) -> Transaction {
+    /// What the store is to take. The events move there; who goes on with the commit gets them back with it.
+    fn transaction(&mut self, created_at: u64) -> Transaction {
         let mut transaction = Transaction::default();
-        for part in &self.parts {
+        for part in &mut self.parts {
             let key = &part.channel.key;
             if part.expired {
                 transaction.expired.push(key.clone());
             }
             transaction.queued.extend(part.run.clone());
-            if !part.events.is_empty() {
+            if part.count > 0 {
                 transaction.events.push(EventBatch {
                     key: key.clone(),
                     first_id: part.first_id,
                     created_at,
-                    events: part.events.clone(),
+                    count: part.count,
+                    lines: std::mem::take(&mut part.lines).into(),
                 });
             }
             transaction
@@ -135,6 +193,104 @@ impl Commit {
                 .extend(part.checkpoint.clone().map(|checkpoint| (key.clone(), checkpoint)));
         }
         transaction
+            .answers
+            .extend(self.answers.iter().map(|answering| answering.answer.clone()));
+        transaction
+    }
+
+    /// Has it stored and seen. When the store refuses it, what is left of it comes back.
+    async fn carry_out(
+        mut self,
+        shared: &Shared,
+        store: &dyn Store,
+        expiries: &mut Expiries,
+    ) -> Result<(), (Self, StoreError)> {
+        let transaction = Arc::new(self.transaction(unix_millis()));
+        let result = if transaction.is_empty() {
+            Ok(())
+        } else {
+            store.commit(Arc::clone(&transaction)).await
+        };
+        match result {
+            Ok(()) => {
+                self.finish(shared, expiries, &transaction);
+                Ok(())
+            }
+            Err(why) => {
+                // The store has let go of it, or a copy is right too.
+                let transaction = Arc::unwrap_or_clone(transaction);
+                Err((self.refuse(shared, expiries, transaction, &why), why))
+            }
+        }
+    }
+
+    /// Lets everybody see what is durable now.
+    fn finish(self, shared: &Shared, expiries: &mut Expiries, transaction: &Transaction) {
+        let mut batches = transaction.events.iter();
+        for part in self.parts {
+            let batch = (part.count > 0).then(|| batches.next()).flatten();
+            finish(shared, expiries, part, batch);
+        }
+        for answering in self.answers {
+            let message = answering.answer.message;
+            let mut state = answering.channel.lock();
+            state.log.push_published(&message);
+            state.waits.settle(answering.wait, Some(message));
+            shared.flush(&answering.channel, state);
+            // Nobody to tell if the sender has gone.
+            let _ = answering.taken.send(Ok(()));
+        }
+        for settled in self.settled {
+            let _ = settled.send(());
+        }
+    }
+
+    /// Refuses everybody who can be told, and keeps what runs have appended for another time.
+    fn refuse(mut self, shared: &Shared, expiries: &mut Expiries, transaction: Transaction, why: &StoreError) -> Self {
+        let refusal = HubError::Store(why.clone());
+        for answering in self.answers.drain(..) {
+            answering.channel.lock().waits.settle(answering.wait, None);
+            let _ = answering.taken.send(Err(refusal.clone()));
+        }
+        let mut kept = Self {
+            settled: self.settled,
+            ..Self::default()
+        };
+        let mut batches = transaction.events.into_iter();
+        for mut part in self.parts {
+            if part.count > 0
+                && let Some(batch) = batches.next()
+            {
+                part.lines = batch.lines.into();
+            }
+            for (asker, _) in part.askers.drain(..) {
+                let _ = asker.send(Err(refusal.clone()));
+            }
+            if part.run.take().is_some() {
+                // A run that does not exist has no events.
+                (part.count, part.progress, part.checkpoint) = (0, None, None);
+                part.lines.clear();
+            }
+            if std::mem::take(&mut part.expired) {
+                part.channel.lock().expiry_planned = true;
+                expiries.plan(Instant::now() + LONGEST_PAUSE, part.channel.key.clone());
+            }
+            if part.is_empty() {
+                let unused = {
+                    let mut state = part.channel.lock();
+                    state.pins -= 1;
+                    state.is_unused()
+                };
+                if unused {
+                    shared.remove_if_unused(&part.channel.key);
+                }
+                continue;
+            }
+            kept.bytes += part.lines.len() + part.checkpoint.as_ref().map_or(0, Bytes::len);
+            kept.index.insert(part.channel.key.clone(), kept.parts.len());
+            kept.parts.push(part);
+        }
+        kept
     }
 }
 
@@ -153,23 +309,24 @@ impl Expiries {
         self.heap.push(Reverse((due, key)));
     }
 
-    /// Adds to a commit the channels whose retention is over; looks at so many and no more.
-    fn collect(&mut self, shared: &Shared, commit: &mut Commit, now: Instant) {
+    /// The channels whose retention is over, as a commit of its own: it makes room where there is none. Those that get
+    /// something now are looked at again later; it looks at so many and no more.
+    fn collect(&mut self, shared: &Shared, others: &Commit, now: Instant) -> Commit {
+        let mut commit = Commit::default();
         for _ in 0..EXPIRIES_A_COMMIT {
             if self.next().is_none_or(|due| due > now) {
-                return;
+                break;
             }
             let Some(Reverse((_, key))) = self.heap.pop() else {
-                return;
+                break;
             };
-            // A channel that gets something in this commit is looked at again later.
-            let busy = commit.index.contains_key(&key);
+            let busy = others.index.contains_key(&key);
             let retention = shared.options.retention;
             let part = commit.part(shared, &key);
             let again = {
                 let mut state = part.channel.lock();
                 let live = state.run.as_ref().is_some_and(|run| !run.progress.is_over());
-                let due = state.last_event + retention;
+                let due = state.expires;
                 if live || busy {
                     Some(now + retention)
                 } else if due > now {
@@ -184,7 +341,15 @@ impl Expiries {
                 None => part.expired = true,
             }
         }
+        commit
     }
+}
+
+/// A store that refuses: since when, and when it is tried again.
+struct Refusing {
+    why: StoreError,
+    pause: Duration,
+    again: Instant,
 }
 
 /// Commits until the hub stops; what is queued then is still committed.
@@ -192,124 +357,144 @@ pub(super) async fn run(
     shared: Arc<Shared>,
     store: Arc<dyn Store>,
     mut queue: mpsc::Receiver<Request>,
+    due: Vec<(Instant, ChannelKey)>,
     stop: CancellationToken,
 ) {
     let mut pending: Vec<Request> = Vec::new();
-    let mut expiries = Expiries::default();
+    let mut expiries = Expiries {
+        heap: due.into_iter().map(Reverse).collect(),
+    };
+    let mut commit = Commit::default();
+    let mut refusing: Option<Refusing> = None;
     loop {
-        let expiry = async {
-            match expiries.next() {
+        let room = commit.bytes < MOST_WAITING;
+        let due = match &refusing {
+            Some(refusing) => Some(refusing.again),
+            None => expiries.next(),
+        };
+        let timer = async {
+            match due {
                 Some(due) => tokio::time::sleep_until(due).await,
                 None => std::future::pending().await,
             }
         };
+        let mut ended = false;
         tokio::select! {
             biased;
-            count = queue.recv_many(&mut pending, LARGEST_COMMIT) => if count == 0 {
-                return;
-            },
+            count = queue.recv_many(&mut pending, LARGEST_COMMIT), if room => ended = count == 0,
             () = stop.cancelled(), if !queue.is_closed() => queue.close(),
-            () = expiry => {}
+            () = timer => {}
         }
-        let mut commit = Commit::default();
         for request in pending.drain(..) {
             commit.add(&shared, request);
         }
-        expiries.collect(&shared, &mut commit, Instant::now());
-        let created_at = unix_millis();
-        let transaction = commit.transaction(created_at);
-        let result = if transaction.is_empty() {
-            Ok(())
-        } else {
-            store.commit(&transaction).await
-        };
-        if let Err(error) = &result {
-            tracing::error!(%error, "the store refused a commit: the runs concerned are given up");
+        let stopping = ended || (!room && queue.is_closed());
+        if let Some(waiting) = &refusing
+            && waiting.again > Instant::now()
+            && !stopping
+        {
+            // Who can be told is told at once; the rest waits.
+            let why = waiting.why.clone();
+            let transaction = commit.transaction(0);
+            commit = commit.refuse(&shared, &mut expiries, transaction, &why);
+            continue;
         }
-        for part in commit.parts {
-            finish(&shared, &mut expiries, part, created_at, &result);
+        let expired = expiries.collect(&shared, &commit, Instant::now());
+        let mut refused = None;
+        for (work, keeps) in [(expired, false), (std::mem::take(&mut commit), true)] {
+            if let Err((left, why)) = work.carry_out(&shared, &*store, &mut expiries).await {
+                refused = Some(why);
+                if keeps {
+                    commit = left;
+                }
+            }
+        }
+        refusing = match (refused, refusing.take()) {
+            (None, None) => None,
+            (None, Some(_)) => {
+                tracing::info!("the store takes commits again");
+                shared.set_refused(None);
+                None
+            }
+            (Some(why), before) => {
+                if before.as_ref().is_none_or(|before| before.why != why) {
+                    tracing::error!(%why, "the store refuses commits: new runs are refused, and the others wait");
+                }
+                let pause = before.map_or(FIRST_PAUSE, |before| (before.pause * 2).min(LONGEST_PAUSE));
+                shared.set_refused(Some(why.clone()));
+                let again = Instant::now() + pause;
+                Some(Refusing { why, pause, again })
+            }
+        };
+        if stopping {
+            if !commit.parts.is_empty() {
+                tracing::error!("the store refused to the end: runs go on from what it took before");
+            }
+            return;
         }
     }
 }
 
-fn finish(
-    shared: &Shared,
-    expiries: &mut Expiries,
-    part: Part,
-    created_at: u64,
-    result: &Result<(), crate::store::StoreError>,
-) {
+fn finish(shared: &Shared, expiries: &mut Expiries, part: Part, batch: Option<&EventBatch>) {
     let channel = part.channel;
+    let expired = part.expired;
     let mut state = channel.lock();
     state.pins -= 1;
-    let wake = !part.events.is_empty();
-    let expired = part.expired;
-    let answer = match result {
-        Ok(()) => {
-            let before = standing(state.run.as_ref());
-            apply(
-                &mut state,
-                part.events,
-                part.run,
-                part.progress,
-                part.expired,
-                created_at,
-            );
-            shared.index.note(&channel, before, standing(state.run.as_ref()));
-            Ok(())
-        }
-        Err(error) => {
-            for broken in &part.broken {
-                broken.set();
-            }
-            Err(HubError::Store(error.to_string()))
-        }
-    };
+    let before = standing(state.run.as_ref());
+    let waited = apply(&mut state, shared, batch, part.run, part.progress, expired);
+    shared.index.note(&channel, before, standing(state.run.as_ref()));
     if (state.run.is_some() || state.log.has_events()) && !state.expiry_planned {
         state.expiry_planned = true;
-        expiries.plan(Instant::now() + shared.options.retention, channel.key.clone());
+        expiries.plan(state.expires, channel.key.clone());
     }
-    // What was refused, or is over, leaves a channel with nothing in it.
     let unused = expired || state.is_unused();
-    if wake {
+    if batch.is_some() {
         shared.flush(&channel, state);
     } else {
         drop(state);
     }
-    for (asker, begun) in part.answers {
+    if let Some(waited) = waited {
+        shared.forget_run(&channel.key, waited);
+    }
+    for (asker, begun) in part.askers {
         // Nobody to tell if the asker has gone.
-        drop(asker.send(answer.clone().map(|()| begun)));
+        drop(asker.send(Ok(begun)));
     }
     if unused {
         shared.remove_if_unused(&channel.key);
     }
 }
 
+/// Changes a channel; gives the channels on which its run waited if that is over now.
 fn apply(
     state: &mut State,
-    events: Vec<Bytes>,
+    shared: &Shared,
+    batch: Option<&EventBatch>,
     run: Option<RunRecord>,
     progress: Option<RunProgress>,
     expired: bool,
-    created_at: u64,
-) {
+) -> Option<Vec<String>> {
     if expired {
         state.log.expire();
         state.run = None;
     }
+    if run.is_some() || batch.is_some() {
+        state.expires = Instant::now() + shared.options.retention;
+    }
     if run.is_some() {
         state.run = run;
-        state.last_event = Instant::now();
     }
-    if !events.is_empty() {
-        state.last_event = Instant::now();
+    if let Some(batch) = batch {
+        state.log.push_events(batch.created_at, &batch.lines);
     }
-    for event in &events {
-        state.log.push_event(created_at, event);
+    let (run, progress) = (state.run.as_mut()?, progress?);
+    let before = std::mem::replace(&mut run.progress, progress);
+    if !run.progress.is_over() {
+        return None;
     }
-    if let (Some(run), Some(progress)) = (&mut state.run, progress) {
-        run.progress = progress;
-    }
+    // Nobody starts it again.
+    run.order = Bytes::new();
+    Some(before.waiting.into_iter().map(|wait| wait.channel).collect())
 }
 
 /// Now, as Unix time in milliseconds.

@@ -6,13 +6,14 @@
 //! existed when they came has taken them. When to seal is decided by who owns the log.
 
 use std::collections::VecDeque;
-use std::io::Write as _;
 use std::task::Waker;
 
 use bytes::Bytes;
+use memchr::memchr;
 use slab::Slab;
 
 use super::Start;
+use crate::store::KeptEvents;
 
 /// An open batch is sealed when it is as large as this, in bytes.
 const LARGEST_BATCH: usize = 256 * 1024;
@@ -126,6 +127,8 @@ impl Note {
 #[derive(Debug)]
 pub struct Log {
     batches: VecDeque<Batch>,
+    /// Events that were kept over a restart, until somebody wants them: they come before every batch.
+    kept: Option<Box<KeptEvents>>,
     open_bytes: Vec<u8>,
     open_lines: Vec<Line>,
     readers: Slab<Reader>,
@@ -151,6 +154,7 @@ impl Log {
     pub fn new(most_events: usize, most_bytes: usize) -> Self {
         Self {
             batches: VecDeque::new(),
+            kept: None,
             open_bytes: Vec::new(),
             open_lines: Vec::new(),
             readers: Slab::new(),
@@ -164,6 +168,55 @@ impl Log {
             most_events: most_events.max(1) as u64,
             most_bytes: most_bytes.max(1),
         }
+    }
+
+    /// A log that goes on from what was kept: the next event gets `next_id`. Kept events are made into lines when
+    /// somebody reads them or more are added, so that a channel nobody asks for costs nothing but their bytes.
+    #[must_use]
+    pub fn restore(most_events: usize, most_bytes: usize, next_id: u64, kept: KeptEvents) -> Self {
+        let mut log = Self::new(most_events, most_bytes);
+        let count = kept.count().min(next_id);
+        log.next_id = next_id;
+        log.first_id = next_id - count.min(log.most_events);
+        log.next_position = count;
+        log.kept = (count > 0).then(|| Box::new(kept));
+        log
+    }
+
+    /// Makes kept events into lines.
+    fn unpack(&mut self) {
+        let Some(kept) = self.kept.take() else { return };
+        let newer = std::mem::take(&mut self.batches);
+        let (open_bytes, open_lines) = (
+            std::mem::take(&mut self.open_bytes),
+            std::mem::take(&mut self.open_lines),
+        );
+        let (next_id, next_position) = (self.next_id, self.next_position);
+        // As if they came now; those that are over the bounds are passed over.
+        self.next_id = next_id - kept.count().min(next_id);
+        self.next_position = 0;
+        let mut rest = &kept.lines[..];
+        for (count, created_at) in &kept.batches {
+            let mut over = self.first_id.saturating_sub(self.next_id).min(u64::from(*count));
+            let mut end = 0;
+            let mut start = 0;
+            for _ in 0..*count {
+                end += memchr(b'\n', &rest[end..]).map_or(rest.len() - end, |at| at + 1);
+                if over > 0 {
+                    over -= 1;
+                    start = end;
+                    self.next_id += 1;
+                    self.next_position += 1;
+                }
+            }
+            self.push_lines(*created_at, &rest[start..end]);
+            rest = &rest[end..];
+        }
+        self.seal_open();
+        (self.next_id, self.next_position) = (next_id, next_position);
+        self.batches.extend(newer);
+        (self.open_bytes, self.open_lines) = (open_bytes, open_lines);
+        self.trim();
     }
 
     /// The id that the next event gets.
@@ -187,17 +240,48 @@ impl Log {
     /// Adds an event (ASCII JSON without line breaks) with its time in Unix milliseconds. Readers see
     /// it after the next [`Log::seal`].
     pub fn push_event(&mut self, created_at: u64, json: &[u8]) {
+        self.unpack();
+        self.push_lines(created_at, json);
+        if self.open_bytes.len() >= LARGEST_BATCH {
+            self.seal();
+        }
+    }
+
+    /// Adds events, each ended by a line break, with their time in Unix milliseconds.
+    pub fn push_events(&mut self, created_at: u64, lines: &[u8]) {
+        self.unpack();
+        self.push_lines(created_at, lines);
+        if self.open_bytes.len() >= LARGEST_BATCH {
+            self.seal();
+        }
+    }
+
+    fn push_lines(&mut self, created_at: u64, lines: &[u8]) {
+        let mut meta = Vec::with_capacity(48);
+        meta.extend_from_slice(b",\"createdAt\":");
+        meta.extend_from_slice(itoa::Buffer::new().format(created_at).as_bytes());
+        meta.extend_from_slice(b",\"data\":");
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let end = memchr(b'\n', rest).unwrap_or(rest.len());
+            self.push_line(&meta, &rest[..end]);
+            rest = rest.get(end + 1..).unwrap_or_default();
+            if self.open_bytes.len() >= LARGEST_BATCH {
+                self.seal_open();
+            }
+        }
+    }
+
+    fn push_line(&mut self, meta: &[u8], json: &[u8]) {
         let before = self.open_bytes.len();
-        // Writing to a vector cannot fail.
-        let _ = write!(
-            self.open_bytes,
-            "{{\"type\":\"message\",\"id\":{},\"createdAt\":{created_at},\"data\":",
-            self.next_id
-        );
+        self.open_bytes.extend_from_slice(b"{\"type\":\"message\",\"id\":");
+        let mut digits = itoa::Buffer::new();
+        self.open_bytes
+            .extend_from_slice(digits.format(self.next_id).as_bytes());
+        self.open_bytes.extend_from_slice(meta);
         self.finish_line(json, 1);
         self.next_id += 1;
         self.event_bytes += self.open_bytes.len() - before;
-        self.seal_if_large();
     }
 
     /// Adds a published message (ASCII JSON without line breaks) for the readers that exist now.
@@ -209,7 +293,9 @@ impl Log {
         self.open_bytes.extend_from_slice(b"{\"type\":\"message\",\"data\":");
         self.finish_line(json, 0);
         self.published_bytes += self.open_bytes.len() - before;
-        self.seal_if_large();
+        if self.open_bytes.len() >= LARGEST_BATCH {
+            self.seal();
+        }
     }
 
     fn finish_line(&mut self, json: &[u8], events: u32) {
@@ -223,14 +309,18 @@ impl Log {
         self.next_position += 1;
     }
 
-    fn seal_if_large(&mut self) {
-        if self.open_bytes.len() >= LARGEST_BATCH {
-            self.seal();
-        }
-    }
-
     /// Closes the open batch: its lines can be read from now on, and what is over the bounds goes.
     pub fn seal(&mut self) {
+        if self.open_lines.is_empty() {
+            return;
+        }
+        self.seal_open();
+        self.trim();
+        self.collect_if_due();
+        self.merge_if_many(256);
+    }
+
+    fn seal_open(&mut self) {
         if self.open_lines.is_empty() {
             return;
         }
@@ -241,9 +331,6 @@ impl Log {
             lines,
             first_id: self.next_id - u64::from(events),
         });
-        self.trim();
-        self.collect_if_due();
-        self.merge_if_many(256);
     }
 
     /// Takes the wake-ups of all readers that wait; whoever calls wakes them, after its lock is free.
@@ -270,6 +357,7 @@ impl Log {
             }
         };
         if next_id < self.next_id {
+            self.unpack();
             self.merge_if_many(8);
         }
         ReaderId(self.readers.insert(Reader {
@@ -383,6 +471,7 @@ impl Log {
             }
             reader.next_id = 0;
         }
+        self.kept = None;
         self.next_id = 0;
         self.first_id = 0;
         self.event_bytes = 0;

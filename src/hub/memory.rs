@@ -3,13 +3,14 @@
 //! An idle channel wakes its readers at once; one that was woken a moment ago is woken again by the
 //! flusher when the flush time is over, so that a busy channel's readers get many lines in one write.
 //! Events come from the committer alone, which keeps ids without holes; published messages go straight
-//! into the log.
+//! into the log, but for those that answer a call.
 
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,10 +21,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::committer::{self, Request};
-use super::index::RunIndex;
+use super::index::{RunIndex, standing};
 use super::log::{Log, ReaderId, Step};
+use super::waits::{Answering, Waits};
 use super::{AccountId, Append, Begun, ChannelKey, Hub, HubError, HubOptions, RunCounts, RunQuery, Start};
-use crate::store::{RunRecord, Store};
+use crate::store::{Recovered, RecoveredChannel, RunRecord, Store, StoreError};
+use crate::wire::ChannelId;
 
 /// How many runs of an account are looked at in one go.
 const RUNS_AT_ONCE: usize = 256;
@@ -54,6 +57,10 @@ pub(super) struct Shared {
     flushes: Mutex<VecDeque<(Instant, Arc<Channel>)>>,
     flush_wanted: Notify,
     stopped: AtomicBool,
+    /// Why the store refuses, while it does.
+    refused: Mutex<Option<StoreError>>,
+    /// Answers to calls of runs that have not asked for them since the restart.
+    kept_answers: Mutex<HashMap<ChannelKey, Vec<(String, Bytes)>>>,
 }
 
 pub(super) struct Channel {
@@ -66,8 +73,10 @@ pub(super) struct State {
     pub(super) run: Option<RunRecord>,
     /// The committer is about to write here: the channel stays in the map.
     pub(super) pins: usize,
-    /// When the last event came.
-    pub(super) last_event: Instant,
+    /// The calls that wait for a message here.
+    pub(super) waits: Waits,
+    /// When its retention is over.
+    pub(super) expires: Instant,
     /// The committer looks at it again when its retention may be over.
     pub(super) expiry_planned: bool,
     last_flush: Option<Instant>,
@@ -76,7 +85,11 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn is_unused(&self) -> bool {
-        self.pins == 0 && self.run.is_none() && !self.log.has_events() && !self.log.has_readers()
+        self.pins == 0
+            && self.run.is_none()
+            && !self.log.has_events()
+            && !self.log.has_readers()
+            && self.waits.is_empty()
     }
 }
 
@@ -95,7 +108,107 @@ impl Shared {
             flushes: Mutex::default(),
             flush_wanted: Notify::new(),
             stopped: AtomicBool::new(false),
+            refused: Mutex::default(),
+            kept_answers: Mutex::default(),
         }
+    }
+
+    /// Puts a channel that was kept in its place; gives when its retention is over.
+    fn restore(&self, kept: RecoveredChannel, now: Instant, clock: u64) -> Instant {
+        let RecoveredChannel {
+            key,
+            run,
+            next_id,
+            last_event,
+            events,
+        } = kept;
+        let age = Duration::from_millis(clock.saturating_sub(last_event));
+        let expires = now + self.options.retention.saturating_sub(age);
+        let log = Log::restore(self.options.events, self.options.bytes, next_id, events);
+        let mut state = self.new_state(log);
+        state.expires = expires;
+        state.expiry_planned = true;
+        let (record, goes_on, answers) = match run {
+            Some(run) => (Some(run.record), run.checkpoint.is_some(), run.answers),
+            None => (None, false, Vec::new()),
+        };
+        // A run that begins anew waits anew.
+        let open: Vec<(ChannelId, String)> = record
+            .iter()
+            .filter(|_| goes_on)
+            .flat_map(|run| &run.progress.waiting)
+            .filter_map(|wait| Some((ChannelId::parse(&wait.channel).ok()?, wait.call.clone()?)))
+            .filter(|(_, call)| !answers.iter().any(|(answered, _)| answered == call))
+            .collect();
+        state.run = record;
+        {
+            let mut channels = self.channels.write().unwrap_or_else(PoisonError::into_inner);
+            if let Some(known) = channels.get(&key) {
+                // Calls of runs before it wait here already.
+                let waits = std::mem::take(&mut known.lock().waits);
+                state.waits = waits;
+            }
+            let standing = standing(state.run.as_ref());
+            let channel = Arc::new(Channel {
+                key: key.clone(),
+                state: Mutex::new(state),
+            });
+            self.index.note(&channel, None, standing);
+            channels.insert(key.clone(), channel);
+        }
+        for (channel, call) in open {
+            let waiting = ChannelKey {
+                account: key.account.clone(),
+                channel,
+            };
+            self.with(&waiting, |_, state| state.waits.open(&key, &call));
+        }
+        if !answers.is_empty() {
+            self.kept_answers().insert(key, answers);
+        }
+        expires
+    }
+
+    fn new_state(&self, log: Log) -> State {
+        State {
+            log,
+            run: None,
+            pins: 0,
+            waits: Waits::default(),
+            expires: Instant::now() + self.options.retention,
+            expiry_planned: false,
+            last_flush: None,
+            flush_planned: false,
+        }
+    }
+
+    fn kept_answers(&self) -> MutexGuard<'_, HashMap<ChannelKey, Vec<(String, Bytes)>>> {
+        self.kept_answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets what a run that is over waited for, on these channels of its account.
+    pub(super) fn forget_run(&self, run: &ChannelKey, waited: impl IntoIterator<Item = String>) {
+        self.kept_answers().remove(run);
+        for name in waited {
+            let Ok(channel) = ChannelId::parse(&name) else { continue };
+            let key = ChannelKey {
+                account: run.account.clone(),
+                channel,
+            };
+            let Some(channel) = self.find(&key) else { continue };
+            channel.lock().waits.close_run(run);
+            self.remove_if_unused(&key);
+        }
+    }
+
+    /// Says that the store refuses, and why, or that it takes again.
+    pub(super) fn set_refused(&self, why: Option<StoreError>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    fn refused(&self) -> Result<(), HubError> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.clone().map_or(Ok(()), |why| Err(HubError::Store(why)))
     }
 
     fn find(&self, key: &ChannelKey) -> Option<Arc<Channel>> {
@@ -115,15 +228,7 @@ impl Shared {
         let channel = channels.entry(key.clone()).or_insert_with(|| {
             Arc::new(Channel {
                 key: key.clone(),
-                state: Mutex::new(State {
-                    log: Log::new(self.options.events, self.options.bytes),
-                    run: None,
-                    pins: 0,
-                    last_event: Instant::now(),
-                    expiry_planned: false,
-                    last_flush: None,
-                    flush_planned: false,
-                }),
+                state: Mutex::new(self.new_state(Log::new(self.options.events, self.options.bytes))),
             })
         });
         work(channel, &mut channel.lock())
@@ -216,15 +321,36 @@ fn flush_now(mut state: MutexGuard<'_, State>, now: Instant) {
 }
 
 impl MemoryHub {
-    /// Starts a hub with its committer and flusher, over a store. What the store kept is not read
-    /// here; a server does that before it takes requests.
+    /// Starts a hub with its committer and flusher, over a store that kept nothing.
     #[must_use]
     pub fn start(options: HubOptions, store: Arc<dyn Store>) -> Self {
+        Self::restore(options, store, Recovered::default())
+    }
+
+    /// Starts a hub over a store, with what the store kept: the channels have their events under the same ids, and
+    /// the calls that waited when the server ended wait again.
+    #[must_use]
+    pub fn restore(options: HubOptions, store: Arc<dyn Store>, recovered: Recovered) -> Self {
         let shared = Arc::new(Shared::new(options));
+        let (now, clock) = (Instant::now(), committer::unix_millis());
+        let expiries: Vec<(Instant, ChannelKey)> = recovered
+            .channels
+            .into_iter()
+            .map(|channel| {
+                let key = channel.key.clone();
+                (shared.restore(channel, now, clock), key)
+            })
+            .collect();
         let (requests, queue) = mpsc::channel(options.queue.max(1));
         let tracker = TaskTracker::new();
         let stop = CancellationToken::new();
-        tracker.spawn(committer::run(Arc::clone(&shared), store, queue, stop.clone()));
+        tracker.spawn(committer::run(
+            Arc::clone(&shared),
+            store,
+            queue,
+            expiries,
+            stop.clone(),
+        ));
         let flusher = Arc::clone(&shared);
         let flusher_stop = stop.clone();
         tracker.spawn(async move { flusher.run_flusher(flusher_stop).await });
@@ -247,6 +373,7 @@ impl MemoryHub {
 #[async_trait]
 impl Hub for MemoryHub {
     async fn begin(&self, run: RunRecord, events: Vec<Bytes>) -> Result<Begun, HubError> {
+        self.shared.refused()?;
         let (answer, answered) = oneshot::channel();
         self.send(Request::Begin { run, events, answer }).await?;
         answered.await.unwrap_or(Err(HubError::Stopped))
@@ -256,6 +383,36 @@ impl Hub for MemoryHub {
         self.send(Request::Append(append)).await
     }
 
+    async fn settle(&self) -> Result<(), HubError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Request::Settle(answer)).await?;
+        answered.await.map_err(|_| HubError::Stopped)
+    }
+
+    async fn listen(&self, run: &ChannelKey, channel: &ChannelId, call: &str) -> BoxStream<'static, Bytes> {
+        let kept = {
+            let mut kept = self.shared.kept_answers();
+            kept.get_mut(run).and_then(|answers| {
+                let at = answers.iter().position(|(answered, _)| answered == call)?;
+                Some(answers.swap_remove(at).1)
+            })
+        };
+        let key = ChannelKey {
+            account: run.account.clone(),
+            channel: channel.clone(),
+        };
+        let (channel, (id, receiver)) = self.shared.with(&key, |channel, state| {
+            (Arc::clone(channel), state.waits.listen(run, call, kept))
+        });
+        Answering {
+            shared: Arc::clone(&self.shared),
+            channel,
+            id,
+            receiver: Some(receiver),
+        }
+        .boxed()
+    }
+
     async fn publish(&self, key: &ChannelKey, message: &[u8]) -> Result<(), HubError> {
         if self.shared.stopped.load(Ordering::Acquire) {
             return Err(HubError::Stopped);
@@ -263,6 +420,26 @@ impl Hub for MemoryHub {
         let Some(channel) = self.shared.find(key) else {
             return Ok(());
         };
+        if channel.lock().waits.is_open() {
+            self.shared.refused()?;
+            // The place in the queue first: a message that is claimed is on its way, even if its sender leaves.
+            let place = self.requests.reserve().await.map_err(|_| HubError::Stopped)?;
+            let claimed = channel.lock().waits.claim();
+            if let Some((run, call, wait)) = claimed {
+                let (answer, answered) = oneshot::channel();
+                place.send(Request::Answer {
+                    channel,
+                    wait,
+                    answer: crate::store::Answer {
+                        run,
+                        call,
+                        message: Bytes::copy_from_slice(message),
+                    },
+                    taken: answer,
+                });
+                return answered.await.unwrap_or(Err(HubError::Stopped));
+            }
+        }
         let mut state = channel.lock();
         if state.log.has_readers() {
             state.log.push_published(message);
@@ -360,19 +537,21 @@ impl Drop for Cursor {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Recovered, RunProgress, StoreError, Transaction};
+    use crate::store::{RunProgress, Transaction};
 
     struct Full;
 
     #[async_trait]
     impl Store for Full {
-        async fn commit(&self, _: &Transaction) -> Result<(), StoreError> {
-            Err(StoreError("the disk is full".into()))
+        async fn commit(&self, _: Arc<Transaction>) -> Result<(), StoreError> {
+            Err(StoreError::Full)
         }
 
-        async fn recover(&self) -> Result<Recovered, StoreError> {
+        async fn recover(&self, _: u64) -> Result<Recovered, StoreError> {
             Ok(Recovered::default())
         }
+
+        async fn close(&self) {}
     }
 
     #[tokio::test]

@@ -11,17 +11,17 @@ mod log;
 #[cfg(test)]
 mod log_tests;
 mod memory;
+mod waits;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
-use crate::store::{RunProgress, RunRecord};
+use crate::store::{RunProgress, RunRecord, StoreError};
 use crate::wire::ChannelId;
 
 pub(crate) use committer::unix_millis;
@@ -98,22 +98,6 @@ pub enum Start {
     After(u64),
 }
 
-/// Set when an append that nobody waits for could not be committed: whoever appends gives up.
-#[derive(Debug, Clone, Default)]
-pub struct Broken(Arc<AtomicBool>);
-
-impl Broken {
-    /// Whether an append was lost.
-    #[must_use]
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-
-    fn set(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-}
-
 /// Events for one channel, with where their run stands after them; committed together.
 #[derive(Debug)]
 pub struct Append {
@@ -125,8 +109,6 @@ pub struct Append {
     pub progress: Option<RunProgress>,
     /// What the run goes on from if the server restarts after them; what was kept before stays when absent.
     pub checkpoint: Option<Bytes>,
-    /// Set if they could not be committed.
-    pub broken: Broken,
 }
 
 /// Why a hub did not take something.
@@ -139,8 +121,8 @@ pub enum HubError {
     #[error("this channel already holds another run: use a new channel id, or leave `channelId` out")]
     Occupied,
     /// The store refused the commit.
-    #[error("the run could not be stored: {0}")]
-    Store(String),
+    #[error("the server cannot keep this now: {0}; nothing was taken, send it again later")]
+    Store(StoreError),
 }
 
 /// Whether a run was taken.
@@ -162,17 +144,28 @@ pub trait Hub: Send + Sync + 'static {
     async fn begin(&self, run: RunRecord, events: Vec<Bytes>) -> Result<Begun, HubError>;
 
     /// Queues events for the next commit, in the order of the calls; waits only while the queue is
-    /// full. Readers see them once they are durable.
+    /// full. Readers see them once they are durable: while the store refuses, they wait for it.
     ///
     /// # Errors
     /// When the hub has stopped.
     async fn append(&self, append: Append) -> Result<(), HubError>;
 
-    /// Hands a message (ASCII JSON without line breaks) to the readers that exist now. It is kept for
-    /// them alone.
+    /// Returns when everything that was appended before is durable.
     ///
     /// # Errors
     /// When the hub has stopped.
+    async fn settle(&self) -> Result<(), HubError>;
+
+    /// Listens for the answer to a call of a run on a channel of its account: the first message that is published
+    /// there from now on and is no other call's. The stream gives it once, and it is durable then; one that was kept
+    /// over a restart is given at once. The wait ends when the stream is dropped, or with its run.
+    async fn listen(&self, run: &ChannelKey, channel: &ChannelId, call: &str) -> BoxStream<'static, Bytes>;
+
+    /// Hands a message (ASCII JSON without line breaks) to the readers that exist now, and to the first call that
+    /// waits for one on this channel: then it returns when the answer is durable. Apart from that it is not kept.
+    ///
+    /// # Errors
+    /// When the hub has stopped, or when the answer to a call could not be stored: then nobody has got it.
     async fn publish(&self, key: &ChannelKey, message: &[u8]) -> Result<(), HubError>;
 
     /// Begins to read a channel. The items are whole lines, many in one item; heartbeats are not its
@@ -189,6 +182,6 @@ pub trait Hub: Send + Sync + 'static {
     /// How many runs are retained, of all accounts; costs nothing.
     fn counts(&self) -> RunCounts;
 
-    /// Ends every reader and takes nothing more; returns when what was queued is committed.
+    /// Ends every reader and takes nothing more; returns when what was queued is committed, or cannot be.
     async fn stop(&self);
 }

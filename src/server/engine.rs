@@ -5,21 +5,22 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream::BoxStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{AnswerListener, Answers, Checkpoint, Engine, EventSink, Order, SinkClosed};
-use crate::hub::{AccountId, Append, Broken, ChannelKey, Hub, Start, unix_millis};
+use crate::hub::{AccountId, Append, ChannelKey, Hub, Start, unix_millis};
 use crate::store::RunProgress;
+use crate::wire::event::{RunError, Wait};
 use crate::wire::request::{Limits, RunStatus, WaitingOn};
 use crate::wire::surrogate::SurrogateJoiner;
-use crate::wire::{ApiError, ChannelId, Event, EventKind, LineDecoder, Object, SubscriptionLine, ascii};
+use crate::wire::{ApiError, ChannelId, ErrorCode, Event, EventKind, LineDecoder, Object, SubscriptionLine, ascii};
 
 /// What executes runs, as the server needs it.
 #[async_trait]
@@ -111,20 +112,58 @@ enum Target {
     Channel {
         hub: Arc<dyn Hub>,
         key: ChannelKey,
-        broken: Broken,
         progress: Mutex<RunProgress>,
+        slot: Slot,
     },
     Answer(mpsc::Sender<Event>),
 }
 
+/// A run's place among those that go on at once. A run that waits for answers has none.
+pub(super) struct Slot {
+    slots: Arc<Semaphore>,
+    held: Mutex<Option<OwnedSemaphorePermit>>,
+    cancel: CancellationToken,
+}
+
+impl Slot {
+    pub(super) fn new(slots: Arc<Semaphore>, cancel: CancellationToken) -> Self {
+        Self {
+            slots,
+            held: Mutex::default(),
+            cancel,
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a place; a run that is cancelled needs none to say so.
+    async fn take(&self) {
+        if self.held().is_some() {
+            return;
+        }
+        let permit = tokio::select! {
+            () = self.cancel.cancelled() => None,
+            permit = Arc::clone(&self.slots).acquire_owned() => permit.ok(),
+        };
+        *self.held() = permit;
+    }
+
+    fn give_back(&self) {
+        self.held().take();
+    }
+}
+
 impl RunSink {
-    pub(super) fn channel(hub: Arc<dyn Hub>, key: ChannelKey) -> Self {
+    /// Into a channel, for a run that stands at `progress`.
+    pub(super) fn channel(hub: Arc<dyn Hub>, key: ChannelKey, progress: RunProgress, slot: Slot) -> Self {
         Self {
             target: Target::Channel {
                 hub,
                 key,
-                broken: Broken::default(),
-                progress: Mutex::new(RunProgress::queued()),
+                progress: Mutex::new(progress),
+                slot,
             },
             ended: AtomicBool::new(false),
         }
@@ -147,30 +186,50 @@ impl RunSink {
         matches!(&self.target, Target::Answer(events) if events.is_closed())
     }
 
-    /// Says that the run is going on now.
-    pub(super) async fn begin(&self) {
-        if let Target::Channel {
+    /// Waits for the run's turn and says that it goes on; with a seam that event comes first, and is durable before
+    /// anything else is done: a run that takes its server down with it is counted.
+    pub(super) async fn begin(&self, seam: Option<Event>) {
+        let Target::Channel {
             hub,
             key,
-            broken,
             progress,
+            slot,
         } = &self.target
-        {
-            let progress = {
-                let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-                progress.status = RunStatus::Running;
-                progress.clone()
-            };
-            let append = Append {
-                key: key.clone(),
-                events: Vec::new(),
-                progress: Some(progress),
-                checkpoint: None,
-                broken: broken.clone(),
-            };
-            if hub.append(append).await.is_err() {
-                tracing::debug!("a run begins while the server stops");
-            }
+        else {
+            return;
+        };
+        slot.take().await;
+        let progress = {
+            let mut progress = locked(progress);
+            progress.status = RunStatus::Running;
+            progress.waiting.clear();
+            progress.restarts += u32::from(seam.is_some());
+            progress.clone()
+        };
+        let append = Append {
+            key: key.clone(),
+            events: seam.iter().map(|event| ascii::to_json(event).into()).collect(),
+            progress: Some(progress),
+            checkpoint: None,
+        };
+        let begun = hub.append(append).await;
+        let settled = if seam.is_some() { hub.settle().await } else { Ok(()) };
+        if begun.is_err() || settled.is_err() {
+            tracing::debug!("a run begins while the server stops");
+        }
+    }
+}
+
+impl RunSink {
+    /// Ends the run with an `error` that says why.
+    pub(super) async fn give_up(&self, why: &str) {
+        let error = RunError {
+            message: why.to_owned(),
+            code: Some(ErrorCode::InternalServerError.to_string()),
+            extra: Object::new(),
+        };
+        if self.emit(EventKind::Error(Box::new(error)).into()).await.is_err() {
+            tracing::warn!("the end of a run could not be recorded");
         }
     }
 }
@@ -198,27 +257,46 @@ impl RunSink {
             Target::Channel {
                 hub,
                 key,
-                broken,
                 progress,
+                slot,
             } => {
-                if broken.is_set() {
-                    return Err(SinkClosed);
-                }
-                let progress = {
-                    let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-                    advance(&mut progress, &event.kind).then(|| progress.clone())
+                let moved = {
+                    let mut progress = locked(progress);
+                    let mut moved = advance(&mut progress, &event.kind);
+                    // It has come further than it was at the restarts.
+                    if checkpoint.is_some() && progress.restarts > 0 {
+                        progress.restarts = 0;
+                        moved = true;
+                    }
+                    moved.then(|| progress.clone())
                 };
+                let status = moved.as_ref().map(|progress| progress.status);
                 let append = Append {
                     key: key.clone(),
                     events: vec![ascii::to_json(&event).into()],
-                    progress,
+                    progress: moved,
                     checkpoint: checkpoint.map(Checkpoint::into_bytes),
-                    broken: broken.clone(),
                 };
-                hub.append(append).await.map_err(|_| SinkClosed)
+                hub.append(append).await.map_err(|_| SinkClosed)?;
+                match status {
+                    Some(RunStatus::Waiting) => slot.give_back(),
+                    Some(RunStatus::Running) => {
+                        slot.take().await;
+                        // Another call of it may have begun to wait meanwhile.
+                        if locked(progress).status == RunStatus::Waiting {
+                            slot.give_back();
+                        }
+                    }
+                    _ => {}
+                }
+                Ok(())
             }
         }
     }
+}
+
+fn locked(progress: &Mutex<RunProgress>) -> MutexGuard<'_, RunProgress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes an event into account; says whether the run stands elsewhere with it.
@@ -228,12 +306,16 @@ fn advance(progress: &mut RunProgress, event: &EventKind) -> bool {
             progress.waiting.push(WaitingOn {
                 function: wait.function.name.clone(),
                 channel: wait.channel.clone(),
+                call: call_of(wait),
                 expires_at: wait.expires_at,
             });
             progress.status = RunStatus::Waiting;
         }
         EventKind::WaitEnd(wait) => {
-            let ended = |call: &WaitingOn| call.function == wait.function.name && call.channel == wait.channel;
+            let id = call_of(wait);
+            let ended = |call: &WaitingOn| {
+                call.function == wait.function.name && call.channel == wait.channel && call.call == id
+            };
             if let Some(at) = progress.waiting.iter().position(ended) {
                 progress.waiting.remove(at);
             }
@@ -248,6 +330,11 @@ fn advance(progress: &mut RunProgress, event: &EventKind) -> bool {
     true
 }
 
+/// The id of the call that waits, as the engine says it.
+fn call_of(wait: &Wait) -> Option<String> {
+    wait.extra.get("id").and_then(|id| id.as_str()).map(str::to_owned)
+}
+
 fn end(progress: &mut RunProgress, status: RunStatus, reason: &str) {
     progress.status = status;
     progress.waiting.clear();
@@ -255,43 +342,79 @@ fn end(progress: &mut RunProgress, status: RunStatus, reason: &str) {
     progress.end_reason = Some(reason.to_owned());
 }
 
-/// What is published on the channels of one account.
+/// What is published on the channels of one account, for one run.
 #[derive(Clone)]
 pub struct HubAnswers {
     hub: Arc<dyn Hub>,
     account: AccountId,
+    /// The run's channel, if it has one: its answers are durable then.
+    run: Option<ChannelKey>,
 }
 
 impl HubAnswers {
-    pub(super) fn new(hub: Arc<dyn Hub>, account: AccountId) -> Self {
-        Self { hub, account }
+    /// For a run in a channel.
+    pub(super) fn of_run(hub: Arc<dyn Hub>, run: ChannelKey) -> Self {
+        Self {
+            hub,
+            account: run.account.clone(),
+            run: Some(run),
+        }
+    }
+
+    /// For a run whose events are an answer, which ends with it.
+    pub(super) fn inline(hub: Arc<dyn Hub>, account: AccountId) -> Self {
+        Self {
+            hub,
+            account,
+            run: None,
+        }
     }
 }
 
 impl Answers for HubAnswers {
     type Listener = HubListener;
 
-    async fn listen(&self, channel: &ChannelId, _call: &str) -> HubListener {
+    async fn listen(&self, channel: &ChannelId, call: &str) -> HubListener {
+        if let Some(run) = &self.run {
+            return HubListener::Own(self.hub.listen(run, channel, call).await);
+        }
         let key = ChannelKey {
             account: self.account.clone(),
             channel: channel.clone(),
         };
-        HubListener {
+        HubListener::Any(Box::new(Published {
             lines: self.hub.open(&key, Start::Newest(0)).await,
             decoder: LineDecoder::default(),
             ready: VecDeque::new(),
-        }
+        }))
     }
 }
 
-/// Listens on one channel for published messages; events of a run there are passed over.
-pub struct HubListener {
+/// Listens on one channel for the answer of a call.
+pub enum HubListener {
+    /// The message that is the call's own, durable when it comes.
+    Own(BoxStream<'static, Bytes>),
+    /// Whatever is published; nothing of it is kept.
+    Any(Box<Published>),
+}
+
+/// The published messages of a channel; events of a run there are passed over.
+pub struct Published {
     lines: BoxStream<'static, Bytes>,
     decoder: LineDecoder,
     ready: VecDeque<serde_json::Value>,
 }
 
 impl AnswerListener for HubListener {
+    async fn next(&mut self) -> Option<serde_json::Value> {
+        match self {
+            Self::Own(messages) => messages.next().await.and_then(|message| value(&message)),
+            Self::Any(published) => published.next().await,
+        }
+    }
+}
+
+impl Published {
     async fn next(&mut self) -> Option<serde_json::Value> {
         loop {
             if let Some(message) = self.ready.pop_front() {
@@ -304,6 +427,11 @@ impl AnswerListener for HubListener {
             }
         }
     }
+}
+
+/// A message as a value. A JavaScript caller may publish half an emoji; it must not cost the answer.
+fn value(message: &[u8]) -> Option<serde_json::Value> {
+    serde_json::from_slice(&SurrogateJoiner::default().repair(message)).ok()
 }
 
 fn published(line: &[u8]) -> Option<serde_json::Value> {

@@ -74,9 +74,8 @@ impl Refusal {
 impl From<HubError> for Refusal {
     fn from(error: HubError) -> Self {
         let code = match error {
-            HubError::Stopped => ErrorCode::ServiceUnavailable,
+            HubError::Stopped | HubError::Store(_) => ErrorCode::ServiceUnavailable,
             HubError::Occupied => ErrorCode::Conflict,
-            HubError::Store(_) => ErrorCode::InternalServerError,
         };
         Self::new(code, error.to_string())
     }

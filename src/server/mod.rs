@@ -29,8 +29,8 @@ use accept::Connections;
 use accounts::Accounts;
 use runs::Runs;
 
-use crate::hub::{Hub, HubOptions, MemoryHub};
-use crate::store::MemoryStore;
+use crate::hub::{Hub, HubOptions, MemoryHub, unix_millis};
+use crate::store::{MemoryStore, RecoveredRun, SqliteOptions, SqliteStore, Store, StoreError};
 
 pub use engine::{HubAnswers, HubListener, RunEngine, RunSink};
 pub use options::{Account, AccountSecret, ServerOptions};
@@ -41,6 +41,9 @@ pub enum ServeError {
     /// Two accounts share a name or a secret, or one of them has none.
     #[error("the server's accounts: {0}")]
     Accounts(String),
+    /// What was kept cannot be read, or nothing can be kept.
+    #[error("the server's runs: {0}")]
+    Store(#[from] StoreError),
     /// The listener is broken.
     #[error("the server cannot accept connections: {0}")]
     Listener(#[source] std::io::Error),
@@ -61,11 +64,13 @@ struct App {
 /// Serves the API on a listener until `shutdown` is cancelled, somebody stops it over the API, or it
 /// has been idle for long enough ([`ServerOptions::idle_exit`]).
 ///
-/// At the end it accepts nothing more, cancels the runs (each still says so in its channel), ends the
-/// streams at a line border, and returns within about [`ServerOptions::shutdown_grace`].
+/// It begins with what is kept in its data directory: channels have their events under the same ids, and runs that had
+/// not ended go on. At the end it accepts nothing more, leaves the runs to be gone on with, ends the streams at a line
+/// border, and returns within about [`ServerOptions::shutdown_grace`]. Without a data directory nothing is kept, and
+/// the runs are cancelled at the end; each still says so in its channel.
 ///
 /// # Errors
-/// When the accounts are not usable, or the listener breaks.
+/// When the accounts or the data directory are not usable, or the listener breaks.
 pub async fn serve(
     listener: TcpListener,
     options: ServerOptions,
@@ -80,7 +85,18 @@ pub async fn serve(
         flush: options.flush,
         ..HubOptions::default()
     };
-    let hub: Arc<dyn Hub> = Arc::new(MemoryHub::start(hub_options, Arc::new(MemoryStore)));
+    let store: Arc<dyn Store> = match &options.data_dir {
+        Some(dir) => Arc::new(SqliteStore::open(
+            dir,
+            SqliteOptions {
+                events: hub_options.events as u64,
+                bytes: hub_options.bytes as u64,
+                ..SqliteOptions::default()
+            },
+        )?),
+        None => Arc::new(MemoryStore),
+    };
+    let (hub, unfinished) = restore(hub_options, &store).await?;
     let connections = Connections::new(options.connections, options.header_timeout);
     let app = Arc::new(App {
         accounts,
@@ -97,6 +113,7 @@ pub async fn serve(
         shutdown: shutdown.child_token(),
         options,
     });
+    app.runs.resume(unfinished);
     let router = routes::router(Arc::clone(&app));
     let result = tokio::select! {
         result = connections.accept(&listener, &router, &app.shutdown) => result,
@@ -104,14 +121,36 @@ pub async fn serve(
     };
     drop(listener);
     stop(&app, &connections).await;
+    store.close().await;
     result
+}
+
+/// The channels as they were kept, and the runs that had not ended.
+async fn restore(options: HubOptions, store: &Arc<dyn Store>) -> Result<(Arc<dyn Hub>, Vec<RecoveredRun>), StoreError> {
+    let begun = Instant::now();
+    let retention = u64::try_from(options.retention.as_millis()).unwrap_or(u64::MAX);
+    let recovered = store.recover(unix_millis().saturating_sub(retention)).await?;
+    let channels = recovered.channels.len();
+    let runs = recovered.channels.iter().filter_map(|channel| channel.run.as_ref());
+    let unfinished: Vec<RecoveredRun> = runs.filter(|run| !run.record.progress.is_over()).cloned().collect();
+    if channels > 0 {
+        tracing::info!(
+            channels,
+            unfinished = unfinished.len(),
+            ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "what was kept is there again"
+        );
+    }
+    let hub = MemoryHub::restore(options, Arc::clone(store), recovered);
+    Ok((Arc::new(hub), unfinished))
 }
 
 async fn stop(app: &App, connections: &Connections) {
     let grace = app.options.shutdown_grace;
     let deadline = Instant::now() + grace;
-    // The runs first, so that their ends still reach the readers; then the streams.
-    if tokio::time::timeout(grace / 2, app.runs.stop()).await.is_err() {
+    let keep = app.options.data_dir.is_some();
+    // The runs first, so that what they have said still reaches the readers; then the streams.
+    if tokio::time::timeout(grace / 2, app.runs.stop(keep)).await.is_err() {
         tracing::warn!("some runs did not end in time and are cut off");
     }
     app.hub.stop().await;
@@ -120,7 +159,7 @@ async fn stop(app: &App, connections: &Connections) {
         .await;
 }
 
-/// Returns when the server has had no run, no client and nothing retained for long enough.
+/// Returns when the server has had no run and no client for long enough, and nothing that would be lost with it.
 async fn idle(app: &App, connections: &Connections) {
     let Some(limit) = app.options.idle_exit else {
         return std::future::pending().await;
@@ -132,7 +171,12 @@ async fn idle(app: &App, connections: &Connections) {
         tokio::time::sleep(tick).await;
         // Who came and went since the last look was a client too.
         let before = std::mem::replace(&mut accepted, connections.accepted());
-        if accepted != before || connections.count() > 0 || app.hub.counts().all() > 0 {
+        let counts = app.hub.counts();
+        let needed = match app.options.data_dir {
+            Some(_) => counts.live(),
+            None => counts.all(),
+        };
+        if accepted != before || connections.count() > 0 || needed > 0 {
             since = Instant::now();
         } else if since.elapsed() >= limit {
             tracing::info!("nothing to do for {} seconds: the server leaves", limit.as_secs());

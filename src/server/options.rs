@@ -2,6 +2,7 @@
 //!
 //! Values only; reading them from files and flags is the business of `config` and `cli`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::wire::{Scope, SecretHash};
@@ -42,6 +43,9 @@ impl Account {
 pub struct ServerOptions {
     /// The accounts. Without one every request is refused.
     pub accounts: Vec<Account>,
+    /// Where runs and their events are kept: a directory that exists and is this server's alone. Without one they are
+    /// lost when it ends.
+    pub data_dir: Option<PathBuf>,
     /// How long a run's events are kept after the last one (PROTOCOL, "Retention").
     pub retention: Duration,
     /// How many events are kept of one channel.
@@ -66,7 +70,7 @@ pub struct ServerOptions {
     pub config_digest: Option<String>,
     /// Whether `POST /v1/server/stop` is served.
     pub allow_stop: bool,
-    /// Leave after this time with no run, no client and nothing retained.
+    /// Leave after this time with no run, no client and nothing that would be lost.
     pub idle_exit: Option<Duration>,
     /// How long open streams and runs have to end when the server stops.
     pub shutdown_grace: Duration,
@@ -76,6 +80,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             accounts: Vec::new(),
+            data_dir: None,
             retention: Duration::from_secs(3600),
             retention_events: 10_000,
             heartbeat: Duration::from_secs(15),

@@ -13,16 +13,20 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::engine::{HubAnswers, RunEngine, RunSink};
+use super::engine::{HubAnswers, RunEngine, RunSink, Slot};
 use super::error::Refusal;
-use crate::engine::{EventSink, Order};
+use crate::engine::{Checkpoint, Order};
 use crate::hub::{AccountId, Begun, ChannelKey, Hub, HubError, unix_millis};
-use crate::store::{RunProgress, RunRecord};
-use crate::wire::event::RunError;
-use crate::wire::{ChannelId, CompleteRequest, ErrorCode, Event, EventKind, Message, MessageKind, Object, ascii};
+use crate::store::{RecoveredRun, RunProgress, RunRecord};
+use crate::wire::event::{ABORT_SERVER_RESTARTED, Abort};
+use crate::wire::request::RunStatus;
+use crate::wire::{ChannelId, CompleteRequest, ErrorCode, Event, EventKind, Message, MessageKind, ascii};
 
 /// The longest title of a run, in characters.
 const LONGEST_TITLE: usize = 80;
+/// How often a server may end in the middle of a run's iteration before the run is given up (DESIGN, "Durable before
+/// visible").
+const MOST_RESTARTS: u32 = 3;
 /// How many events of a `complete` wait for a slow client before the run waits.
 const ANSWER_QUEUE: usize = 256;
 
@@ -61,7 +65,10 @@ pub(super) struct Runs {
     most_live: usize,
     live: Arc<Mutex<HashMap<ChannelKey, Live>>>,
     tracker: TaskTracker,
+    /// Nothing more is taken, and the runs that are executed inline are cancelled.
     stop: CancellationToken,
+    /// Ends the tasks of the other runs wherever they are: a later server goes on with them.
+    halt: CancellationToken,
 }
 
 impl Runs {
@@ -74,6 +81,7 @@ impl Runs {
             live: Arc::default(),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
+            halt: CancellationToken::new(),
         }
     }
 
@@ -84,7 +92,7 @@ impl Runs {
     fn hold(&self, key: &ChannelKey) -> Holder {
         let mut live = self.live();
         let entry = live.entry(key.clone()).or_insert_with(|| Live {
-            cancel: self.stop.child_token(),
+            cancel: CancellationToken::new(),
             holders: 0,
         });
         entry.holders += 1;
@@ -102,6 +110,7 @@ impl Runs {
         channel_id: Option<ChannelId>,
         mut order: Order,
     ) -> Result<ChannelId, Refusal> {
+        self.check_going()?;
         self.engine.check(&order)?;
         let channel = match &channel_id {
             Some(channel) => channel.clone(),
@@ -158,8 +167,75 @@ impl Runs {
         if begun != Ok(Begun::New) {
             return;
         }
-        let sink = RunSink::channel(Arc::clone(&self.hub), key.clone());
-        self.execute(&key.account, &order, &sink, &holder.cancel).await;
+        let from = From {
+            progress: RunProgress::queued(),
+            checkpoint: None,
+        };
+        self.go_on(&key, &order, from, &holder.cancel).await;
+    }
+
+    /// Goes on with runs that had not ended when a server did. Each can be cancelled when this returns.
+    pub(super) fn resume(&self, runs: Vec<RecoveredRun>) {
+        for run in runs {
+            let key = run.record.key.clone();
+            let holder = self.hold(&key);
+            let runs = self.clone();
+            self.tracker.spawn(async move {
+                let from = From {
+                    progress: run.record.progress,
+                    checkpoint: run.checkpoint.map(Checkpoint::new),
+                };
+                match serde_json::from_slice::<Order>(&run.record.order) {
+                    Ok(order) => runs.go_on(&key, &order, from, &holder.cancel).await,
+                    Err(error) => {
+                        tracing::error!(%error, "a kept run cannot be understood");
+                        let sink = runs.sink(&key, from.progress, &holder.cancel);
+                        sink.give_up("this version of the server does not understand what was kept of the run")
+                            .await;
+                    }
+                }
+            });
+        }
+    }
+
+    fn sink(&self, key: &ChannelKey, progress: RunProgress, cancel: &CancellationToken) -> RunSink {
+        let slot = Slot::new(Arc::clone(&self.slots), cancel.clone());
+        RunSink::channel(Arc::clone(&self.hub), key.clone(), progress, slot)
+    }
+
+    /// Executes the run of a channel from where it stands, until it ends or the server does.
+    async fn go_on(&self, key: &ChannelKey, order: &Order, from: From, cancel: &CancellationToken) {
+        let From { progress, checkpoint } = from;
+        let sink = self.sink(key, progress.clone(), cancel);
+        let work = async {
+            // A wait goes on as if nothing had happened, if what it began from is known.
+            let waits = progress.status == RunStatus::Waiting && checkpoint.is_some();
+            let begun = progress.status != RunStatus::Queued;
+            if begun && !waits && progress.restarts >= MOST_RESTARTS {
+                let said = format!(
+                    "the server restarted {} times in the middle of this run, so it was given up",
+                    progress.restarts + 1
+                );
+                return sink.give_up(&said).await;
+            }
+            if !waits {
+                let seam = begun.then(|| {
+                    let abort = Abort {
+                        reason: Some(ABORT_SERVER_RESTARTED.to_owned()),
+                        ..Abort::default()
+                    };
+                    EventKind::Abort(Box::new(abort)).into()
+                });
+                sink.begin(seam).await;
+            }
+            let answers = HubAnswers::of_run(Arc::clone(&self.hub), key.clone());
+            self.execute(order, checkpoint.as_ref(), &sink, &answers, cancel).await;
+        };
+        tokio::select! {
+            biased;
+            () = self.halt.cancelled() => {}
+            () = work => {}
+        }
     }
 
     /// Executes a run inline: its events arrive on the receiver; dropping it or the guard cancels the run.
@@ -171,6 +247,7 @@ impl Runs {
         account: AccountId,
         order: Order,
     ) -> Result<(mpsc::Receiver<Event>, DropGuard), Refusal> {
+        self.check_going()?;
         self.engine.check(&order)?;
         let (events, receiver) = mpsc::channel(ANSWER_QUEUE);
         let cancel = self.stop.child_token();
@@ -183,43 +260,53 @@ impl Runs {
                 cancel.cancel();
                 std::future::pending::<()>().await;
             };
+            let answers = HubAnswers::inline(Arc::clone(&runs.hub), account);
+            let work = async {
+                let _slot = tokio::select! {
+                    // A run that is cancelled before its turn still says so.
+                    () = cancel.cancelled() => None,
+                    slot = runs.slots.acquire() => slot.ok(),
+                };
+                runs.execute(&order, None, &sink, &answers, &cancel).await;
+            };
             tokio::select! {
                 () = left => {}
-                () = runs.execute(&account, &order, &sink, &cancel) => {}
+                () = work => {}
             }
         });
         Ok((receiver, guard))
     }
 
-    async fn execute(&self, account: &AccountId, order: &Order, sink: &RunSink, cancel: &CancellationToken) {
-        let _slot = tokio::select! {
-            // A run that is cancelled before its turn still says so in its channel.
-            () = cancel.cancelled() => None,
-            slot = self.slots.acquire() => slot.ok(),
-        };
-        sink.begin().await;
-        let answers = HubAnswers::new(Arc::clone(&self.hub), account.clone());
-        let run = std::panic::AssertUnwindSafe(self.engine.run(order, None, sink, &answers, cancel));
+    async fn execute(
+        &self,
+        order: &Order,
+        from: Option<&Checkpoint>,
+        sink: &RunSink,
+        answers: &HubAnswers,
+        cancel: &CancellationToken,
+    ) {
+        let run = std::panic::AssertUnwindSafe(self.engine.run(order, from, sink, answers, cancel));
         let panicked = run.catch_unwind().await.is_err();
         if panicked {
             tracing::error!("a run panicked");
         }
+        // A client that left its completion has cancelled it: there is nobody to tell, and nothing lost.
         if !sink.has_ended() && !sink.is_abandoned() {
             // Every run ends with a last event, or its readers would wait for ever.
-            let error = RunError {
-                message: "the run broke off; the server's log says why".to_owned(),
-                code: Some(ErrorCode::InternalServerError.to_string()),
-                extra: Object::new(),
-            };
-            // A client that left its completion has cancelled it: there is nobody to tell, and nothing lost.
-            if sink.emit(EventKind::Error(Box::new(error)).into()).await.is_err() && !cancel.is_cancelled() {
-                tracing::warn!("the end of a run could not be recorded");
-            }
+            sink.give_up("the run broke off; the server's log says why").await;
         }
+    }
+
+    fn check_going(&self) -> Result<(), Refusal> {
+        if self.stop.is_cancelled() {
+            return Err(HubError::Stopped.into());
+        }
+        Ok(())
     }
 
     /// Stops the run of a channel; one that is over already stays as it is.
     pub(super) async fn cancel(&self, key: &ChannelKey) -> Result<(), Refusal> {
+        self.check_going()?;
         let token = self.live().get(key).map(|live| live.cancel.clone());
         match token {
             Some(token) => {
@@ -231,12 +318,24 @@ impl Runs {
         }
     }
 
-    /// Cancels every run and waits until each has said so.
-    pub(super) async fn stop(&self) {
+    /// Takes no more runs, and ends the tasks of those that go on; returns when they have. With `keep` the runs in
+    /// channels stay as they are, for a later server; without, they are cancelled and each says so.
+    pub(super) async fn stop(&self, keep: bool) {
         self.stop.cancel();
+        if keep {
+            self.halt.cancel();
+        } else {
+            self.live().values().for_each(|live| live.cancel.cancel());
+        }
         self.tracker.close();
         self.tracker.wait().await;
     }
+}
+
+/// Where a run goes on.
+struct From {
+    progress: RunProgress,
+    checkpoint: Option<Checkpoint>,
 }
 
 fn mint() -> Result<ChannelId, Refusal> {
@@ -268,7 +367,7 @@ mod tests {
     use async_trait::async_trait;
 
     use super::*;
-    use crate::engine::Checkpoint;
+    use crate::engine::{Checkpoint, EventSink as _};
     use crate::hub::{HubOptions, MemoryHub};
     use crate::store::{Recovered, Store, StoreError, Transaction};
 
@@ -277,14 +376,16 @@ mod tests {
 
     #[async_trait]
     impl Store for Slow {
-        async fn commit(&self, _: &Transaction) -> Result<(), StoreError> {
+        async fn commit(&self, _: Arc<Transaction>) -> Result<(), StoreError> {
             tokio::time::sleep(Duration::from_millis(10)).await;
             Ok(())
         }
 
-        async fn recover(&self) -> Result<Recovered, StoreError> {
+        async fn recover(&self, _: u64) -> Result<Recovered, StoreError> {
             Ok(Recovered::default())
         }
+
+        async fn close(&self) {}
     }
 
     /// Runs until it is cancelled.
@@ -354,9 +455,10 @@ mod tests {
         let refusal = dispatch(3).await.expect_err("there are two");
         assert!(format!("{refusal:?}").contains("LimitsReached"), "{refusal:?}");
         assert!(dispatch(2).await.is_ok());
-        runs.stop().await;
+        runs.stop(false).await;
         assert!(runs.live().is_empty());
-        assert!(dispatch(3).await.is_ok(), "the others have ended");
+        let refusal = dispatch(3).await.expect_err("it takes no more");
+        assert!(format!("{refusal:?}").contains("ServiceUnavailable"), "{refusal:?}");
     }
 
     #[test]

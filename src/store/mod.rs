@@ -5,6 +5,9 @@
 //! batch of events, never one for an event. It does not know what events mean, and wakes nobody.
 
 mod memory;
+mod sqlite;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,6 +16,7 @@ use crate::hub::ChannelKey;
 use crate::wire::request::{RunStatus, WaitingOn};
 
 pub use memory::MemoryStore;
+pub use sqlite::{SqliteOptions, SqliteStore};
 
 /// A run as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,8 +84,10 @@ pub struct EventBatch {
     pub first_id: u64,
     /// When they were committed, Unix time in milliseconds.
     pub created_at: u64,
-    /// The events as ASCII JSON, in order, without line breaks.
-    pub events: Vec<Bytes>,
+    /// How many events there are.
+    pub count: u32,
+    /// The events as ASCII JSON in their order, each ended by a line break.
+    pub lines: Bytes,
 }
 
 /// The answer to a function call of a run: the first message that was published where the run waits for it.
@@ -136,19 +142,60 @@ pub struct RecoveredRun {
     pub answers: Vec<(String, Bytes)>,
 }
 
-/// What a store holds when a server starts.
+/// The events of one channel that were kept, in their order and without holes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeptEvents {
+    /// The id of the first one.
+    pub first_id: u64,
+    /// The events as ASCII JSON, each ended by a line break.
+    pub lines: Vec<u8>,
+    /// How many of them were committed together, and when (Unix time in milliseconds); in order.
+    pub batches: Vec<(u32, u64)>,
+}
+
+impl KeptEvents {
+    /// How many events there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.batches.iter().map(|(count, _)| u64::from(*count)).sum()
+    }
+}
+
+/// A channel that was kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveredChannel {
+    /// The channel.
+    pub key: ChannelKey,
+    /// Its run.
+    pub run: Option<RecoveredRun>,
+    /// The id that its next event gets. More than what follows from `events` when those are gone from disk.
+    pub next_id: u64,
+    /// When its last event was committed, Unix time in milliseconds.
+    pub last_event: u64,
+    /// Its retained events.
+    pub events: KeptEvents,
+}
+
+/// What a store holds when a server starts: every channel, in the order in which they began.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Every run, in the order of their dispatch.
-    pub runs: Vec<RecoveredRun>,
-    /// Every retained batch, each channel's in order.
-    pub events: Vec<EventBatch>,
+    /// The channels.
+    pub channels: Vec<RecoveredChannel>,
 }
 
 /// Why a store could not do what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct StoreError(pub String);
+pub enum StoreError {
+    /// There is no space left; it is worth trying again.
+    #[error("the disk is full")]
+    Full,
+    /// Reading or writing failed; it may be worth trying again.
+    #[error("the disk cannot be used: {0}")]
+    Disk(String),
+    /// The file cannot be used by this program as it is, and trying again changes nothing.
+    #[error("{0}")]
+    Unusable(String),
+}
 
 /// Keeps runs and events. What `commit` returned for is durable to the degree that the store promises.
 #[async_trait]
@@ -157,11 +204,15 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// When nothing of it was applied.
-    async fn commit(&self, transaction: &Transaction) -> Result<(), StoreError>;
+    async fn commit(&self, transaction: Arc<Transaction>) -> Result<(), StoreError>;
 
-    /// What was kept; asked once, before the first commit.
+    /// What was kept; asked once, before the first commit. Runs that ended before `forget_before` (Unix time in
+    /// milliseconds) are not worth reading any more: they go.
     ///
     /// # Errors
     /// When the store cannot be read.
-    async fn recover(&self) -> Result<Recovered, StoreError>;
+    async fn recover(&self, forget_before: u64) -> Result<Recovered, StoreError>;
+
+    /// Puts everything in order for a server that ends; no commit comes after it.
+    async fn close(&self);
 }

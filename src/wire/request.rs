@@ -264,6 +264,9 @@ pub struct WaitingOn {
     pub function: String,
     /// The channel on which its answer is to be published.
     pub channel: String,
+    /// The id of the call; absent on older servers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
     /// When the run stops waiting, Unix time in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,

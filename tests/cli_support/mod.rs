@@ -147,6 +147,7 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 /// A `switchboard serve` with one secret, `one`; it ends with this value.
 pub struct Serve {
     child: Child,
+    _data: tempfile::TempDir,
     /// Its base URL.
     pub url: String,
 }
@@ -157,10 +158,12 @@ impl Serve {
         Self::of(user.command(&["serve", "--demo", "--listen", "127.0.0.1:0"]))
     }
 
-    /// Starts one by a command.
+    /// Starts one by a command, with a data directory of its own unless the command names one by a flag.
     pub fn of(mut command: Command) -> Self {
+        let data = tempfile::tempdir().expect("a directory");
         let mut child = command
             .env("SWITCHBOARD_SECRET", "one")
+            .env("SWITCHBOARD_DATA_DIR", data.path())
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -174,7 +177,11 @@ impl Serve {
             .expect("it says where it listens");
         // What it says from now on is read away, so that it never waits for a reader.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { child, url }
+        Self {
+            child,
+            _data: data,
+            url,
+        }
     }
 
     /// Its process.

@@ -28,7 +28,8 @@ pub struct ServerConfig {
     /// Where `switchboard serve` listens.
     #[serde(deserialize_with = "value::listen")]
     pub listen: SocketAddr,
-    /// A directory that is this server's alone. This version keeps runs in memory, so it needs none.
+    /// Where `switchboard serve` keeps its runs: a directory that is this server's alone. Without it, one in the
+    /// platform's place for data. The local server has its own there.
     #[serde(deserialize_with = "value::path")]
     pub data_dir: Option<PathBuf>,
     /// The secrets that clients may show, each an account of its own.
@@ -36,7 +37,7 @@ pub struct ServerConfig {
     pub secrets: Vec<Secret>,
     /// Accounts whose secrets are kept as hashes, by name.
     pub accounts: IndexMap<Spanned<String>, AccountConfig>,
-    /// How long the local server stays with no run, nothing retained and no client.
+    /// How long the local server stays with no run and no client.
     #[serde(deserialize_with = "value::duration")]
     pub idle_exit: Duration,
     /// The language model.

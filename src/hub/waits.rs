@@ -1,0 +1,247 @@
+//! Function calls that wait for a message on a channel: who gets it, exactly once.
+//!
+//! A message that is published where calls wait belongs to the first of them that has none yet. It is claimed when
+//! it comes, made durable by the committer, and only then given to the run. Calls that waited when a server ended are
+//! open again before the next one takes requests, so an answer never falls between. What an answer means is not
+//! known here.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::{FutureExt as _, Stream};
+use tokio::sync::oneshot;
+
+use super::ChannelKey;
+use super::memory::{Channel, Shared};
+
+/// Tells one wait of a channel from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct WaitId(u64);
+
+/// What a call waits for, or has.
+#[derive(Debug)]
+enum Claim {
+    /// Nothing has come.
+    Open,
+    /// A message has come and is being made durable.
+    Claimed,
+    /// It has its answer.
+    Answered(Bytes),
+}
+
+#[derive(Debug)]
+struct Wait {
+    id: WaitId,
+    run: ChannelKey,
+    call: String,
+    claim: Claim,
+    /// Whoever executes the run, if it listens already.
+    listener: Option<oneshot::Sender<Bytes>>,
+}
+
+/// The calls that wait on one channel, in the order in which they began.
+#[derive(Debug, Default)]
+pub(super) struct Waits {
+    waits: VecDeque<Wait>,
+    next: u64,
+}
+
+impl Waits {
+    pub(super) fn is_empty(&self) -> bool {
+        self.waits.is_empty()
+    }
+
+    /// Whether a message would be claimed.
+    pub(super) fn is_open(&self) -> bool {
+        self.waits.iter().any(|wait| matches!(wait.claim, Claim::Open))
+    }
+
+    /// Opens the wait of a call that nobody listens to yet.
+    pub(super) fn open(&mut self, run: &ChannelKey, call: &str) {
+        if !self.waits.iter().any(|wait| wait.is_of(run, call)) {
+            self.insert(run, call, Claim::Open, None);
+        }
+    }
+
+    /// Listens to a call: to its wait if that is open already, else to a new one. An answer that was kept is given at
+    /// once.
+    pub(super) fn listen(
+        &mut self,
+        run: &ChannelKey,
+        call: &str,
+        kept: Option<Bytes>,
+    ) -> (WaitId, oneshot::Receiver<Bytes>) {
+        let (listener, receiver) = oneshot::channel();
+        let known = self.waits.iter_mut().find(|wait| wait.is_of(run, call));
+        if let Some(wait) = known {
+            if let Some(answer) = kept {
+                wait.claim = Claim::Answered(answer);
+            }
+            wait.listener = Some(listener);
+            wait.deliver();
+            return (wait.id, receiver);
+        }
+        let claim = kept.map_or(Claim::Open, Claim::Answered);
+        let id = self.insert(run, call, claim, Some(listener));
+        if let Some(wait) = self.waits.back_mut() {
+            wait.deliver();
+        }
+        (id, receiver)
+    }
+
+    fn insert(
+        &mut self,
+        run: &ChannelKey,
+        call: &str,
+        claim: Claim,
+        listener: Option<oneshot::Sender<Bytes>>,
+    ) -> WaitId {
+        let id = WaitId(self.next);
+        self.next += 1;
+        self.waits.push_back(Wait {
+            id,
+            run: run.clone(),
+            call: call.to_owned(),
+            claim,
+            listener,
+        });
+        id
+    }
+
+    /// Claims a message for the first call that has none: its run, its id, and its wait.
+    pub(super) fn claim(&mut self) -> Option<(ChannelKey, String, WaitId)> {
+        let wait = self.waits.iter_mut().find(|wait| matches!(wait.claim, Claim::Open))?;
+        wait.claim = Claim::Claimed;
+        Some((wait.run.clone(), wait.call.clone(), wait.id))
+    }
+
+    /// Gives a call the message that was claimed for it; without one it waits again.
+    pub(super) fn settle(&mut self, id: WaitId, answer: Option<Bytes>) {
+        if let Some(wait) = self.waits.iter_mut().find(|wait| wait.id == id) {
+            wait.claim = answer.map_or(Claim::Open, Claim::Answered);
+            wait.deliver();
+        }
+    }
+
+    pub(super) fn close(&mut self, id: WaitId) {
+        self.waits.retain(|wait| wait.id != id);
+    }
+
+    /// Ends the waits of a run that is over.
+    pub(super) fn close_run(&mut self, run: &ChannelKey) {
+        self.waits.retain(|wait| wait.run != *run);
+    }
+}
+
+impl Wait {
+    fn is_of(&self, run: &ChannelKey, call: &str) -> bool {
+        self.run == *run && self.call == call
+    }
+
+    fn deliver(&mut self) {
+        if let Claim::Answered(answer) = &self.claim
+            && let Some(listener) = self.listener.take()
+        {
+            // A run that has gone needs no answer; it is kept for when it goes on.
+            let _ = listener.send(answer.clone());
+        }
+    }
+}
+
+/// The answer of one call, once: the stream that [`Hub::listen`](super::Hub::listen) gives. Dropping it ends the wait.
+pub(super) struct Answering {
+    pub(super) shared: Arc<Shared>,
+    pub(super) channel: Arc<Channel>,
+    pub(super) id: WaitId,
+    /// `None` when the answer has been taken.
+    pub(super) receiver: Option<oneshot::Receiver<Bytes>>,
+}
+
+impl Stream for Answering {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let Some(receiver) = &mut self.receiver else {
+            return Poll::Ready(None);
+        };
+        match receiver.poll_unpin(context) {
+            Poll::Ready(Ok(answer)) => {
+                self.receiver = None;
+                Poll::Ready(Some(answer))
+            }
+            // The wait was ended with its run: nothing comes, and nobody is to act on that.
+            Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        let unused = {
+            let mut state = self.channel.lock();
+            state.waits.close(self.id);
+            state.is_unused()
+        };
+        if unused {
+            self.shared.remove_if_unused(&self.channel.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::AccountId;
+    use crate::wire::ChannelId;
+
+    fn run(number: u8) -> ChannelKey {
+        ChannelKey {
+            account: AccountId::new("one"),
+            channel: ChannelId::from_random([number; 18]),
+        }
+    }
+
+    #[test]
+    fn a_message_belongs_to_the_first_call_that_has_none() {
+        let mut waits = Waits::default();
+        assert!(waits.claim().is_none());
+        let (first, mut first_gets) = waits.listen(&run(1), "a", None);
+        let (second, mut second_gets) = waits.listen(&run(2), "a", None);
+        let claimed = waits.claim().expect("the first");
+        assert_eq!((claimed.0, claimed.2), (run(1), first));
+        let claimed = waits.claim().expect("the second");
+        assert_eq!(claimed.2, second);
+        assert!(waits.claim().is_none() && !waits.is_open());
+        waits.settle(second, Some(Bytes::from_static(b"2")));
+        // What could not be kept is no answer.
+        waits.settle(first, None);
+        assert_eq!(second_gets.try_recv().expect("an answer"), "2");
+        assert!(first_gets.try_recv().is_err());
+        assert_eq!(waits.claim().map(|claimed| claimed.2), Some(first));
+        waits.settle(first, Some(Bytes::from_static(b"1")));
+        assert_eq!(first_gets.try_recv().expect("an answer"), "1");
+        waits.close(first);
+        waits.close(second);
+        assert!(waits.is_empty());
+    }
+
+    #[test]
+    fn a_wait_is_open_before_anybody_listens_and_goes_with_its_run() {
+        let mut waits = Waits::default();
+        waits.open(&run(1), "a");
+        waits.open(&run(1), "a");
+        let (_, _, id) = waits.claim().expect("it is open");
+        assert!(waits.claim().is_none(), "it is one wait");
+        waits.settle(id, Some(Bytes::from_static(b"early")));
+        let (_, mut answer) = waits.listen(&run(1), "a", None);
+        assert_eq!(answer.try_recv().expect("an answer"), "early");
+        let (_, mut kept) = waits.listen(&run(1), "b", Some(Bytes::from_static(b"kept")));
+        assert_eq!(kept.try_recv().expect("an answer"), "kept");
+        assert!(!waits.is_open());
+        waits.close_run(&run(1));
+        assert!(waits.is_empty());
+    }
+}
