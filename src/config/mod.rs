@@ -30,7 +30,10 @@ pub use presets::{PresetConfig, PresetLimits};
 pub use recordings::{MemoryConfig, RecordingsConfig};
 pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};
-pub use server::{AccountConfig, AccountSecretConfig, LimitsConfig, ModelConfig, RetentionConfig, ServerConfig};
+pub use server::{
+    AccountConfig, AccountSecretConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, MetricsConfig, ModelConfig,
+    RetentionConfig, ServerConfig,
+};
 pub use wall::{KioskConfig, LobbyConfig};
 
 use std::fmt;

@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::llm::{Model, Moderator};
+use crate::measure::ModelMeters;
 use crate::wire::{ApiError, ChannelId, CompleteRequest, Event};
 
 pub use limits::EngineLimits;
@@ -154,6 +155,12 @@ impl Engine {
     #[must_use]
     pub fn model_name(&self) -> &str {
         self.model.name()
+    }
+
+    /// What is counted of the model's calls, where they are counted.
+    #[must_use]
+    pub fn meters(&self) -> Option<ModelMeters> {
+        self.model.meters()
     }
 
     /// Whether the model is the built-in demo.

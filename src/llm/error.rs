@@ -95,6 +95,26 @@ pub enum ModelError {
     },
 }
 
+impl ModelError {
+    /// What kind of error it is, in one word: for counting.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Config { .. } => "config",
+            Self::Unknown { .. } => "unknown",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Status { .. } => "status",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Failed { .. } => "failed",
+            Self::Cut { .. } => "cut",
+            Self::Garbage { .. } => "garbage",
+            Self::Silent { .. } => "silent",
+            Self::TooLarge { .. } => "too_large",
+            Self::Demo { .. } => "demo",
+        }
+    }
+}
+
 fn advice(status: u16) -> &'static str {
     match status {
         401 | 403 => "; check the model's key",

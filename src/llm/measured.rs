@@ -38,8 +38,12 @@ impl Model for Measured {
         self.model.takes_images(model)
     }
 
-    fn builtin_functions(&self) -> Vec<Function> {
-        self.model.builtin_functions()
+    fn check(&self, model: Option<&str>) -> Result<(), ModelError> {
+        self.model.check(model)
+    }
+
+    fn builtin_functions(&self, model: Option<&str>) -> Vec<Function> {
+        self.model.builtin_functions(model)
     }
 
     fn meters(&self) -> Option<ModelMeters> {

@@ -90,17 +90,17 @@ fn register_hub(own: &mut Registry, hub: &Arc<dyn Hub>) {
         hub.commit_seconds,
     );
     own.register("commit_events", "Events in a commit", hub.commit_events);
-    own.register(
-        "commits_refused",
-        "Commits that the store refused",
-        hub.refused_commits,
-    );
+    own.register("commits_refused", "Commits that the store refused", hub.refused_commits);
 }
 
 fn register_models(own: &mut Registry, models: &ModelMeters) {
     let models = models.clone();
     own.register("model_calls", "Model calls that began", models.calls);
-    own.register("model_calls_in_flight", "Model calls that are going on", models.in_flight);
+    own.register(
+        "model_calls_in_flight",
+        "Model calls that are going on",
+        models.in_flight,
+    );
     own.register(
         "model_errors",
         "Model calls that ended with an error, by its kind",
@@ -124,11 +124,7 @@ fn register_models(own: &mut Registry, models: &ModelMeters) {
         models.seconds,
     );
     own.register("model_input_tokens", "Tokens that models read", models.input_tokens);
-    own.register(
-        "model_output_tokens",
-        "Tokens that models wrote",
-        models.output_tokens,
-    );
+    own.register("model_output_tokens", "Tokens that models wrote", models.output_tokens);
 }
 
 /// What is asked for when somebody looks.
@@ -161,7 +157,13 @@ impl Collector for Asked {
         let help = "Connections that were accepted";
         accepted.encode(encoder.encode_descriptor("connections_accepted", help, None, MetricType::Counter)?)?;
         if let Some(bytes) = self.hub.stored_bytes() {
-            gauge(&mut encoder, "store", "What the store takes on disk", Some(&Unit::Bytes), bytes)?;
+            gauge(
+                &mut encoder,
+                "store",
+                "What the store takes on disk",
+                Some(&Unit::Bytes),
+                bytes,
+            )?;
         }
         let counts = self.hub.counts();
         let help = "Runs that are kept, by where they stand; the queued ones wait for a place";
@@ -190,10 +192,22 @@ impl Collector for Process {
         )?)?;
         let bytes = Some(&Unit::Bytes);
         gauge(&mut encoder, "process_resident_memory", "Memory", bytes, now.resident)?;
-        gauge(&mut encoder, "process_virtual_memory", "Address space", bytes, now.virtual_)?;
+        gauge(
+            &mut encoder,
+            "process_virtual_memory",
+            "Address space",
+            bytes,
+            now.virtual_,
+        )?;
         gauge(&mut encoder, "process_threads", "Threads", None, now.threads)?;
         gauge(&mut encoder, "process_open_fds", "Open files", None, now.open_files)?;
-        gauge(&mut encoder, "process_max_fds", "The limit of open files", None, now.most_files)
+        gauge(
+            &mut encoder,
+            "process_max_fds",
+            "The limit of open files",
+            None,
+            now.most_files,
+        )
     }
 }
 
@@ -210,7 +224,12 @@ fn read_process() -> Option<Now> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // The name may hold anything; what follows its bracket are numbers (proc_pid_stat(5), from the third field on).
     let (_, fields) = stat.rsplit_once(") ")?;
-    let field = |number: usize| fields.split(' ').nth(number - 3).and_then(|field| field.parse::<u64>().ok());
+    let field = |number: usize| {
+        fields
+            .split(' ')
+            .nth(number - 3)
+            .and_then(|field| field.parse::<u64>().ok())
+    };
     let ticks = rustix::param::clock_ticks_per_second().max(1);
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     Some(Now {
@@ -230,7 +249,11 @@ mod tests {
     #[test]
     fn the_process_is_read() {
         let now = read_process().expect("this is Linux");
-        assert!(now.resident > 1 << 20 && now.virtual_ >= now.resident, "{}", now.resident);
+        assert!(
+            now.resident > 1 << 20 && now.virtual_ >= now.resident,
+            "{}",
+            now.resident
+        );
         assert!(now.threads >= 1 && now.open_files >= 3 && now.most_files >= now.open_files);
     }
 }

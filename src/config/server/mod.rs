@@ -3,6 +3,8 @@
 //! Each part of the server has its keys in a file of its own beside this one.
 
 mod accounts;
+mod log;
+mod metrics;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -20,6 +22,8 @@ pub(super) use accounts::check as check_accounts;
 pub use accounts::{AccountConfig, AccountSecretConfig};
 
 pub use limits::LimitsConfig;
+pub use log::{LogConfig, LogFormat, LogLevel};
+pub use metrics::MetricsConfig;
 
 /// What `switchboard serve` and the local server do.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -46,6 +50,10 @@ pub struct ServerConfig {
     pub limits: LimitsConfig,
     /// How long events are kept.
     pub retention: RetentionConfig,
+    /// How much is logged.
+    pub log: LogConfig,
+    /// Who may read the metrics.
+    pub metrics: MetricsConfig,
 }
 
 impl Default for ServerConfig {
@@ -59,6 +67,8 @@ impl Default for ServerConfig {
             model: ModelConfig::default(),
             limits: LimitsConfig::default(),
             retention: RetentionConfig::default(),
+            log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
         }
     }
 }
