@@ -51,6 +51,13 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
         "[server.retention]",
         "[server.log]",
         "[server.metrics]",
+        "[server.attachments]",
+        "[server.bots.x]",
+        "[server.bots.x.limits]",
+        "[[server.bots.x.functions]]",
+        "[server.datasets.x]",
+        "[server.skillsets.x]",
+        "[[server.skillsets.x.abilities]]",
         "[ui]",
         "[presets.x]",
         "[presets.x.limits]",
@@ -87,7 +94,8 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
     let table = [
         (
             "[server]\n  lisen = \"127.0.0.1:1\"",
-            ":2:3: unknown key `lisen`; did you mean `listen`? (expected one of `listen`, `data_dir`, `secrets`, `accounts`, `idle_exit`, `model`, `limits`, `retention`, `log`, `metrics`)",
+            // The list grows with the server.
+            ":2:3: unknown key `lisen`; did you mean `listen`? (expected one of `listen`, `data_dir`, …",
         ),
         (
             "colour = 1",
@@ -116,6 +124,18 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         (
             "[server.retention]\nperiod = \"0s\"",
             ":2:10: `0s` is not a time span, expected a number with a unit, such as \"30s\", \"15m\" or \"1h\"",
+        ),
+        (
+            "[server.attachments]\nallow = [\"10.0.0.0\", \"10.0.0.0/33\"]",
+            ":2:9: `10.0.0.0/33` is not a range of addresses, expected one such as \"10.0.0.0/8\", \"fd00::/8\" or \"127.0.0.1\"",
+        ),
+        (
+            "[server.attachments]\nports = [80, 65536]",
+            ":2:9: 65536 is not a port, expected a whole number from 1 to 65535",
+        ),
+        (
+            "[server.attachments]\nsize = \"1GiB\"",
+            ":2:8: `1GiB` is not a size, expected a number with a unit up to \"64MiB\", such as \"64KiB\" or \"1MiB\"",
         ),
         (
             "[server.limits]\n\niterations = 0",
@@ -224,6 +244,78 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         (
             "[presets.a.limits]\niterations = 0",
             ":2:14: 0 is too small, expected a whole number of 1 or more",
+        ),
+        (
+            "[server.bots.a]\ndatasets = [\"handbok\"]\n[server.datasets.handbook]\nrecords = [\"x\"]",
+            ":2:13: there is no dataset `handbok`; did you mean `handbook`? (expected one of `handbook`)",
+        ),
+        (
+            "[server.bots.a]\nskillsets = [\"writing\"]",
+            ":2:14: there is no skillset `writing`, expected a section [server.skillsets.writing]",
+        ),
+        (
+            "[server.bots.a]\nfeatures = [\"tim\"]",
+            ":2:13: unknown value `tim`, expected `time`",
+        ),
+        (
+            "[server.bots.a]\nmodel = \"\"",
+            ":2:9: an empty text, expected one with something in it",
+        ),
+        (
+            "[server.bots.\" \"]\nmodel = \"m\"",
+            ":1:14: \" \" is no name of a bot, expected one that requests can give, such as \"support\"",
+        ),
+        (
+            "[server.bots.a.limits]\ncalls = 0",
+            ":2:9: 0 is too small, expected a whole number of 1 or more",
+        ),
+        (
+            "[[server.bots.a.functions]]\ndescription = \"d\"",
+            ":1:1: a function without a name, expected `name = \"…\"`",
+        ),
+        (
+            "[[server.bots.a.functions]]\nname = \"a b\"",
+            ":1:1: `a b` is not a function's name, expected letters, digits, `$` and `_`, at most 64, beginning with a letter or `$`",
+        ),
+        (
+            "[server.bots.a]\nfunctions = [{ name = \"f\", description = \"d\" }, { name = \"f\", description = \"d\" }]",
+            ":2:48: bot `a` has two functions `f`, expected one of each name",
+        ),
+        (
+            "[[server.bots.a.functions]]\nname = \"f\"",
+            ":1:1: function `f` has no description, expected `description = \"…\"`: what it does, for the model",
+        ),
+        (
+            "[[server.bots.a.functions]]\nname = \"f\"\ndescription = \"d\"\nresult = {}",
+            ":1:1: the result of function `f` comes from nowhere, expected `data = …` or `channel = \"…\"`, or no `result` at all",
+        ),
+        (
+            "[[server.bots.a.functions]]\nname = \"f\"\nresult = { channel = \"geheim\" }",
+            ":3:22: a channel id has at least 16 characters, this one has 6, expected the id of a channel, such as 24 random letters",
+        ),
+        (
+            "[server.datasets.a]\ndescription = \"d\"",
+            ":1:18: dataset `a` holds nothing, expected `records = […]` or `files = […]`",
+        ),
+        (
+            "[server.datasets.a]\nrecords = [\"one\", \" \"]",
+            ":2:11: an empty record, expected texts with something in them",
+        ),
+        (
+            "[server.datasets.a]\nfiles = [\"a.md\"]",
+            ":2:9: `a.md` is a relative path, expected one that begins with `/`",
+        ),
+        (
+            "[server.datasets.a]\nfiles = [\"/a.pdf\"]",
+            ":2:9: `/a.pdf` is no kind of file that is known, expected one that ends in .txt, .md, .markdown, .jsonl or .ndjson",
+        ),
+        (
+            "[server.skillsets.a]",
+            ":1:19: skillset `a` can do nothing, expected a section [[server.skillsets.a.abilities]]",
+        ),
+        (
+            "[[server.skillsets.a.abilities]]\nname = \"n\"\ndescription = \"d\"",
+            ":1:1: an ability of skillset `a` without instruction, expected `instruction = \"…\"`",
         ),
         (
             "[kiosk]\ntiles = \"many\"",

@@ -3,6 +3,7 @@
 //! The commands themselves are in the files beside this one. It draws nothing: without a command it
 //! hands over to the terminal program.
 
+mod abilities;
 mod args;
 mod commands;
 mod context;

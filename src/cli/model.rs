@@ -69,8 +69,14 @@ impl ModelChoice {
         };
         // `Debug` of the choice hides the key, so it is added.
         let text = format!(
-            "{self:?}\n{key}\n{:?}\n{:?}\n{:?}\n{:?}",
-            config.limits, config.retention, config.idle_exit, config.data_dir
+            "{self:?}\n{key}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+            config.limits,
+            config.retention,
+            config.idle_exit,
+            config.data_dir,
+            config.bots,
+            config.datasets,
+            config.skillsets
         );
         hex(&Sha256::digest(text.as_bytes())[..16])
     }

@@ -13,9 +13,10 @@ use super::args::ServeArgs;
 use super::context::{Context, env};
 use super::exit::{Exit, Failure};
 use super::model::{ModelChoice, hex};
-use super::{logging, runtime_failure};
-use crate::config::{LogConfig, Secret, ServerConfig};
+use super::{abilities, logging, runtime_failure};
+use crate::config::{AttachmentsConfig, LogConfig, Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
+use crate::fetch::{FetchOptions, Fetcher};
 use crate::llm::Measured;
 use crate::local::{Lock, Record};
 use crate::measure::ModelMeters;
@@ -207,6 +208,7 @@ fn new_secret() -> Result<String, Failure> {
 }
 
 async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Failure> {
+    let catalog = abilities::catalog(config)?;
     let (model, said) = model.open().await?;
     eprintln!("switchboard: the model is {said}");
     let limits = EngineLimits {
@@ -223,7 +225,26 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
         ..EngineLimits::default()
     };
     let model = Arc::new(Measured::new(model, ModelMeters::default()));
-    Ok(Engine::new(model, limits))
+    Ok(Engine::new(model, limits)
+        .with_catalog(catalog)
+        .with_fetcher(fetcher(&config.attachments)))
+}
+
+/// What fetches attachments, unless the configuration wants none.
+fn fetcher(config: &AttachmentsConfig) -> Option<Fetcher> {
+    let number = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let options = FetchOptions {
+        count: number(config.count),
+        size: number(config.size),
+        total: number(config.total),
+        text: number(config.text),
+        timeout: config.timeout,
+        redirects: config.redirects.into(),
+        ports: config.ports.clone(),
+        allow: config.allow.clone(),
+        ..FetchOptions::default()
+    };
+    config.enabled.then(|| Fetcher::new(options))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -178,6 +178,9 @@ impl Config {
         {
             return refuse(Some(profile.span()), unknown_profile(profile.get_ref(), &config));
         }
+        if let Err((span, message)) = config.server.check() {
+            return refuse(Some(span), message);
+        }
         if let Err((span, message)) = functions::check(&config.functions) {
             return refuse(Some(span), message);
         }

@@ -49,7 +49,7 @@ pub struct FunctionConfig {
     #[serde(deserialize_with = "value::duration")]
     pub timeout: Duration,
     /// How many bytes the command may write to its standard output.
-    #[serde(deserialize_with = "bytes")]
+    #[serde(deserialize_with = "value::bytes::<MOST_OUTPUT, _>")]
     pub max_output: u64,
     /// Whether the command runs by itself.
     pub policy: Policy,
@@ -206,22 +206,11 @@ pub(super) fn check(
         let span = name.span();
         let name = name.get_ref();
         if !is_name(name) {
-            return Err((
-                span,
-                format!(
-                    "`{name}` is not a function's name, expected letters, digits, `$` and `_`, at most {LONGEST_NAME}, \
-                     beginning with a letter or `$`"
-                ),
-            ));
+            return Err((span, no_name(name)));
         }
         let function = function.get_ref();
         if function.description.trim().is_empty() {
-            return Err((
-                span,
-                format!(
-                    "function `{name}` has no description, expected `description = \"…\"`: what it does, for the model"
-                ),
-            ));
+            return Err((span, no_description(name)));
         }
         if function.command.is_empty() && function.policy == Policy::Allow {
             return Err((
@@ -233,7 +222,21 @@ pub(super) fn check(
     Ok(())
 }
 
-fn is_name(name: &str) -> bool {
+/// What to say of a name that is none.
+pub(super) fn no_name(name: &str) -> String {
+    format!(
+        "`{name}` is not a function's name, expected letters, digits, `$` and `_`, at most {LONGEST_NAME}, beginning \
+         with a letter or `$`"
+    )
+}
+
+/// What to say of a function that the model is told nothing about.
+pub(super) fn no_description(name: &str) -> String {
+    format!("function `{name}` has no description, expected `description = \"…\"`: what it does, for the model")
+}
+
+/// Whether a function may be called so (PROTOCOL, "complete").
+pub(super) fn is_name(name: &str) -> bool {
     let mut characters = name.chars();
     name.len() <= LONGEST_NAME
         && characters.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '$')
@@ -250,7 +253,7 @@ fn schema<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Schema>, 
     Schema::new(json).map(Some).map_err(D::Error::custom)
 }
 
-fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Schema>, D::Error> {
+pub(super) fn parameters<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Schema>, D::Error> {
     let schema = schema(deserializer)?;
     let is_object = |schema: &Schema| schema.json.get("type").and_then(Value::as_str) == Some("object");
     if schema.as_ref().is_some_and(|schema| !is_object(schema)) {
@@ -309,53 +312,10 @@ pub(super) fn device<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Optio
     Ok(Some(name.to_owned()))
 }
 
-fn bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    size(&text)
-        .filter(|size| (1..=MOST_OUTPUT).contains(size))
-        .ok_or_else(|| {
-            D::Error::custom(format!(
-                "`{text}` is not a size, expected a number with a unit up to \"16MiB\", such as \"64KiB\" or \"1MiB\""
-            ))
-        })
-}
-
-/// A size in bytes: a whole number and a unit.
-fn size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..end].parse().ok()?;
-    let unit = match text[end..].trim().to_ascii_lowercase().as_str() {
-        "b" => 1,
-        "kb" => 1_000,
-        "kib" => 1 << 10,
-        "mb" => 1_000_000,
-        "mib" => 1 << 20,
-        _ => return None,
-    };
-    number.checked_mul(unit)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn sizes_have_a_unit() {
-        let table = [
-            ("256KiB", Some(262_144)),
-            ("256 KiB", Some(262_144)),
-            ("1mb", Some(1_000_000)),
-            ("12", None),
-            ("KiB", None),
-            ("-1KiB", None),
-            ("99999999999999999MiB", None),
-        ];
-        for (text, bytes) in table {
-            assert_eq!(size(text), bytes, "{text}");
-        }
-    }
 
     #[test]
     fn a_schema_reaches_nothing_outside_of_itself() {

@@ -31,8 +31,9 @@ pub use recordings::{MemoryConfig, RecordingsConfig};
 pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};
 pub use server::{
-    AccountConfig, AccountSecretConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, MetricsConfig, ModelConfig,
-    RetentionConfig, ServerConfig,
+    AbilityConfig, AccountConfig, AccountSecretConfig, AttachmentsConfig, BotConfig, BotFunction, BotFunctionCall,
+    BotFunctionResult, BotLimits, DatasetConfig, FeatureName, LimitsConfig, LogConfig, LogFormat, LogLevel,
+    MetricsConfig, ModelConfig, RetentionConfig, ServerConfig, SkillsetConfig,
 };
 pub use wall::{KioskConfig, LobbyConfig};
 

@@ -3,10 +3,10 @@
 
 use indexmap::IndexMap;
 use serde::Deserialize;
-use serde::de::{Deserializer, Error};
 use toml::Spanned;
 
 use super::error::nearest;
+use super::value;
 
 /// What a prompt is sent with.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -15,10 +15,10 @@ pub struct PresetConfig {
     /// What it is for, in a few words, for the list to pick from.
     pub description: Option<String>,
     /// The model, by the name that the server knows it by; the server's own when absent.
-    #[serde(deserialize_with = "filled")]
+    #[serde(deserialize_with = "value::filled")]
     pub model: Option<String>,
     /// The bot's character.
-    #[serde(deserialize_with = "filled")]
+    #[serde(deserialize_with = "value::filled")]
     pub backstory: Option<String>,
     /// The configured functions that go along; all of them when absent.
     pub functions: Option<Vec<Spanned<String>>>,
@@ -31,23 +31,11 @@ pub struct PresetConfig {
 #[serde(default, deny_unknown_fields)]
 pub struct PresetLimits {
     /// Model calls.
-    #[serde(deserialize_with = "count")]
+    #[serde(deserialize_with = "value::count")]
     pub iterations: Option<u64>,
     /// Function calls.
-    #[serde(deserialize_with = "count")]
+    #[serde(deserialize_with = "value::count")]
     pub calls: Option<u64>,
-}
-
-fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    super::value::at_least_one(deserializer).map(Some)
-}
-
-fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    if text.trim().is_empty() {
-        return Err(D::Error::custom("an empty text, expected one with something in it"));
-    }
-    Ok(Some(text))
 }
 
 /// What is wrong with the presets among each other: where, and what was expected.
@@ -59,7 +47,7 @@ pub(super) fn check(
     for name in presets.values().flat_map(|preset| preset.functions.iter().flatten()) {
         if !functions.contains(&name.get_ref().as_str()) {
             let names = || functions.iter().copied();
-            return Err((name.span(), unknown("function", name.get_ref(), names)));
+            return Err((name.span(), unknown("function", "functions", name.get_ref(), names)));
         }
     }
     for name in presets.keys() {
@@ -77,17 +65,22 @@ pub(super) fn check(
         && !presets.keys().any(|known| known.get_ref() == name.get_ref())
     {
         let names = || presets.keys().map(|name| name.get_ref().as_str());
-        return Err((name.span(), unknown("preset", name.get_ref(), names)));
+        return Err((name.span(), unknown("preset", "presets", name.get_ref(), names)));
     }
     Ok(())
 }
 
-/// What to say about a name that the file does not have.
-pub(super) fn unknown<'a, I: IntoIterator<Item = &'a str>>(what: &str, name: &str, names: impl Fn() -> I) -> String {
+/// What to say about a name that the file does not have, and the section that it would stand in.
+pub(super) fn unknown<'a, I: IntoIterator<Item = &'a str>>(
+    what: &str,
+    section: &str,
+    name: &str,
+    names: impl Fn() -> I,
+) -> String {
     let mut list: Vec<String> = names().into_iter().map(|name| format!("`{name}`")).collect();
     list.sort_unstable();
     if list.is_empty() {
-        return format!("there is no {what} `{name}`, expected a section [{what}s.{name}]");
+        return format!("there is no {what} `{name}`, expected a section [{section}.{name}]");
     }
     let list = list.join(", ");
     match nearest(name, names()) {

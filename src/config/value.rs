@@ -93,6 +93,62 @@ pub(super) fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result
         .ok_or_else(|| D::Error::custom(format!("{number} is too small, expected a whole number of 1 or more")))
 }
 
-pub(super) fn some_at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     at_least_one(deserializer).map(Some)
+}
+
+pub(super) fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.trim().is_empty() {
+        return Err(D::Error::custom("an empty text, expected one with something in it"));
+    }
+    Ok(Some(text))
+}
+
+/// A size in bytes, of at most so many.
+pub(super) fn bytes<'de, const MOST: u64, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    size(&text).filter(|size| (1..=MOST).contains(size)).ok_or_else(|| {
+        D::Error::custom(format!(
+            "`{text}` is not a size, expected a number with a unit up to \"{}MiB\", such as \"64KiB\" or \"1MiB\"",
+            MOST >> 20
+        ))
+    })
+}
+
+/// A size in bytes: a whole number and a unit.
+fn size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..end].parse().ok()?;
+    let unit = match text[end..].trim().to_ascii_lowercase().as_str() {
+        "b" => 1,
+        "kb" => 1_000,
+        "kib" => 1 << 10,
+        "mb" => 1_000_000,
+        "mib" => 1 << 20,
+        _ => return None,
+    };
+    number.checked_mul(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_a_unit() {
+        let table = [
+            ("256KiB", Some(262_144)),
+            ("256 KiB", Some(262_144)),
+            ("1mb", Some(1_000_000)),
+            ("12", None),
+            ("KiB", None),
+            ("-1KiB", None),
+            ("99999999999999999MiB", None),
+        ];
+        for (text, bytes) in table {
+            assert_eq!(size(text), bytes, "{text}");
+        }
+    }
 }

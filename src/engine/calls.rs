@@ -1,5 +1,5 @@
-//! The results of a model call's function calls: what is known at once, then the waits, side by side unless they
-//! share a channel.
+//! The results of a model call's function calls: what is known at once, then side by side the waits, unless they share
+//! a channel, and what the run carries out itself.
 //!
 //! One loop takes the answers as they come and tells each step; nothing else emits meanwhile, so that every event is
 //! kept with what the run stands at. What an answer means is in `functions`.
@@ -14,11 +14,23 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::checkpoint::{Pending, Stage};
 use super::functions::{self, Source};
+use super::own::Gave;
 use super::run::{Run, Stop};
 use super::{AnswerListener, Answers, EventSink};
 use crate::llm::ToolCall;
-use crate::wire::event::{Activity, ActivityFunction, ActivityKind, Wait, WaitFunction};
+use crate::wire::event::{Activity, ActivityFunction, ActivityKind, Operation, Wait, WaitFunction};
 use crate::wire::{ChannelId, EventKind, Message, Object};
+
+/// How many calls the run carries out itself at the same time; the others follow.
+const MOST_AT_ONCE: usize = 4;
+
+/// What a call has come to.
+enum Came {
+    /// Its wait ended.
+    Heard(Heard),
+    /// It was carried out.
+    Gave(Gave),
+}
 
 /// How a wait ended.
 enum Heard {
@@ -30,8 +42,8 @@ enum Heard {
     TooLate,
 }
 
-/// Waits that go on: which call each is for, and how it ended.
-type Waits<'a> = FuturesUnordered<BoxFuture<'a, (usize, Heard)>>;
+/// What goes on: which call each is for, and what it has come to.
+type Waits<'a> = FuturesUnordered<BoxFuture<'a, (usize, Came)>>;
 
 impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     /// Gets the results of the pending calls.
@@ -49,7 +61,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
         }) {
             self.respond(at, result).await?;
         }
-        self.wait_for_all().await?;
+        self.all_at_once().await?;
         while let Some((at, ())) = self.find(|call| (call.stage == Stage::Deferred).then_some(())) {
             self.state.pending[at].stage = Stage::Requested;
             let request = activity(ActivityKind::Request, &self.state.pending[at].call, None);
@@ -58,7 +70,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
         Ok(())
     }
 
-    async fn wait_for_all(&mut self) -> Result<(), Stop> {
+    async fn all_at_once(&mut self) -> Result<(), Stop> {
         let mut waits = Waits::new();
         // Of the calls that share a channel the first one waits, the others follow in their order.
         let mut channels: Vec<ChannelId> = Vec::new();
@@ -71,14 +83,38 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             self.begin_wait(at, &channel, &mut waits).await?;
             channels.push(channel);
         }
+        // What had begun before a restart is done again: it has no effect outside of the run.
+        let begun = |call: &Pending| (call.stage == Stage::Begun).then_some(());
+        let again: Vec<usize> = (0..self.state.pending.len())
+            .filter(|at| begun(&self.state.pending[*at]).is_some())
+            .collect();
+        let mut busy = again.len();
+        for at in again {
+            self.carry_out(at, &mut waits);
+        }
         loop {
-            let heard = tokio::select! {
+            while busy < MOST_AT_ONCE
+                && let Some((at, ())) =
+                    self.find(|call| (call.source == Source::Own && call.stage == Stage::Requested).then_some(()))
+            {
+                self.begin_own(at, &mut waits).await?;
+                busy += 1;
+            }
+            let came = tokio::select! {
                 biased;
                 () = self.cancel.cancelled() => return Err(Stop::Cancelled),
                 () = sleep_until(self.deadline), if !waits.is_empty() => return Err(self.too_slow()),
-                heard = waits.next() => heard,
+                came = waits.next() => came,
             };
-            let Some((at, heard)) = heard else { return Ok(()) };
+            let Some((at, came)) = came else { return Ok(()) };
+            let heard = match came {
+                Came::Heard(heard) => heard,
+                Came::Gave(gave) => {
+                    self.end_own(at, gave).await?;
+                    busy -= 1;
+                    continue;
+                }
+            };
             let Source::Channel(channel) = self.state.pending[at].source.clone() else {
                 continue;
             };
@@ -116,7 +152,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
                 Ok(None) => Heard::Nothing,
                 Err(_) => listener.close().await.map_or(Heard::TooLate, Heard::Message),
             };
-            (at, heard)
+            (at, Came::Heard(heard))
         }));
         Ok(())
     }
@@ -142,6 +178,58 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
         self.state.pending[at].stage = Stage::Answered(result.clone());
         self.keep(EventKind::WaitEnd(Box::new(wait))).await?;
         self.respond(at, result).await
+    }
+
+    /// Begins a call that the run carries out itself.
+    async fn begin_own(&mut self, at: usize, waits: &mut Waits<'a>) -> Result<(), Stop> {
+        self.state.pending[at].stage = Stage::Begun;
+        if let Some(operation) = self.operation(at) {
+            self.keep(EventKind::OperationBegin(Box::new(operation))).await?;
+        }
+        self.carry_out(at, waits);
+        Ok(())
+    }
+
+    fn carry_out(&self, at: usize, waits: &mut Waits<'a>) {
+        let call = &self.state.pending[at].call;
+        let arguments = call.arguments.to_value();
+        let (engine, ready) = (self.engine, self.ready);
+        let Some(own) = ready.own(&call.name) else {
+            // The run was resumed with another configuration.
+            let gave = Gave::known(functions::failure("this function is not there any more"));
+            return waits.push(Box::pin(std::future::ready((at, Came::Gave(gave)))));
+        };
+        let model = ready.request.model.as_deref();
+        waits.push(Box::pin(async move {
+            let gave = own.carry_out(&arguments, engine.model.as_ref(), model).await;
+            (at, Came::Gave(gave))
+        }));
+    }
+
+    async fn end_own(&mut self, at: usize, gave: Gave) -> Result<(), Stop> {
+        if let Some(usage) = gave.usage {
+            let used = usage.input_tokens_used.saturating_add(usage.output_tokens_used);
+            self.state.tokens = self.state.tokens.saturating_add(used);
+            self.state.estimated |= gave.estimated;
+            // Kept by itself: if the run is interrupted now, the model is asked once more, and that counts too.
+            self.keep(EventKind::Usage(Box::new(usage))).await?;
+        }
+        self.state.pending[at].stage = Stage::Answered(gave.result.clone());
+        if let Some(operation) = self.operation(at) {
+            self.keep(EventKind::OperationEnd(Box::new(operation))).await?;
+        }
+        self.respond(at, gave.result).await
+    }
+
+    /// What a call that the run carries out itself is to those who watch.
+    fn operation(&self, at: usize) -> Option<Operation> {
+        let call = &self.state.pending[at].call;
+        let own = self.ready.own(&call.name)?;
+        Some(Operation {
+            id: call.id.as_str().into(),
+            action: own.action(&call.id, &call.arguments.to_value()),
+            extra: Object::new(),
+        })
     }
 
     async fn respond(&mut self, at: usize, result: Value) -> Result<(), Stop> {

@@ -23,13 +23,13 @@ pub(super) struct Chat {
 }
 
 impl Chat {
-    /// The conversation of a request; what is told about today comes after the backstory.
-    pub(super) fn new(request: &CompleteRequest, today: Option<&str>) -> Self {
+    /// The conversation of a request; `told` is what the model is told besides, after the backstory.
+    pub(super) fn new(request: &CompleteRequest, told: &[String]) -> Self {
         let mut chat = Self::default();
         let extension = request
             .extensions
             .as_ref()
-            .and_then(|extensions| extensions.get("backstory")?.as_str());
+            .and_then(|extensions| extensions.backstory.as_deref());
         // Many models take what tells them who they are only at the very beginning, in one piece.
         let stored = request
             .messages
@@ -41,7 +41,7 @@ impl Chat {
             .into_iter()
             .chain(extension)
             .chain(stored.map(|message| message.text.as_str()))
-            .chain(today)
+            .chain(told.iter().map(String::as_str))
             .map(str::trim)
             .filter(|text| !text.is_empty())
             .collect::<Vec<_>>()
@@ -54,6 +54,24 @@ impl Chat {
         }
         chat.given = chat.messages.len();
         chat
+    }
+
+    /// Adds what the person attached, in front of what they said last.
+    pub(super) fn attach(&mut self, attached: Vec<ChatMessage>) {
+        let given = &self.messages[..self.given];
+        let said_last = given
+            .iter()
+            .rposition(|message| matches!(message, ChatMessage::User(_)));
+        // Without a word of the person they follow what tells the model who it is.
+        let start = || {
+            given
+                .iter()
+                .take_while(|message| matches!(message, ChatMessage::System(_)))
+                .count()
+        };
+        let at = said_last.unwrap_or_else(start);
+        self.given += attached.len();
+        self.messages.splice(at..at, attached);
     }
 
     /// What the run added to the conversation, as [`Self::restore`] takes it.
@@ -224,7 +242,7 @@ mod tests {
     use crate::llm::ChatMessage::{Assistant, System, Tool, User};
 
     fn chat(request: Value) -> Vec<ChatMessage> {
-        Chat::new(&serde_json::from_value(request).expect("a request"), None).messages()
+        Chat::new(&serde_json::from_value(request).expect("a request"), &[]).messages()
     }
 
     fn activity(kind: &str, name: &str, id: Option<&str>, result: Option<Value>) -> Value {
@@ -336,14 +354,14 @@ mod tests {
             activity("request", "f", Some("x"), None),
         ]}))
         .expect("a request");
-        let mut first = Chat::new(&request, None);
+        let mut first = Chat::new(&request, &[]);
         assert!(first.added().is_empty());
         let asked = first.messages();
         assert_eq!(first.added(), [tool("x", "{\"error\":\"nobody answered this call\"}")]);
         let id = first.fresh_id("x");
         first.assistant("I look.", &[call(&id, "f"), call("z", "f")]);
         first.result(&id, &json!(1));
-        let mut second = Chat::new(&request, None);
+        let mut second = Chat::new(&request, &[]);
         second.restore(first.added().to_vec());
         assert_eq!(second.added(), first.added());
         assert_ne!(second.fresh_id(&id), id, "the ids are known");

@@ -104,12 +104,14 @@ pub(super) enum Stage {
     Deferred,
     /// Its request was told.
     Requested,
+    /// The run carries it out; its operation was told to begin.
+    Begun,
     /// It waits for a message.
     Waiting {
         /// When it gives up, Unix time in milliseconds.
         expires_at: u64,
     },
-    /// The wait is over with this result.
+    /// The wait or the operation is over with this result.
     Answered(Value),
     /// The response was told; this is the result.
     Done(Value),

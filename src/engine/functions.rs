@@ -18,6 +18,8 @@ pub(super) enum Source {
     Refused(Value),
     /// It comes on a channel.
     Channel(ChannelId),
+    /// The run carries it out itself.
+    Own,
     /// The run's caller handles it.
     Caller,
 }

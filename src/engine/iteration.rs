@@ -92,7 +92,10 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
             if call.arguments == Arguments::Json(serde_json::Value::Null) {
                 call.arguments = Arguments::Json(json!({}));
             }
-            let source = functions::source(&self.functions, &call, finish);
+            let mut source = functions::source(&self.functions, &call, finish);
+            if source == Source::Caller && self.ready.own(&call.name).is_some() {
+                source = Source::Own;
+            }
             pending.push(Pending {
                 call,
                 source,
@@ -113,7 +116,7 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
     async fn stream(&mut self, choice: ToolChoice, go_on: bool) -> Result<Answer, Stop> {
         let limit = self.engine.limits.max_answer;
         let mut stream = self.engine.model.call(ModelRequest {
-            model: self.request.model.clone(),
+            model: self.ready.request.model.clone(),
             messages: self.chat.messages(),
             tools: functions::tools(&self.functions),
             choice,
@@ -169,6 +172,7 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
             Some((model, input, output)) => (model, input, output, false),
             None => {
                 let model = self
+                    .ready
                     .request
                     .model
                     .as_deref()

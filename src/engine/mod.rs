@@ -3,6 +3,8 @@
 //! It knows no HTTP and no channel log: events go to an [`EventSink`], answers of functions come from
 //! [`Answers`], and the model stands behind `llm::Model`.
 
+pub mod abilities;
+mod attachments;
 mod calls;
 mod chat;
 mod checkpoint;
@@ -11,6 +13,8 @@ mod functions;
 mod iteration;
 mod limits;
 mod moderation;
+mod own;
+mod prepare;
 mod run;
 
 use std::future::Future;
@@ -21,6 +25,9 @@ use futures::FutureExt;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
+use abilities::Catalog;
+
+use crate::fetch::Fetcher;
 use crate::llm::{Model, Moderator};
 use crate::measure::ModelMeters;
 use crate::wire::{ApiError, ChannelId, CompleteRequest, Event};
@@ -131,6 +138,17 @@ pub struct Engine {
     model: Arc<dyn Model>,
     moderator: Option<Arc<dyn Moderator>>,
     limits: EngineLimits,
+    fetcher: Option<Fetcher>,
+    catalog: Catalog,
+}
+
+/// What is known of a run before it begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// The name of its model; the server's own when absent.
+    pub model: Option<String>,
+    /// Whether its texts go when it has ended.
+    pub private: bool,
 }
 
 impl Engine {
@@ -140,14 +158,29 @@ impl Engine {
         Self {
             model,
             moderator: None,
+            fetcher: None,
             limits,
+            catalog: Catalog::default(),
         }
+    }
+
+    /// The same engine with what requests may name.
+    #[must_use]
+    pub fn with_catalog(self, catalog: Catalog) -> Self {
+        Self { catalog, ..self }
     }
 
     /// The same engine with what judges messages before the model hears of them.
     #[must_use]
     pub fn with_moderator(mut self, moderator: Option<Arc<dyn Moderator>>) -> Self {
         self.moderator = moderator;
+        self
+    }
+
+    /// The same engine with what fetches the attachments of requests; without it they are refused.
+    #[must_use]
+    pub fn with_fetcher(mut self, fetcher: Option<Fetcher>) -> Self {
+        self.fetcher = fetcher;
         self
     }
 
@@ -181,9 +214,22 @@ impl Engine {
     /// What is wrong with it, naming the field: `NOT_FOUND` for a reference that leads nowhere, `NOT_IMPLEMENTED` for
     /// what this engine cannot do.
     pub fn check(&self, order: &Order) -> Result<(), ApiError> {
-        let known = self.model.check(order.request.model.as_deref());
+        let resolved = self.catalog.resolve(&order.request, order.timezone.as_deref())?;
+        let known = self.model.check(resolved.request.model.as_deref());
         known.map_err(|error| ApiError::new(run::code_of(&error), format!("`model`: {error}")))?;
-        moderation::check(self, order)
+        moderation::check(self, &resolved.request)?;
+        attachments::check(self, order)
+    }
+
+    /// What is known of an order's run before it begins; its bot is asked where it names one.
+    #[must_use]
+    pub fn about(&self, order: &Order) -> About {
+        let resolved = self.catalog.resolve(&order.request, None).ok();
+        let request = resolved.as_ref().map_or(&order.request, |resolved| &*resolved.request);
+        About {
+            model: request.model.clone(),
+            private: request.privacy == Some(true),
+        }
     }
 
     /// Runs a conversation and emits every event of it (PROTOCOL, "Events of a run"); the last one is `result` or
@@ -208,7 +254,12 @@ impl Engine {
             Ok(restored) => restored,
             Err(error) => return sink.emit(run::failed(error.code, error.message)).await,
         };
-        run::Run::new(self, order, restored, sink, answers, cancel)
+        let ready = match prepare::ready(self, order) {
+            Ok(ready) => ready,
+            // It could be made ready when the order was taken: the configuration has changed since.
+            Err(error) => return sink.emit(run::failed(error.code, error.message)).await,
+        };
+        run::Run::new(self, &ready, restored, sink, answers, cancel)
             .drive()
             .await
     }

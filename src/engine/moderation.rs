@@ -7,13 +7,13 @@ use std::fmt::Write as _;
 use tokio::time::timeout_at;
 
 use super::run::{Run, Stop, code_of};
-use super::{Answers, Engine, EventSink, Order};
+use super::{Answers, Engine, EventSink};
 use crate::llm::Verdict;
-use crate::wire::{ApiError, ErrorCode, MessageKind};
+use crate::wire::{ApiError, CompleteRequest, ErrorCode, MessageKind};
 
-/// Whether what an order says about moderation can be done.
-pub(super) fn check(engine: &Engine, order: &Order) -> Result<(), ApiError> {
-    if order.request.moderation == Some(true) && engine.moderator.is_none() {
+/// Whether what a request says about moderation can be done.
+pub(super) fn check(engine: &Engine, request: &CompleteRequest) -> Result<(), ApiError> {
+    if request.moderation == Some(true) && engine.moderator.is_none() {
         return Err(ApiError::new(
             ErrorCode::NotImplemented,
             "`moderation`: this server has no moderation endpoint; name one in [server.moderation] of its configuration",
@@ -26,7 +26,7 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
     /// Judges what the person says in the messages after the bot's last one, if the request wants it judged. Asked
     /// once, before the first model call.
     pub(super) async fn moderate(&self) -> Result<(), Stop> {
-        if self.request.moderation != Some(true) {
+        if self.ready.request.moderation != Some(true) {
             return Ok(());
         }
         let Some(moderator) = &self.engine.moderator else {
@@ -34,7 +34,7 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
             let text = "the messages were to be moderated, and this server has no moderation endpoint any more";
             return Err(Stop::Failed(ErrorCode::NotImplemented, text.to_owned()));
         };
-        let said = self.request.new_messages().iter();
+        let said = self.ready.request.new_messages().iter();
         let texts: Vec<&str> = said
             .filter(|message| message.kind == MessageKind::User && !message.text.trim().is_empty())
             .map(|message| message.text.as_str())

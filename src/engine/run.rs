@@ -14,7 +14,8 @@ use super::checkpoint::{Next, Pending, Prepared, Restored, Stage, State, Then};
 use super::functions::{self, Source};
 use super::iteration::{Outcome, estimate};
 use super::limits::Bounds;
-use super::{Answers, Engine, EventSink, Order, SinkClosed, date};
+use super::prepare::Ready;
+use super::{Answers, Engine, EventSink, SinkClosed};
 use crate::llm::{FinishReason, ModelError, ToolCall};
 use crate::wire::event::{Abort, RunEnd, RunError, RunResult, RunUsage};
 use crate::wire::request::{Function, FunctionCall};
@@ -29,7 +30,7 @@ const LONGEST_RUN: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 /// One run.
 pub(super) struct Run<'a, S, A> {
     pub(super) engine: &'a Engine,
-    pub(super) request: &'a CompleteRequest,
+    pub(super) ready: &'a Ready<'a>,
     pub(super) sink: &'a S,
     pub(super) answers: &'a A,
     pub(super) cancel: &'a CancellationToken,
@@ -39,6 +40,8 @@ pub(super) struct Run<'a, S, A> {
     pub(super) state: State,
     /// Whether anything was kept of this run.
     pub(super) is_kept: bool,
+    /// Whether the conversation has the request's attachments.
+    pub(super) is_attached: bool,
     /// Pieces of the model call that goes on.
     pub(super) pieces: u64,
     bounds: Bounds,
@@ -89,15 +92,15 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     /// A run that begins, or goes on from what was kept of it.
     pub(super) fn new(
         engine: &'a Engine,
-        order: &'a Order,
+        ready: &'a Ready<'a>,
         restored: Option<Restored>,
         sink: &'a S,
         answers: &'a A,
         cancel: &'a CancellationToken,
     ) -> Self {
-        let request = &order.request;
+        let request = &*ready.request;
         let bounds = engine.limits.bounds(request.limits.as_ref());
-        let mut chat = Chat::new(request, date::sentence(order).as_deref());
+        let mut chat = Chat::new(request, &ready.told);
         let is_kept = restored.is_some();
         let (state, used) = match restored {
             Some(restored) => {
@@ -107,20 +110,20 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             None => (first_state(engine, request, bounds), Duration::ZERO),
         };
         let begun = Instant::now();
+        let of_model = state.prepared.own_functions.as_ref();
+        let mut functions = of_model.unwrap_or(&request.functions).clone();
+        functions.extend(ready.own.iter().map(|(function, _)| function.clone()));
         Self {
             engine,
-            request,
+            ready,
             sink,
             answers,
             cancel,
-            functions: state
-                .prepared
-                .own_functions
-                .clone()
-                .unwrap_or_else(|| request.functions.clone()),
+            functions,
             chat,
             state,
             is_kept,
+            is_attached: false,
             pieces: 0,
             bounds,
             begun,
@@ -174,6 +177,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             match &self.state.next {
                 Next::Ask { function, go_on } => {
                     let (function, go_on) = (function.clone(), *go_on);
+                    self.attach().await?;
                     self.complete(function, go_on).await?;
                 }
                 Next::Answer(then) => {

@@ -1,5 +1,7 @@
 //! Runs with a scripted model: which events come in which order, whatever the answers and limits.
 
+mod abilities;
+mod attachments;
 mod bounds;
 mod moderation;
 
@@ -218,6 +220,10 @@ fn short(event: &Value) -> String {
             data["end"]["reason"].as_str().unwrap_or(""),
             data["usage"]["token"]
         ),
+        "operationBegin" | "operationEnd" => {
+            let text = |field: &str| data["action"][field].as_str().unwrap_or("");
+            format!("{name} {} {} {}", text("kind"), text("name"), data["action"]["input"])
+        }
         "error" => format!("error {}", data["code"].as_str().unwrap_or("")),
         other => other.to_owned(),
     }
@@ -231,11 +237,22 @@ async fn run_with(
     room: usize,
     react: impl Fn(&Value, &Channels, &CancellationToken) + Send + 'static,
 ) -> Done {
+    run_by(|model| Engine::new(model, limits), request, script, room, react).await
+}
+
+/// The same with an engine of one's own.
+async fn run_by(
+    engine: impl FnOnce(Arc<dyn Model>) -> Engine,
+    request: CompleteRequest,
+    script: Vec<Vec<Step>>,
+    room: usize,
+    react: impl Fn(&Value, &Channels, &CancellationToken) + Send + 'static,
+) -> Done {
     let model = Arc::new(Scripted {
         answers: Mutex::new(script.into()),
         asked: Mutex::default(),
     });
-    let engine = Engine::new(Arc::clone(&model) as Arc<dyn Model>, limits);
+    let engine = engine(Arc::clone(&model) as Arc<dyn Model>);
     let (told, mut heard) = mpsc::unbounded_channel();
     let sink = Kept {
         events: Mutex::default(),

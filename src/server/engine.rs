@@ -13,7 +13,7 @@ use futures::stream::BoxStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::engine::{AnswerListener, Answers, Checkpoint, Engine, EventSink, Order, SinkClosed};
+use crate::engine::{About, AnswerListener, Answers, Checkpoint, Engine, EventSink, Order, SinkClosed};
 use crate::hub::{AccountId, Append, ChannelKey, Hub, Start, unix_millis};
 use crate::measure::ModelMeters;
 use crate::store::RunProgress;
@@ -43,6 +43,14 @@ pub trait RunEngine: Send + Sync + 'static {
     fn check(&self, order: &Order) -> Result<(), ApiError> {
         let _ = order;
         Ok(())
+    }
+
+    /// What is known of an order's run before it begins.
+    fn about(&self, order: &Order) -> About {
+        About {
+            model: order.request.model.clone(),
+            private: order.request.privacy == Some(true),
+        }
     }
 
     /// The name of the model that answers when a request names none.
@@ -79,6 +87,10 @@ impl RunEngine for Engine {
 
     fn check(&self, order: &Order) -> Result<(), ApiError> {
         Engine::check(self, order)
+    }
+
+    fn about(&self, order: &Order) -> About {
+        Engine::about(self, order)
     }
 
     fn model_name(&self) -> String {

@@ -134,6 +134,7 @@ impl Runs {
             Some(channel) => channel.clone(),
             None => mint()?,
         };
+        let about = self.engine.about(&order);
         let body = ascii::to_json(&order);
         let key = ChannelKey {
             account,
@@ -144,9 +145,9 @@ impl Runs {
             digest: Sha256::digest(&body).into(),
             order: body.into(),
             title: title(&order.request),
-            model: order.request.model.clone().unwrap_or_else(|| self.engine.model_name()),
+            model: about.model.unwrap_or_else(|| self.engine.model_name()),
             created_at: unix_millis(),
-            private: order.request.privacy == Some(true),
+            private: about.private,
             progress: RunProgress::queued(),
         };
         order.asked_at = Some(record.created_at);

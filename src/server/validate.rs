@@ -4,6 +4,8 @@
 //! refused as such and never ignored; `null` for a top-level field counts as absent. What a valid body
 //! means is the engine's business.
 
+mod extensions;
+
 use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
@@ -18,15 +20,8 @@ use crate::wire::{ChannelId, CompleteRequest, DispatchRequest, Message, MessageK
 /// The longest name of a function, in characters.
 const LONGEST_FUNCTION_NAME: usize = 64;
 
-const NOT_YET: [&str; 7] = [
-    "botId",
-    "datasetId",
-    "skillsetId",
-    "privacy",
-    "attachments",
-    "contactId",
-    "extensions",
-];
+/// The fields of a bot's configuration; a `botId` stands in their place.
+const CONFIGURATION: [&str; 6] = ["model", "backstory", "datasetId", "skillsetId", "privacy", "moderation"];
 
 /// Reads and checks the body of `dispatch`.
 pub(super) fn dispatch(body: &[u8]) -> Result<DispatchRequest, Refusal> {
@@ -82,10 +77,16 @@ fn read(body: &[u8], with_channel: bool) -> Result<DispatchRequest, Refusal> {
     let body = SurrogateJoiner::default().repair(body);
     let mut fields: Object = request::parse(&body)?;
     fields.retain(|_, value| !value.is_null());
-    if let Some(field) = NOT_YET.iter().find(|field| fields.contains_key(**field)) {
-        return Err(Refusal::not_implemented(field));
-    }
-    let mut known = vec!["messages", "model", "backstory", "moderation", "functions", "limits"];
+    let mut known = vec![
+        "messages",
+        "botId",
+        "contactId",
+        "attachments",
+        "functions",
+        "extensions",
+        "limits",
+    ];
+    known.extend(CONFIGURATION);
     if with_channel {
         known.push("channelId");
     }
@@ -94,6 +95,11 @@ fn read(body: &[u8], with_channel: bool) -> Result<DispatchRequest, Refusal> {
         let known = ["type", "text", "meta", "name", "description", "id", "createdAt"];
         known_fields(message, &format!("messages[{index}]."), &known)?;
     }
+    only_objects(&fields, "", "attachments")?;
+    for (index, attachment) in items(&fields, "attachments") {
+        known_fields(attachment, &format!("attachments[{index}]."), &["url"])?;
+    }
+    only_objects(&fields, "", "functions")?;
     for (index, function) in items(&fields, "functions") {
         let path = format!("functions[{index}].");
         known_fields(
@@ -108,8 +114,20 @@ fn read(body: &[u8], with_channel: bool) -> Result<DispatchRequest, Refusal> {
             known_fields(call, &format!("{path}call."), &["start", "end"])?;
         }
     }
+    if fields.get("limits").is_some_and(|limits| !limits.is_object()) {
+        return Err(Refusal::bad_request("`limits` is an object"));
+    }
     if let Some(Value::Object(limits)) = fields.get("limits") {
         known_fields(limits, "limits.", &["iterations", "continuations", "calls"])?;
+    }
+    extensions::fields(&fields)?;
+    if fields.contains_key("botId")
+        && let Some(field) = CONFIGURATION.iter().find(|field| fields.contains_key(**field))
+    {
+        return Err(Refusal::bad_request(format!(
+            "`{field}` belongs to the configuration that `botId` names: leave out one of them (`extensions` go along \
+             with both)"
+        )));
     }
     if !fields.contains_key("messages") {
         return Err(Refusal::bad_request(
@@ -135,6 +153,15 @@ fn items<'a>(fields: &'a Object, name: &str) -> impl Iterator<Item = (usize, &'a
         .flatten()
         .enumerate()
         .filter_map(|(index, item)| item.as_object().map(|item| (index, item)))
+}
+
+/// Refuses a list that holds anything but objects: the types would take a list of a record's values for the record.
+fn only_objects(fields: &Object, path: &str, name: &str) -> Result<(), Refusal> {
+    let items = fields.get(name).and_then(Value::as_array);
+    match items.into_iter().flatten().position(|item| !item.is_object()) {
+        Some(index) => Err(Refusal::bad_request(format!("`{path}{name}[{index}]` is an object"))),
+        None => Ok(()),
+    }
 }
 
 fn known_fields(fields: &Object, path: &str, known: &[&str]) -> Result<(), Refusal> {
@@ -171,6 +198,9 @@ fn check(request: &CompleteRequest) -> Result<(), Refusal> {
                 "`functions[{index}].name`: there is another function of this name"
             )));
         }
+    }
+    if let Some(extensions) = &request.extensions {
+        extensions::check(extensions)?;
     }
     match &request.limits {
         Some(limits) => check_limits(limits),
@@ -266,6 +296,13 @@ mod tests {
             }
             json!({"messages": user, "functions": [function]})
         };
+        let ability = |fields: Value| {
+            let mut ability = json!({"name": "n", "description": "d", "instruction": "i"});
+            if let (Some(ability), Some(fields)) = (ability.as_object_mut(), fields.as_object()) {
+                ability.extend(fields.clone());
+            }
+            json!({"messages": user, "extensions": {"skillsets": [{"abilities": [ability]}]}})
+        };
         let table = [
             (json!({}), 400, "messages"),
             (json!({"messages": []}), 400, "messages"),
@@ -288,14 +325,118 @@ mod tests {
             ),
             (json!({"messages": user, "channelId": "short"}), 400, "16"),
             (json!({"messages": user, "surprise": 1}), 501, "surprise"),
-            (json!({"messages": user, "botId": "b"}), 501, "botId"),
-            (json!({"messages": user, "datasetId": "b"}), 501, "datasetId"),
-            (json!({"messages": user, "skillsetId": "b"}), 501, "skillsetId"),
-            (json!({"messages": user, "privacy": true}), 501, "privacy"),
+            (json!({"messages": user, "botId": 1}), 400, "botId"),
+            (json!({"messages": user, "botId": "b", "model": "m"}), 400, "`model`"),
+            (
+                json!({"messages": user, "botId": "b", "privacy": false}),
+                400,
+                "`privacy`",
+            ),
+            (json!({"messages": user, "datasetId": []}), 400, "datasetId"),
+            (json!({"messages": user, "skillsetId": {}}), 400, "skillsetId"),
+            (json!({"messages": user, "privacy": 1}), 400, "privacy"),
             (json!({"messages": user, "moderation": 1}), 400, "moderation"),
-            (json!({"messages": user, "attachments": []}), 501, "attachments"),
-            (json!({"messages": user, "contactId": "c"}), 501, "contactId"),
-            (json!({"messages": user, "extensions": {}}), 501, "extensions"),
+            (json!({"messages": user, "attachments": {}}), 400, "attachments"),
+            (json!({"messages": user, "attachments": ["x"]}), 400, "attachments[0]"),
+            (json!({"messages": user, "attachments": [{}]}), 400, "attachments[0]"),
+            (
+                json!({"messages": user, "attachments": [{"url": 1}]}),
+                400,
+                "attachments[0].url",
+            ),
+            (
+                json!({"messages": user, "attachments": [{"url": "https://a.example/", "type": "x"}]}),
+                501,
+                "attachments[0].type",
+            ),
+            (json!({"messages": user, "contactId": ""}), 400, "contactId"),
+            (json!({"messages": user, "contactId": 5}), 400, "contactId"),
+            (
+                json!({"messages": user, "contactId": {"name": "Ada"}}),
+                400,
+                "contactId.fingerprint",
+            ),
+            (
+                json!({"messages": user, "contactId": {"fingerprint": " "}}),
+                400,
+                "contactId.fingerprint",
+            ),
+            (
+                json!({"messages": user, "contactId": {"fingerprint": "f", "nick": 1}}),
+                400,
+                "contactId.nick",
+            ),
+            (
+                json!({"messages": user, "contactId": {"fingerprint": "f", "meta": "m"}}),
+                400,
+                "contactId.meta",
+            ),
+            (
+                json!({"messages": user, "contactId": {"fingerprint": "f", "age": 1}}),
+                501,
+                "contactId.age",
+            ),
+            (json!({"messages": user, "extensions": []}), 400, "extensions"),
+            (
+                json!({"messages": user, "extensions": {"tools": []}}),
+                501,
+                "extensions.tools",
+            ),
+            (
+                json!({"messages": user, "extensions": {"datasets": [{"name": "d"}]}}),
+                400,
+                "extensions.datasets[0]",
+            ),
+            (
+                json!({"messages": user, "extensions": {"datasets": [{"records": [{"text": "t", "score": 1}]}]}}),
+                501,
+                "extensions.datasets[0].records[0].score",
+            ),
+            (
+                json!({"messages": user, "extensions": {"datasets": [{"records": [{"meta": {}}]}]}}),
+                400,
+                "extensions.datasets[0].records[0]",
+            ),
+            (
+                ability(json!({"instruction": " "})),
+                400,
+                "extensions.skillsets[0].abilities[0].instruction",
+            ),
+            (
+                ability(json!({"description": ""})),
+                400,
+                "extensions.skillsets[0].abilities[0].description",
+            ),
+            (
+                ability(json!({"name": ""})),
+                400,
+                "extensions.skillsets[0].abilities[0].name",
+            ),
+            (
+                ability(json!({"name": null})),
+                400,
+                "extensions.skillsets[0].abilities[0].name",
+            ),
+            (
+                ability(json!({"secretId": "s"})),
+                501,
+                "extensions.skillsets[0].abilities[0].secretId",
+            ),
+            (
+                ability(json!({"icon": "s"})),
+                501,
+                "extensions.skillsets[0].abilities[0].icon",
+            ),
+            (
+                json!({"messages": user, "extensions": {"features": [{"options": {}}]}}),
+                400,
+                "extensions.features[0]",
+            ),
+            (
+                json!({"messages": user, "extensions": {"features": [{"name": "time", "on": true}]}}),
+                501,
+                "extensions.features[0].on",
+            ),
             (json!({"messages": user, "limits": {"calls": 0}}), 400, "limits.calls"),
             (
                 json!({"messages": user, "limits": {"continuations": 0}}),
@@ -325,6 +466,21 @@ mod tests {
                 501,
                 "functions[0].call.middle",
             ),
+            (
+                json!({"messages": user, "functions": [["f", "d"]]}),
+                400,
+                "`functions[0]` is an object",
+            ),
+            (
+                json!({"messages": user, "limits": [1, 2, 3]}),
+                400,
+                "`limits` is an object",
+            ),
+            (
+                json!({"messages": user, "extensions": {"datasets": [[null, null, []]]}}),
+                400,
+                "`extensions.datasets[0]` is an object",
+            ),
             (function(json!({"strict": true})), 501, "functions[0].strict"),
             (
                 json!({"messages": user, "functions": [{"name": "f", "description": "d"}, {"name": "f", "description": "d"}]}),
@@ -350,6 +506,38 @@ mod tests {
         assert_eq!(request.channel_id, None);
         let result = request.complete.functions[0].result.as_ref().expect("a result");
         assert_eq!(result.data, Some(Value::Null));
+    }
+
+    #[test]
+    fn a_bot_or_a_configuration_goes_along_with_extensions_and_a_contact() {
+        let extensions = json!({
+            "backstory": "b", "datasets": [{"records": []}, {"name": "n", "description": "d", "records": [{"text": "t"}]}],
+            "skillsets": [{"abilities": [{"name": "n", "description": "d", "instruction": "i", "meta": {}}]}],
+            "features": [{"name": "time", "options": {"timezone": "UTC"}}],
+        });
+        let person = json!({"fingerprint": "f", "name": "Ada", "nick": null, "email": "a@b.c", "meta": {"vip": true}});
+        for (fields, contact) in [
+            (json!({"botId": "b", "model": null}), json!("c-1")),
+            (
+                json!({"model": "m", "datasetId": "d", "skillsetId": "s", "privacy": true}),
+                person,
+            ),
+        ] {
+            let mut body = json!({
+                "messages": [{"type": "user", "text": "hi"}], "extensions": extensions, "contactId": contact,
+            });
+            if let (Some(body), Some(fields)) = (body.as_object_mut(), fields.as_object()) {
+                body.extend(fields.clone());
+            }
+            let request = dispatch(body.to_string().as_bytes())
+                .expect("a valid dispatch")
+                .complete;
+            assert_eq!(
+                serde_json::to_value(&request.extensions).expect("JSON")["features"],
+                extensions["features"]
+            );
+            assert!(request.contact_id.is_some());
+        }
     }
 
     #[test]

@@ -18,8 +18,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use pulldown_cmark::{Event, Parser, Tag, TagEnd};
-
+use super::ending::{Leaf, Scan};
 use super::markdown;
 
 /// The most text that is held back, in bytes; what is longer shows its marks.
@@ -118,24 +117,29 @@ pub(super) fn view(text: &str) -> Option<View<'_>> {
             return None;
         }
     }
+    let mut scanned = text.len();
     let mut close = "";
-    for pass in 0..MOST_PASSES {
-        if pass > 0 || end < text.len() {
+    for _ in 0..MOST_PASSES {
+        if scanned != end {
             scan = Scan::of(&text[..end]);
+            scanned = end;
         }
         if scan.is_raw() || scan.is_ended(&text[..end]) {
             return Some(View::plain(&text[..end]));
         }
-        let held = hold(&text[..end], &scan);
-        close = held.close;
-        if held.end == end {
+        let held = hold(&text[..end], text.len(), &scan);
+        let shown = hold_line(&text[..held.end]);
+        if shown == held.end {
+            close = held.close;
+        }
+        if shown == end || !close.is_empty() {
+            end = shown;
             break;
         }
-        end = hold_line(&text[..held.end]);
-        if !close.is_empty() {
-            scan = Scan::of(&text[..end]);
-            break;
-        }
+        end = shown;
+    }
+    if scanned != end {
+        scan = Scan::of(&text[..end]);
     }
     Some(close_view(text, end, close, &scan))
 }
@@ -256,8 +260,9 @@ struct Held {
     close: &'static str,
 }
 
-/// Holds back what may become something else at the end of an open paragraph, heading or cell.
-fn hold(text: &str, scan: &Scan) -> Held {
+/// Holds back what may become something else at the end of an open paragraph, heading or cell; `whole` is how long the
+/// text is with what is held back already.
+fn hold(text: &str, whole: usize, scan: &Scan) -> Held {
     let mut end = text.len();
     let held = |end| Held { end, close: "" };
     if text.ends_with('\n') {
@@ -280,27 +285,29 @@ fn hold(text: &str, scan: &Scan) -> Held {
         match rest.as_bytes()[0] {
             // All that follows is code.
             b'`' if !rest[1..].starts_with(char::is_whitespace) => break,
-            b'[' => match link(text, at, end) {
-                Link::Held => {
-                    let is_image = text[..at].ends_with('!');
-                    return held(at - usize::from(is_image));
+            b'[' if whole - at <= LONGEST_HELD + LONGEST_ADDRESS => {
+                match link(text, at, end, whole - at <= LONGEST_HELD) {
+                    Link::Held => {
+                        let is_image = text[..at].ends_with('!');
+                        return held(at - usize::from(is_image));
+                    }
+                    Link::Address(address) => {
+                        return Held {
+                            end: address,
+                            close: ")",
+                        };
+                    }
+                    Link::None => {}
                 }
-                Link::Address(address) => {
-                    return Held {
-                        end: address,
-                        close: ")",
-                    };
-                }
-                Link::None => {}
-            },
+            }
             b'<' => {
                 let inner = rest[1..].chars().next();
                 let is_tag = inner.is_none_or(|c| c.is_ascii_alphabetic() || matches!(c, '/' | '!' | '?'));
-                if is_tag && rest.len() <= LONGEST_HELD && !rest.contains(|c: char| c.is_whitespace() || c == '>') {
+                if is_tag && whole - at <= LONGEST_HELD && !rest.contains(|c: char| c.is_whitespace() || c == '>') {
                     return held(at);
                 }
             }
-            b'&' if rest.len() <= LONGEST_ENTITY && is_entity(&rest[1..]) => return held(at),
+            b'&' if whole - at <= LONGEST_ENTITY && is_entity(&rest[1..]) => return held(at),
             _ => {}
         }
     }
@@ -317,7 +324,7 @@ enum Link {
     Address(usize),
 }
 
-fn link(text: &str, at: usize, end: usize) -> Link {
+fn link(text: &str, at: usize, end: usize, is_short: bool) -> Link {
     let bytes = &text.as_bytes()[..end];
     let mut depth = 0;
     let mut close = None;
@@ -336,10 +343,10 @@ fn link(text: &str, at: usize, end: usize) -> Link {
     }
     let inside_word = text[..at].chars().next_back().is_some_and(char::is_alphanumeric);
     match close {
-        None if inside_word || end - at > LONGEST_HELD => Link::None,
+        None if inside_word || !is_short => Link::None,
         None => Link::Held,
         Some(close) if close + 1 == end => {
-            if inside_word || end - at > LONGEST_HELD {
+            if inside_word || !is_short {
                 Link::None
             } else {
                 Link::Held
@@ -401,6 +408,9 @@ fn rest_of(line: &str) -> Option<&str> {
 fn is_undecided(line: &str) -> bool {
     let line = line.trim_end();
     let Some(first) = line.bytes().next() else { return true };
+    if line.len() > LONGEST_ADDRESS {
+        return false;
+    }
     let only = |marks: &[u8]| line.bytes().all(|byte| marks.contains(&byte));
     let run = line.bytes().take_while(|byte| *byte == first).count();
     match first {
@@ -415,7 +425,7 @@ fn is_undecided(line: &str) -> bool {
         b'`' => run == line.len() || run >= 3 && !line[run..].contains('`'),
         b'~' => run == line.len() || run >= 3,
         // The definition of a link.
-        b'[' => line.len() <= LONGEST_ADDRESS && line.find(']').is_some_and(|at| line[at + 1..].starts_with(':')),
+        b'[' => line.find(']').is_some_and(|at| line[at + 1..].starts_with(':')),
         _ => false,
     }
 }
@@ -447,7 +457,7 @@ fn ends_in_pipe(row: &str) -> bool {
 }
 
 /// Whether the character at a byte has a backslash in front of it that is none itself.
-fn is_escaped(text: &str, at: usize) -> bool {
+pub(super) fn is_escaped(text: &str, at: usize) -> bool {
     text.as_bytes()[..at]
         .iter()
         .rev()
@@ -455,100 +465,4 @@ fn is_escaped(text: &str, at: usize) -> bool {
         .count()
         % 2
         == 1
-}
-
-/// What a text ends in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Leaf {
-    Nothing,
-    /// A paragraph, or the text of an item.
-    Text,
-    Heading,
-    Cell,
-    /// Code, or HTML: shown as it stands.
-    Raw,
-}
-
-/// What a text ends in, and the marks there that stand for nothing.
-#[derive(Debug)]
-struct Scan {
-    leaf: Leaf,
-    /// Where that begins.
-    start: usize,
-    marks: Vec<usize>,
-    /// The leaf has ended; what comes is the text of the item around it.
-    left: bool,
-}
-
-impl Scan {
-    fn of(text: &str) -> Self {
-        let mut scan = Self {
-            leaf: Leaf::Nothing,
-            start: 0,
-            marks: Vec::new(),
-            left: false,
-        };
-        for (event, range) in Parser::new_ext(text, markdown::options()).into_offset_iter() {
-            match event {
-                Event::Start(tag) => match tag {
-                    Tag::Paragraph | Tag::Item => scan.enter(Leaf::Text, range.start),
-                    Tag::Heading { .. } => scan.enter(Leaf::Heading, range.start),
-                    Tag::TableCell if range.is_empty() => {}
-                    Tag::TableCell => scan.enter(Leaf::Cell, range.start),
-                    Tag::CodeBlock(_) | Tag::HtmlBlock => scan.enter(Leaf::Raw, range.start),
-                    Tag::BlockQuote(_) | Tag::List(_) | Tag::Table(_) => scan.enter(Leaf::Nothing, range.start),
-                    _ => scan.inline(range.start),
-                },
-                Event::End(tag) => match tag {
-                    TagEnd::Emphasis | TagEnd::Strong | TagEnd::Strikethrough | TagEnd::Link | TagEnd::Image => {}
-                    _ => scan.left = true,
-                },
-                Event::Rule => scan.enter(Leaf::Nothing, range.start),
-                Event::Text(_) if scan.leaf != Leaf::Raw || scan.left => {
-                    scan.inline(range.start);
-                    let bytes = &text.as_bytes()[range.clone()];
-                    let places = bytes.iter().enumerate().filter(|(at, byte)| {
-                        matches!(byte, b'*' | b'_' | b'~' | b'`' | b'[' | b'<' | b'&')
-                            && !is_escaped(text, range.start + at)
-                    });
-                    scan.marks.extend(places.map(|(at, _)| range.start + at));
-                }
-                Event::Text(_) | Event::Html(_) => {}
-                _ => scan.inline(range.start),
-            }
-        }
-        scan
-    }
-
-    fn enter(&mut self, leaf: Leaf, start: usize) {
-        self.leaf = leaf;
-        self.start = start;
-        self.marks.clear();
-        self.left = false;
-    }
-
-    fn inline(&mut self, start: usize) {
-        if self.left {
-            self.enter(Leaf::Text, start);
-        }
-    }
-
-    /// Whether the text ends in code or HTML.
-    fn is_raw(&self) -> bool {
-        self.leaf == Leaf::Raw
-    }
-
-    /// Whether nothing can be added any more to what the text ends in.
-    fn is_ended(&self, text: &str) -> bool {
-        let Some(complete) = text.strip_suffix('\n') else {
-            return self.leaf == Leaf::Nothing;
-        };
-        let line = &complete[markdown::line_start(complete, complete.len())..];
-        match self.leaf {
-            Leaf::Text => line.trim_matches([' ', '\t', '>', '\r']).is_empty(),
-            // A table goes on with its next row.
-            Leaf::Cell => line.trim().is_empty(),
-            Leaf::Nothing | Leaf::Heading | Leaf::Raw => true,
-        }
-    }
 }

@@ -389,3 +389,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn many_marks_are_read_like_few() {
+    for marks in [
+        "*a ", "**a", "[a](", "[", "`a ", "``` ", "| a ", "> ", "- ", "*_", "<a", "&a", "\\", "~~a ", "[a](u)**", "![",
+        "_a*b ", "a\n*", "[a\n", "1. ", "|", "**", "\n| a", "(`", "[![",
+    ] {
+        let text = format!("x {}", marks.repeat(900 / marks.len()));
+        let mut rows = BlockRows::new(Format::Markdown);
+        for end in (1..=text.len()).step_by(13) {
+            rows.update_to(&text[..end], end as u64, 80, Growth::Growing);
+            assert!(rows.rows().iter().all(|row| row.width <= 80), "{marks:?}");
+        }
+        rows.update(&text, u64::MAX, 80);
+        let mut whole = BlockRows::new(Format::Markdown);
+        whole.update(&text, 1, 80);
+        assert_eq!(rows.rows(), whole.rows(), "{marks:?}");
+    }
+}

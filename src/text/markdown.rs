@@ -369,11 +369,9 @@ impl Reader<'_> {
         let Some(open) = self.open.filter(|_| self.code.is_none()) else {
             return false;
         };
-        let Some(mark) = open
-            .marks
-            .iter()
-            .find(|mark| mark.range.start <= range.start && range.end <= mark.range.end)
-        else {
+        let after = open.marks.partition_point(|mark| mark.range.start <= range.start);
+        let mark = open.marks[..after].last();
+        let Some(mark) = mark.filter(|mark| range.end <= mark.range.end) else {
             return range.start >= open.end;
         };
         if mark.range.start == range.start {

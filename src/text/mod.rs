@@ -2,6 +2,7 @@
 //!
 //! It knows no terminal and no colours: a piece of text has a [`Role`], and the theme says how that looks.
 
+mod ending;
 mod fence;
 mod growing;
 #[cfg(test)]

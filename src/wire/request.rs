@@ -40,15 +40,15 @@ pub struct CompleteRequest {
     /// Files by address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attachments: Option<Vec<Attachment>>,
-    /// Whom the conversation is with: a text or an object.
+    /// Whom the conversation is with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub contact_id: Option<Value>,
+    pub contact_id: Option<Contact>,
     /// The functions that the model may call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<Function>,
-    /// Further abilities, as they came.
+    /// What the bot knows and can do besides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub extensions: Option<Object>,
+    pub extensions: Option<Extensions>,
     /// Bounds of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
@@ -101,6 +101,123 @@ pub struct DispatchAnswer {
 pub struct Attachment {
     /// Where it is, http or https.
     pub url: String,
+}
+
+/// Whom a conversation is with: a reference, or what is known of the person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Contact {
+    /// The caller's own id of the contact.
+    Id(String),
+    /// What is known of the contact.
+    Person(Box<Person>),
+}
+
+/// What is known of a [`Contact`].
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Person {
+    /// What the caller tells the contact apart by.
+    pub fingerprint: String,
+    /// The contact's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Who the contact is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// An address for mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// A number for calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// What the contact is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nick: Option<String>,
+    /// Whatever else the caller knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Object>,
+}
+
+/// What a bot knows and can do besides its configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Extensions {
+    /// More of the bot's character.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backstory: Option<String>,
+    /// What it knows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub datasets: Vec<InlineDataset>,
+    /// What it can do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub skillsets: Vec<InlineSkillset>,
+    /// What the server can do for it, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub features: Vec<Feature>,
+}
+
+/// Records that a request brings.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InlineDataset {
+    /// Its name, for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What it holds, for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// What it holds.
+    pub records: Vec<DatasetRecord>,
+}
+
+/// One record of a dataset.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct DatasetRecord {
+    /// The record itself.
+    pub text: String,
+    /// What else is known about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Object>,
+}
+
+/// Abilities that a request brings.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct InlineSkillset {
+    /// Its name, for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What its abilities are for, for the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// What the bot can do with it.
+    pub abilities: Vec<InlineAbility>,
+}
+
+/// Something that a bot can do.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InlineAbility {
+    /// Its name.
+    pub name: String,
+    /// What it does, for the model that decides to use it.
+    pub description: String,
+    /// What is to be done, for the model that does it.
+    pub instruction: String,
+    /// A stored secret that it needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_id: Option<String>,
+    /// What else is known about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub meta: Option<Object>,
+}
+
+/// Something that the server can do for a bot.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Feature {
+    /// Which one.
+    pub name: String,
+    /// How.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub options: Option<Object>,
 }
 
 /// A function that the model may call.
@@ -360,6 +477,12 @@ mod tests {
             "messages": [{"type": "user", "text": "hi", "meta": {"a": 1}}],
             "model": "m",
             "contactId": "c",
+            "extensions": {
+                "backstory": "b",
+                "datasets": [{"records": [{"text": "t", "meta": {"a": 1}}]}],
+                "skillsets": [{"abilities": [{"name": "n", "description": "d", "instruction": "i", "secretId": "s"}]}],
+                "features": [{"name": "time", "options": {"timezone": "UTC"}}],
+            },
             "functions": [{"name": "f", "description": "d", "parameters": {"type": "object"}, "result": {"data": null}, "call": {"start": true}}],
             "limits": {"iterations": 2},
         });

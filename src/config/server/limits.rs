@@ -22,10 +22,10 @@ pub struct LimitsConfig {
     #[serde(deserialize_with = "value::at_least_one")]
     pub continuations: u64,
     /// Model calls of a run that does not ask; the maximum when absent.
-    #[serde(deserialize_with = "value::some_at_least_one")]
+    #[serde(deserialize_with = "value::count")]
     pub default_iterations: Option<u64>,
     /// Function calls of a run that does not ask; the maximum when absent.
-    #[serde(deserialize_with = "value::some_at_least_one")]
+    #[serde(deserialize_with = "value::count")]
     pub default_calls: Option<u64>,
     /// Continuations of a run that does not ask, 0 for none; the maximum when absent.
     pub default_continuations: Option<u64>,

@@ -3,10 +3,15 @@
 //! Each part of the server has its keys in a file of its own beside this one.
 
 mod accounts;
+mod attachments;
+mod bots;
+mod datasets;
 mod log;
 mod metrics;
+mod skillsets;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +25,11 @@ use super::secret::{self, Secret};
 use super::value;
 pub(super) use accounts::check as check_accounts;
 pub use accounts::{AccountConfig, AccountSecretConfig};
+pub use attachments::AttachmentsConfig;
+
+pub use bots::{BotConfig, BotFunction, BotFunctionCall, BotFunctionResult, BotLimits, FeatureName};
+pub use datasets::DatasetConfig;
+pub use skillsets::{AbilityConfig, SkillsetConfig};
 
 pub use limits::LimitsConfig;
 pub use log::{LogConfig, LogFormat, LogLevel};
@@ -54,6 +64,21 @@ pub struct ServerConfig {
     pub log: LogConfig,
     /// Who may read the metrics.
     pub metrics: MetricsConfig,
+    /// Documents and images that requests name.
+    pub attachments: AttachmentsConfig,
+    /// Configurations that a request may name, by name.
+    pub bots: IndexMap<Spanned<String>, BotConfig>,
+    /// What bots and requests may know, by name.
+    pub datasets: IndexMap<Spanned<String>, DatasetConfig>,
+    /// What bots and requests may be able to do, by name.
+    pub skillsets: IndexMap<Spanned<String>, SkillsetConfig>,
+}
+
+impl ServerConfig {
+    /// Whether its parts fit together. `Err`: where not, and what is wrong.
+    pub(super) fn check(&self) -> Result<(), (Range<usize>, String)> {
+        bots::check(self)
+    }
 }
 
 impl Default for ServerConfig {
@@ -69,6 +94,10 @@ impl Default for ServerConfig {
             retention: RetentionConfig::default(),
             log: LogConfig::default(),
             metrics: MetricsConfig::default(),
+            bots: IndexMap::new(),
+            datasets: IndexMap::new(),
+            skillsets: IndexMap::new(),
+            attachments: AttachmentsConfig::default(),
         }
     }
 }
