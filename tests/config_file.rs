@@ -39,6 +39,7 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
     assert!(config.server.data_dir.is_some());
     let model = &config.server.model;
     assert!(model.url.is_some() && model.name.is_some() && model.key_env.is_some());
+    assert_eq!(config.server.models["openai"].models, ["gpt-*", "o3"]);
 
     // The known keys, as the refusal of an unknown one lists them, all stand in the example.
     for section in [
@@ -47,6 +48,8 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
         "[server]",
         "[server.accounts.x]",
         "[server.model]",
+        "[server.models.x]",
+        "[server.moderation]",
         "[server.limits]",
         "[server.retention]",
         "[server.log]",
@@ -155,6 +158,30 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "[server.model]\nkey_env = \"sk-geheim\"",
+            ":2:11: this is not the name of an environment variable, expected one such as \"TEAM_TOKEN\" (not the secret itself)",
+        ),
+        (
+            "[server.model]\nretries = 21",
+            ":2:11: 21 repetitions, expected a whole number from 0 to 20",
+        ),
+        (
+            "[server.model]\nsilence = \"never\"",
+            ":2:11: `never` is not a time span, expected a number with a unit, such as \"30s\", \"15m\" or \"1h\"",
+        ),
+        (
+            "[server.models.big]\nmodels = [\"big-*\"]",
+            ":1:16: upstream `big` has no address, expected `url = \"https://…\"`",
+        ),
+        (
+            "[server.models.big]\nurl = \"http://h/v1\"",
+            ":1:16: upstream `big` has no models, expected their names, such as `models = [\"gpt-*\"]`",
+        ),
+        (
+            "[server.models.big]\nmodels = [\"a\", \" \"]",
+            ":2:10: names of models are missing, expected some in which `*` stands for any characters, such as [\"gpt-*\"]",
+        ),
+        (
+            "[server.moderation]\nkey_env = \"sk-geheim\"",
             ":2:11: this is not the name of an environment variable, expected one such as \"TEAM_TOKEN\" (not the secret itself)",
         ),
         (

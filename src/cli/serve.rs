@@ -60,7 +60,7 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
             "the same secret is given twice, and each is an account of its own; give it once",
         ));
     }
-    let model = ModelChoice::resolve(&args.model, env, &config.model)?;
+    let model = ModelChoice::resolve(&args.model, env, config)?;
     let data_dir = match args.data_dir.as_ref().or(config.data_dir.as_ref()) {
         Some(dir) => dir.clone(),
         None => context.places.data_dir().join("server"),
@@ -208,6 +208,7 @@ fn new_secret() -> Result<String, Failure> {
 }
 
 async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Failure> {
+    let moderator = model.moderator()?;
     let catalog = abilities::catalog(config)?;
     let (model, said) = model.open().await?;
     eprintln!("switchboard: the model is {said}");
@@ -226,6 +227,7 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
     };
     let model = Arc::new(Measured::new(model, ModelMeters::default()));
     Ok(Engine::new(model, limits)
+        .with_moderator(moderator)
         .with_catalog(catalog)
         .with_fetcher(fetcher(&config.attachments)))
 }

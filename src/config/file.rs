@@ -160,6 +160,9 @@ impl Config {
                 "`demo = true` and `url` exclude each other, expected one of them".to_owned(),
             );
         }
+        if let Err((span, message)) = server::check_models(&config.server.models) {
+            return refuse(Some(span), message);
+        }
         if let Err((span, message)) = server::check_accounts(&config.server.accounts) {
             return refuse(Some(span), message);
         }

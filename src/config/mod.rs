@@ -33,7 +33,7 @@ pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};
 pub use server::{
     AbilityConfig, AccountConfig, AccountSecretConfig, AttachmentsConfig, BotConfig, BotFunction, BotFunctionCall,
     BotFunctionResult, BotLimits, DatasetConfig, FeatureName, LimitsConfig, LogConfig, LogFormat, LogLevel,
-    MetricsConfig, ModelConfig, RetentionConfig, ServerConfig, SkillsetConfig,
+    MetricsConfig, ModelConfig, ModerationConfig, RetentionConfig, ServerConfig, SkillsetConfig, UpstreamConfig,
 };
 pub use wall::{KioskConfig, LobbyConfig};
 

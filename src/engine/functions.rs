@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::schema::Schemas;
 use crate::llm::{Arguments, FinishReason, Model, Tool, ToolCall};
 use crate::wire::ChannelId;
 use crate::wire::request::{Function, FunctionResult};
@@ -60,9 +61,9 @@ pub(super) fn tools(functions: &[Function]) -> Vec<Tool> {
 
 /// Where a call's result comes from; `finish` says how the answer that it is part of ended. What the model got wrong is
 /// a result too, so that it can do better.
-pub(super) fn source(functions: &[Function], call: &ToolCall, finish: &FinishReason) -> Source {
+pub(super) fn source(functions: &[Function], schemas: &Schemas, call: &ToolCall, finish: &FinishReason) -> Source {
     let refused = |why: &str| Source::Refused(failure(why));
-    let Some(function) = functions.iter().find(|function| function.name == call.name) else {
+    let Some(at) = functions.iter().position(|function| function.name == call.name) else {
         let names: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
         let there = if names.is_empty() {
             "none".to_owned()
@@ -71,8 +72,13 @@ pub(super) fn source(functions: &[Function], call: &ToolCall, finish: &FinishRea
         };
         return refused(&format!("there is no function {:?}; there are: {there}", call.name));
     };
+    let function = &functions[at];
     match &call.arguments {
-        Arguments::Json(Value::Object(_)) => {}
+        Arguments::Json(arguments @ Value::Object(_)) => {
+            if let Err(why) = schemas.check(at, function, arguments) {
+                return refused(&why);
+            }
+        }
         Arguments::Json(_) => return refused("the arguments have to be a JSON object; call it again"),
         Arguments::Raw(_) if *finish == FinishReason::Length => {
             return refused(
@@ -142,7 +148,7 @@ mod tests {
         let functions: Vec<Function> = serde_json::from_value(json!([
             {"name": "data", "description": "", "result": {"data": null}},
             {"name": "both", "description": "", "result": {"data": 1, "channel": "0123456789abcdef"}},
-            {"name": "caller", "description": ""},
+            {"name": "caller", "description": "", "parameters": {"type": "object", "required": ["id"]}},
         ]))
         .expect("functions");
         let call = |name: &str, arguments: &str| ToolCall {
@@ -151,17 +157,28 @@ mod tests {
             arguments: Arguments::parse(arguments),
         };
         let channel = ChannelId::parse("0123456789abcdef").expect("an id");
-        let source = |call: &ToolCall| source(&functions, call, &FinishReason::ToolCalls);
+        let schemas = Schemas::of(&functions);
+        let source = |call: &ToolCall| source(&functions, &schemas, call, &FinishReason::ToolCalls);
         assert_eq!(source(&call("data", "")), Source::Known(Value::Null));
         assert_eq!(source(&call("both", "{}")), Source::Channel(channel));
-        assert_eq!(source(&call("caller", "{}")), Source::Caller);
-        for wrong in [call("nobody", "{}"), call("data", "{oops"), call("caller", "[1]")] {
+        assert_eq!(source(&call("caller", "{\"id\": 1}")), Source::Caller);
+        for wrong in [
+            call("nobody", "{}"),
+            call("data", "{oops"),
+            call("caller", "[1]"),
+            call("caller", "{}"),
+        ] {
             let Source::Refused(result) = source(&wrong) else {
                 panic!("{wrong:?} is answered at once");
             };
             assert!(result.get("error").is_some(), "{result}");
         }
-        let cut = super::source(&functions, &call("data", "{\"text\": \"abc"), &FinishReason::Length);
+        let cut = super::source(
+            &functions,
+            &schemas,
+            &call("data", "{\"text\": \"abc"),
+            &FinishReason::Length,
+        );
         assert!(
             matches!(&cut, Source::Refused(result) if result.to_string().contains("shorter")),
             "{cut:?}"

@@ -92,7 +92,7 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
             if call.arguments == Arguments::Json(serde_json::Value::Null) {
                 call.arguments = Arguments::Json(json!({}));
             }
-            let mut source = functions::source(&self.functions, &call, finish);
+            let mut source = functions::source(&self.functions, &self.schemas, &call, finish);
             if source == Source::Caller && self.ready.own(&call.name).is_some() {
                 source = Source::Own;
             }

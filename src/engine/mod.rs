@@ -16,6 +16,7 @@ mod moderation;
 mod own;
 mod prepare;
 mod run;
+mod schema;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use abilities::Catalog;
 use crate::fetch::Fetcher;
 use crate::llm::{Model, Moderator};
 use crate::measure::ModelMeters;
-use crate::wire::{ApiError, ChannelId, CompleteRequest, Event};
+use crate::wire::{ApiError, ChannelId, CompleteRequest, ErrorCode, Event};
 
 pub use limits::EngineLimits;
 
@@ -211,12 +212,17 @@ impl Engine {
     /// Whether an order can be carried out at all, before it is taken.
     ///
     /// # Errors
-    /// What is wrong with it, naming the field: `NOT_FOUND` for a reference that leads nowhere, `NOT_IMPLEMENTED` for
+    /// What is wrong with it, naming the field: `BAD_REQUEST` for parameters of a function that are no usable JSON
+    /// Schema, `NOT_FOUND` for a reference that leads nowhere, `NOT_IMPLEMENTED` for
     /// what this engine cannot do.
     pub fn check(&self, order: &Order) -> Result<(), ApiError> {
         let resolved = self.catalog.resolve(&order.request, order.timezone.as_deref())?;
         let known = self.model.check(resolved.request.model.as_deref());
         known.map_err(|error| ApiError::new(run::code_of(&error), format!("`model`: {error}")))?;
+        schema::check(&resolved.request.functions).map_err(|(at, why)| {
+            let message = format!("`functions[{at}].parameters` cannot be used: {why}");
+            ApiError::new(ErrorCode::BadRequest, message)
+        })?;
         moderation::check(self, &resolved.request)?;
         attachments::check(self, order)
     }

@@ -15,6 +15,7 @@ use super::functions::{self, Source};
 use super::iteration::{Outcome, estimate};
 use super::limits::Bounds;
 use super::prepare::Ready;
+use super::schema::Schemas;
 use super::{Answers, Engine, EventSink, SinkClosed};
 use crate::llm::{FinishReason, ModelError, ToolCall};
 use crate::wire::event::{Abort, RunEnd, RunError, RunResult, RunUsage};
@@ -35,6 +36,7 @@ pub(super) struct Run<'a, S, A> {
     pub(super) answers: &'a A,
     pub(super) cancel: &'a CancellationToken,
     pub(super) functions: Vec<Function>,
+    pub(super) schemas: Schemas,
     pub(super) chat: Chat,
     /// Where the run stands.
     pub(super) state: State,
@@ -119,6 +121,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             sink,
             answers,
             cancel,
+            schemas: Schemas::of(&functions),
             functions,
             chat,
             state,

@@ -24,7 +24,7 @@ use super::committer::{self, Request};
 use super::index::{RunIndex, standing};
 use super::log::{Log, ReaderId, Step};
 use super::waits::{Answering, Waits};
-use super::{AccountId, Append, Begun, ChannelKey, Hub, HubError, HubOptions, RunCounts, RunQuery, Start};
+use super::{AccountId, Append, Begun, ChannelKey, Hub, HubError, HubOptions, Listening, RunCounts, RunQuery, Start};
 use crate::measure::HubMeters;
 use crate::store::{Recovered, RecoveredChannel, RunRecord, Store, StoreError};
 use crate::wire::ChannelId;
@@ -394,7 +394,7 @@ impl Hub for MemoryHub {
         answered.await.map_err(|_| HubError::Stopped)
     }
 
-    async fn listen(&self, run: &ChannelKey, channel: &ChannelId, call: &str) -> BoxStream<'static, Bytes> {
+    async fn listen(&self, run: &ChannelKey, channel: &ChannelId, call: &str) -> Box<dyn Listening> {
         let kept = {
             let mut kept = self.shared.kept_answers();
             kept.get_mut(run).and_then(|answers| {
@@ -409,13 +409,12 @@ impl Hub for MemoryHub {
         let (channel, (id, receiver)) = self.shared.with(&key, |channel, state| {
             (Arc::clone(channel), state.waits.listen(run, call, kept))
         });
-        Answering {
+        Box::new(Answering {
             shared: Arc::clone(&self.shared),
             channel,
             id,
-            receiver: Some(receiver),
-        }
-        .boxed()
+            receiver,
+        })
     }
 
     async fn publish(&self, key: &ChannelKey, message: &[u8]) -> Result<(), HubError> {

@@ -14,8 +14,12 @@ mod measured;
 mod moderation;
 mod openai;
 pub mod probe;
+mod reader;
+mod retry;
+mod router;
 mod sse;
 mod think;
+mod upstream;
 
 use std::pin::Pin;
 
@@ -29,8 +33,10 @@ pub use connect::{ModelOptions, ModelSource, connect, find};
 pub use demo::{DEMO_NAME, Demo};
 pub use error::ModelError;
 pub use measured::Measured;
-pub use moderation::{Moderator, Verdict};
+pub use moderation::{Moderations, Moderator, Verdict};
 pub use openai::OpenAi;
+pub use retry::Retries;
+pub use router::{NamePattern, Route, Router};
 
 use crate::measure::ModelMeters;
 use crate::wire::request::Function;

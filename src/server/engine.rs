@@ -4,17 +4,18 @@
 //! The run itself is the engine's; here its events are encoded, and watched for where the run stands.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{About, AnswerListener, Answers, Checkpoint, Engine, EventSink, Order, SinkClosed};
-use crate::hub::{AccountId, Append, ChannelKey, Hub, Start, unix_millis};
+use crate::hub::{AccountId, Append, ChannelKey, Hub, Listening, Start, unix_millis};
 use crate::measure::ModelMeters;
 use crate::store::RunProgress;
 use crate::wire::event::{RunError, Wait};
@@ -165,6 +166,8 @@ enum Target {
         key: ChannelKey,
         progress: Mutex<RunProgress>,
         slot: Slot,
+        /// Whether there is a checkpoint to go on from.
+        kept: AtomicBool,
     },
     Answer(mpsc::Sender<Event>),
 }
@@ -207,14 +210,15 @@ impl Slot {
 }
 
 impl RunSink {
-    /// Into a channel, for a run that stands at `progress`.
-    pub(super) fn channel(hub: Arc<dyn Hub>, key: ChannelKey, progress: RunProgress, slot: Slot) -> Self {
+    /// Into a channel, for a run that stands at `progress`, with a checkpoint or (not `kept`) at its beginning.
+    pub(super) fn channel(hub: Arc<dyn Hub>, key: ChannelKey, progress: RunProgress, kept: bool, slot: Slot) -> Self {
         Self {
             target: Target::Channel {
                 hub,
                 key,
                 progress: Mutex::new(progress),
                 slot,
+                kept: AtomicBool::new(kept),
             },
             outcome: OnceLock::new(),
         }
@@ -250,6 +254,7 @@ impl RunSink {
             key,
             progress,
             slot,
+            ..
         } = &self.target
         else {
             return;
@@ -277,6 +282,39 @@ impl RunSink {
 }
 
 impl RunSink {
+    /// Leaves the run for a later server. What it shows of an iteration that has not ended is superseded with the
+    /// seam; then it is queued, and begins from its last checkpoint. A wait whose beginning is kept stays as it is.
+    pub(super) async fn pause(&self, seam: Event) {
+        let Target::Channel {
+            hub,
+            key,
+            progress,
+            kept,
+            ..
+        } = &self.target
+        else {
+            return;
+        };
+        let progress = {
+            let mut progress = locked(progress);
+            let waits = progress.status == RunStatus::Waiting && kept.load(Ordering::Acquire);
+            if waits || self.has_ended() || progress.status == RunStatus::Queued {
+                return;
+            }
+            progress.status = RunStatus::Queued;
+            progress.waiting.clear();
+            progress.clone()
+        };
+        let append = Append {
+            key: key.clone(),
+            events: vec![ascii::to_json(&seam).into()],
+            progress: Some(progress),
+            checkpoint: None,
+        };
+        // A hub that takes nothing more ends with the run as it is: it is gone on with all the same.
+        let _ = hub.append(append).await;
+    }
+
     /// Ends the run with an `error` that says why.
     pub(super) async fn give_up(&self, why: &str) {
         let error = RunError {
@@ -316,7 +354,11 @@ impl RunSink {
                 key,
                 progress,
                 slot,
+                kept,
             } => {
+                if checkpoint.is_some() {
+                    kept.store(true, Ordering::Release);
+                }
                 let moved = {
                     let mut progress = locked(progress);
                     let mut moved = advance(&mut progress, &event.kind);
@@ -450,7 +492,7 @@ impl Answers for HubAnswers {
 /// Listens on one channel for the answer of a call.
 pub enum HubListener {
     /// The message that is the call's own, durable when it comes.
-    Own(BoxStream<'static, Bytes>),
+    Own(Box<dyn Listening>),
     /// Whatever is published; nothing of it is kept.
     Any(Box<Published>),
 }
@@ -465,8 +507,15 @@ pub struct Published {
 impl AnswerListener for HubListener {
     async fn next(&mut self) -> Option<serde_json::Value> {
         match self {
-            Self::Own(messages) => messages.next().await.and_then(|message| value(&message)),
+            Self::Own(call) => value(&call.next().await),
             Self::Any(published) => published.next().await,
+        }
+    }
+
+    async fn close(self) -> Option<serde_json::Value> {
+        match self {
+            Self::Own(call) => call.close().await.and_then(|message| value(&message)),
+            Self::Any(mut published) => published.next().now_or_never().flatten(),
         }
     }
 }

@@ -210,7 +210,7 @@ impl Runs {
                     Err(error) => {
                         // What the error says besides may repeat a text.
                         tracing::error!(column = error.column(), run = %key.channel.short(), "a kept run cannot be understood");
-                        let sink = runs.sink(&key, from.progress, &holder.cancel);
+                        let sink = runs.sink(&key, &from, &holder.cancel);
                         sink.give_up("this version of the server does not understand what was kept of the run")
                             .await;
                     }
@@ -219,15 +219,16 @@ impl Runs {
         }
     }
 
-    fn sink(&self, key: &ChannelKey, progress: RunProgress, cancel: &CancellationToken) -> RunSink {
+    fn sink(&self, key: &ChannelKey, from: &From, cancel: &CancellationToken) -> RunSink {
         let slot = Slot::new(Arc::clone(&self.slots), cancel.clone());
-        RunSink::channel(Arc::clone(&self.hub), key.clone(), progress, slot)
+        let (progress, kept) = (from.progress.clone(), from.checkpoint.is_some());
+        RunSink::channel(Arc::clone(&self.hub), key.clone(), progress, kept, slot)
     }
 
     /// Executes the run of a channel from where it stands, until it ends or the server does.
     async fn go_on(&self, key: &ChannelKey, order: &Order, from: From, cancel: &CancellationToken) {
+        let sink = self.sink(key, &from, cancel);
         let From { progress, checkpoint } = from;
-        let sink = self.sink(key, progress.clone(), cancel);
         let work = async {
             // A wait goes on as if nothing had happened, if what it began from is known.
             let waits = progress.status == RunStatus::Waiting && checkpoint.is_some();
@@ -240,13 +241,7 @@ impl Runs {
                 return sink.give_up(&said).await;
             }
             if !waits {
-                let seam = begun.then(|| {
-                    let abort = Abort {
-                        reason: Some(ABORT_SERVER_RESTARTED.to_owned()),
-                        ..Abort::default()
-                    };
-                    EventKind::Abort(Box::new(abort)).into()
-                });
+                let seam = begun.then(seam);
                 sink.begin(seam).await;
             }
             let answers = HubAnswers::of_run(Arc::clone(&self.hub), key.clone());
@@ -264,8 +259,10 @@ impl Runs {
         tokio::select! {
             biased;
             () = self.halt.cancelled() => {}
-            () = work => {}
+            () = work => return,
         }
+        // The server ends in good order: that is said now and counts as no attempt.
+        sink.pause(seam()).await;
     }
 
     /// Executes a run inline: its events arrive on the receiver; dropping it or the guard cancels the run.
@@ -402,6 +399,15 @@ impl Runs {
         self.tracker.close();
         self.tracker.wait().await;
     }
+}
+
+/// The event that supersedes what a run has shown of an iteration that begins anew.
+fn seam() -> Event {
+    let abort = Abort {
+        reason: Some(ABORT_SERVER_RESTARTED.to_owned()),
+        ..Abort::default()
+    };
+    EventKind::Abort(Box::new(abort)).into()
 }
 
 /// Where a run goes on.

@@ -1,8 +1,8 @@
 //! Runs whose messages are judged first.
 
-use async_trait::async_trait;
-
 use std::time::Duration;
+
+use async_trait::async_trait;
 
 use super::*;
 use crate::llm::{Moderator, Verdict};

@@ -72,7 +72,7 @@ pub(super) async fn stop(
     if live > 0 && !force {
         return Err(Refusal::new(
             ErrorCode::Conflict,
-            format!("{live} runs have not ended: wait for them, or stop with `force` to end them"),
+            format!("{live} runs have not ended: wait for them, or stop with `force` to interrupt them"),
         ));
     }
     app.shutdown.cancel();
