@@ -149,6 +149,18 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
             ":2:9: -3 is too small, expected a whole number of 1 or more",
         ),
         (
+            "[server.limits]\ncontinuations = 0",
+            ":2:17: 0 is too small, expected a whole number of 1 or more",
+        ),
+        (
+            "[server.limits]\ndefault_calls = 0",
+            ":2:17: 0 is too small, expected a whole number of 1 or more",
+        ),
+        (
+            "[server.limits]\ndefault_continuations = -1",
+            ":2:25: -1 is too small, expected a whole number of 0 or more",
+        ),
+        (
             "[server.model]\nurl = \"localhost:1\"",
             ":2:7: `localhost:1` does not begin with http:// or https://, expected an address such as https://switchboard.example.com",
         ),
@@ -282,7 +294,7 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "[server.bots.a]\nfeatures = [\"tim\"]",
-            ":2:13: unknown value `tim`, expected `time`",
+            ":2:13: unknown value `tim`; did you mean `time`? (expected `time`)",
         ),
         (
             "[server.bots.a]\nmodel = \"\"",
@@ -306,7 +318,7 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "[server.bots.a]\nfunctions = [{ name = \"f\", description = \"d\" }, { name = \"f\", description = \"d\" }]",
-            ":2:48: bot `a` has two functions `f`, expected one of each name",
+            ":2:49: bot `a` has two functions `f`, expected one of each name",
         ),
         (
             "[[server.bots.a.functions]]\nname = \"f\"",
@@ -416,18 +428,22 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
             ":2:22: an empty secret, expected a secret in quotes",
         ),
     ];
+    // All of them at once: the places are told best side by side.
+    let mut wrong = Vec::new();
     for (text, expected) in table {
         let message = problem(text);
+        let said = message.strip_prefix("/etc/switchboard.toml").expect("the file");
         // Where a list goes on, its beginning is enough.
-        match expected.strip_suffix('…') {
-            Some(start) => assert!(
-                message.starts_with(&format!("/etc/switchboard.toml{start}")),
-                "{message}"
-            ),
-            None => assert_eq!(message, format!("/etc/switchboard.toml{expected}")),
+        let is_expected = match expected.strip_suffix('…') {
+            Some(start) => said.starts_with(start),
+            None => said == expected,
+        };
+        if !is_expected {
+            wrong.push(format!("{text}\n  is      {said}\n  and not {expected}"));
         }
         assert!(!message.contains("geheim") && !message.contains("4711"), "{message}");
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

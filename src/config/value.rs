@@ -97,6 +97,13 @@ pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     at_least_one(deserializer).map(Some)
 }
 
+pub(super) fn count_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    u64::try_from(number)
+        .map(Some)
+        .map_err(|_| D::Error::custom(format!("{number} is too small, expected a whole number of 0 or more")))
+}
+
 pub(super) fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.trim().is_empty() {

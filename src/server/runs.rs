@@ -206,7 +206,10 @@ impl Runs {
                     checkpoint: run.checkpoint.map(Checkpoint::new),
                 };
                 match serde_json::from_slice::<Order>(&run.record.order) {
-                    Ok(order) => runs.go_on(&key, &order, from, &holder.cancel).await,
+                    Ok(mut order) => {
+                        order.asked_at = Some(run.record.created_at);
+                        runs.go_on(&key, &order, from, &holder.cancel).await;
+                    }
                     Err(error) => {
                         // What the error says besides may repeat a text.
                         tracing::error!(column = error.column(), run = %key.channel.short(), "a kept run cannot be understood");
