@@ -55,6 +55,8 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
         "[server.tls]",
         "[server.cors]",
         "[server.retention]",
+        "[server.log]",
+        "[server.metrics]",
         "[server.attachments]",
         "[server.bots.x]",
         "[server.bots.x.limits]",
@@ -424,6 +426,18 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         (
             "[server.accounts.team]\nsecrets = [{ scope = \"watch\" }]",
             ":2:12: missing field `hash`",
+        ),
+        (
+            "[server.log]\nlevel = \"verbose\"",
+            ":2:9: unknown value `verbose`, expected one of `error`, `warn`, `info`, `debug`, `trace`",
+        ),
+        (
+            "[server.log]\nformat = \"jsn\"",
+            ":2:10: unknown value `jsn`; did you mean `json`? (expected one of `text`, `json`)",
+        ),
+        (
+            "[server.metrics]\nhash = \"geheim\"",
+            ":2:8: this is not the hash of a secret, expected one such as \"sha256:…\" that `switchboard server hash-secret` prints",
         ),
         (
             "[server.accounts.team]\nsecrets = [{ scope = \"wacht\" }]",

@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
+use crate::measure::HubMeters;
 use crate::store::{RunProgress, RunRecord, StoreError};
 use crate::wire::ChannelId;
 
@@ -194,6 +195,12 @@ pub trait Hub: Send + Sync + 'static {
 
     /// How many runs are retained, of all accounts; costs nothing.
     fn counts(&self) -> RunCounts;
+
+    /// What it counts.
+    fn meters(&self) -> HubMeters;
+
+    /// How many bytes the store takes on disk; `None` where it takes none.
+    fn stored_bytes(&self) -> Option<u64>;
 
     /// Ends every reader and takes nothing more; returns when what was queued is committed, or cannot be.
     async fn stop(&self);

@@ -7,6 +7,8 @@ mod attachments;
 mod bots;
 mod datasets;
 mod http;
+mod log;
+mod metrics;
 mod skillsets;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -33,6 +35,8 @@ pub use datasets::DatasetConfig;
 pub use skillsets::{AbilityConfig, SkillsetConfig};
 
 pub use limits::LimitsConfig;
+pub use log::{LogConfig, LogFormat, LogLevel};
+pub use metrics::MetricsConfig;
 pub(super) use models::check as check_models;
 pub use models::{ModelConfig, ModerationConfig, UpstreamConfig};
 
@@ -71,6 +75,10 @@ pub struct ServerConfig {
     pub tls: TlsConfig,
     /// Web pages that may call the API.
     pub cors: CorsConfig,
+    /// How much is logged.
+    pub log: LogConfig,
+    /// Who may read the metrics.
+    pub metrics: MetricsConfig,
     /// Documents and images that requests name.
     pub attachments: AttachmentsConfig,
     /// Configurations that a request may name, by name.
@@ -104,6 +112,8 @@ impl Default for ServerConfig {
             http: HttpConfig::default(),
             tls: TlsConfig::default(),
             cors: CorsConfig::default(),
+            log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
             bots: IndexMap::new(),
             datasets: IndexMap::new(),
             skillsets: IndexMap::new(),
