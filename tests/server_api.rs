@@ -61,10 +61,10 @@ async fn every_refusal_is_our_json() {
         (
             "POST",
             "/api/v1/conversation/complete".to_owned(),
-            json!({"botId": "b"}),
+            json!({"messages": [{"type": "user", "text": "hi"}], "surprise": 1}),
             501,
             "NOT_IMPLEMENTED",
-            "botId",
+            "surprise",
         ),
         (
             "POST",
