@@ -127,7 +127,7 @@ fn a_watch_ends_with_the_local_server() {
         assert!(
             ended
                 .err
-                .contains("switchboard: the local server ended; what it held is gone"),
+                .contains("switchboard: the local server ended; it keeps its runs"),
             "{ended:?}"
         );
     }
@@ -162,9 +162,17 @@ fn another_configuration_restarts_it_unless_it_keeps_runs() {
     user.configure("[server]\nidle_exit = \"20m\"\n[server.model]\ndemo = true\n");
     assert!(user.run(&["runs"]).err.contains("no runs"));
     let second = record(&user)["pid"].clone();
-    assert_ne!(first, second, "it kept nothing, so it was restarted");
+    assert_ne!(first, second, "it had no run, so it was restarted");
 
-    user.run(&["dispatch", "hello"]).ok();
+    // A run that is over is no reason to stay: the next server has it.
+    let over = user.run(&["dispatch", "hello"]).ok().to_owned();
+    user.run(&["watch", &over, "--timeout", "60s"]).ok();
+    user.configure("[server]\nidle_exit = \"25m\"\n[server.model]\ndemo = true\n");
+    assert!(user.run(&["runs"]).ok().contains("hello"));
+    let third = record(&user)["pid"].clone();
+    assert_ne!(second, third);
+
+    let id = user.run(&["dispatch", "a long answer"]).ok().to_owned();
     user.configure("[server]\nidle_exit = \"30m\"\n[server.model]\ndemo = true\n");
     let told = user.run(&["runs"]);
     told.ok();
@@ -172,7 +180,28 @@ fn another_configuration_restarts_it_unless_it_keeps_runs() {
         told.err.contains("another configuration") && told.err.contains("server stop --force"),
         "{told:?}"
     );
-    assert_eq!(record(&user)["pid"], second, "it keeps a run, so it stays");
+    assert_eq!(record(&user)["pid"], third, "its run goes on, so it stays");
+    // Stopped by force, it leaves the run to the next one, where it goes on.
+    user.run(&["server", "stop", "--force"]).ok();
+    assert!(user.run(&["runs"]).ok().contains(&id));
+    assert_ne!(record(&user)["pid"], third);
+    user.run(&["cancel", &id]).ok();
+}
+
+#[test]
+fn runs_outlive_a_local_server_that_is_killed() {
+    let user = User::new();
+    let id = user.run(&["dispatch", "hello"]).ok().to_owned();
+    let pid = record(&user)["pid"].to_string();
+    let killed = Command::new("kill").args(["-KILL", &pid]).status();
+    assert!(killed.expect("it runs").success());
+    eventually("the end of the server", || {
+        let status = user.run(&["server", "status"]);
+        status.out.contains("does not run").then_some(())
+    });
+    let seen = user.run(&["watch", &id, "--timeout", "60s"]);
+    assert!(!seen.ok().is_empty(), "{seen:?}");
+    assert_ne!(record(&user)["pid"].to_string(), pid);
 }
 
 #[test]

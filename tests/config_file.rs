@@ -39,6 +39,7 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
     assert!(config.server.data_dir.is_some());
     let model = &config.server.model;
     assert!(model.url.is_some() && model.name.is_some() && model.key_env.is_some());
+    assert_eq!(config.server.models["openai"].models, ["gpt-*", "o3"]);
 
     // The known keys, as the refusal of an unknown one lists them, all stand in the example.
     for section in [
@@ -47,11 +48,15 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
         "[server]",
         "[server.accounts.x]",
         "[server.model]",
+        "[server.models.x]",
+        "[server.moderation]",
         "[server.limits]",
         "[server.http]",
         "[server.tls]",
         "[server.cors]",
         "[server.retention]",
+        "[server.log]",
+        "[server.metrics]",
         "[server.attachments]",
         "[server.bots.x]",
         "[server.bots.x.limits]",
@@ -179,6 +184,18 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
             ":2:11: `https://dash.example.com/` is not the origin of a web page, expected one such as \"https://dash.example.com\", in small letters and without a path, or \"*\"",
         ),
         (
+            "[server.limits]\ncontinuations = 0",
+            ":2:17: 0 is too small, expected a whole number of 1 or more",
+        ),
+        (
+            "[server.limits]\ndefault_calls = 0",
+            ":2:17: 0 is too small, expected a whole number of 1 or more",
+        ),
+        (
+            "[server.limits]\ndefault_continuations = -1",
+            ":2:25: -1 is too small, expected a whole number of 0 or more",
+        ),
+        (
             "[server.model]\nurl = \"localhost:1\"",
             ":2:7: `localhost:1` does not begin with http:// or https://, expected an address such as https://switchboard.example.com",
         ),
@@ -188,6 +205,30 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "[server.model]\nkey_env = \"sk-geheim\"",
+            ":2:11: this is not the name of an environment variable, expected one such as \"TEAM_TOKEN\" (not the secret itself)",
+        ),
+        (
+            "[server.model]\nretries = 21",
+            ":2:11: 21 repetitions, expected a whole number from 0 to 20",
+        ),
+        (
+            "[server.model]\nsilence = \"never\"",
+            ":2:11: `never` is not a time span, expected a number with a unit, such as \"30s\", \"15m\" or \"1h\"",
+        ),
+        (
+            "[server.models.big]\nmodels = [\"big-*\"]",
+            ":1:16: upstream `big` has no address, expected `url = \"https://…\"`",
+        ),
+        (
+            "[server.models.big]\nurl = \"http://h/v1\"",
+            ":1:16: upstream `big` has no models, expected their names, such as `models = [\"gpt-*\"]`",
+        ),
+        (
+            "[server.models.big]\nmodels = [\"a\", \" \"]",
+            ":2:10: names of models are missing, expected some in which `*` stands for any characters, such as [\"gpt-*\"]",
+        ),
+        (
+            "[server.moderation]\nkey_env = \"sk-geheim\"",
             ":2:11: this is not the name of an environment variable, expected one such as \"TEAM_TOKEN\" (not the secret itself)",
         ),
         (
@@ -288,7 +329,7 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "[server.bots.a]\nfeatures = [\"tim\"]",
-            ":2:13: unknown value `tim`, expected `time`",
+            ":2:13: unknown value `tim`; did you mean `time`? (expected `time`)",
         ),
         (
             "[server.bots.a]\nmodel = \"\"",
@@ -312,7 +353,7 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         ),
         (
             "[server.bots.a]\nfunctions = [{ name = \"f\", description = \"d\" }, { name = \"f\", description = \"d\" }]",
-            ":2:48: bot `a` has two functions `f`, expected one of each name",
+            ":2:49: bot `a` has two functions `f`, expected one of each name",
         ),
         (
             "[[server.bots.a.functions]]\nname = \"f\"",
@@ -387,6 +428,18 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
             ":2:12: missing field `hash`",
         ),
         (
+            "[server.log]\nlevel = \"verbose\"",
+            ":2:9: unknown value `verbose`, expected one of `error`, `warn`, `info`, `debug`, `trace`",
+        ),
+        (
+            "[server.log]\nformat = \"jsn\"",
+            ":2:10: unknown value `jsn`; did you mean `json`? (expected one of `text`, `json`)",
+        ),
+        (
+            "[server.metrics]\nhash = \"geheim\"",
+            ":2:8: this is not the hash of a secret, expected one such as \"sha256:…\" that `switchboard server hash-secret` prints",
+        ),
+        (
             "[server.accounts.team]\nsecrets = [{ scope = \"wacht\" }]",
             ":2:22: unknown value `wacht`; did you mean `watch`? (expected one of `full`, `watch`, `answer`)",
         ),
@@ -410,18 +463,22 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
             ":2:22: an empty secret, expected a secret in quotes",
         ),
     ];
+    // All of them at once: the places are told best side by side.
+    let mut wrong = Vec::new();
     for (text, expected) in table {
         let message = problem(text);
+        let said = message.strip_prefix("/etc/switchboard.toml").expect("the file");
         // Where a list goes on, its beginning is enough.
-        match expected.strip_suffix('…') {
-            Some(start) => assert!(
-                message.starts_with(&format!("/etc/switchboard.toml{start}")),
-                "{message}"
-            ),
-            None => assert_eq!(message, format!("/etc/switchboard.toml{expected}")),
+        let is_expected = match expected.strip_suffix('…') {
+            Some(start) => said.starts_with(start),
+            None => said == expected,
+        };
+        if !is_expected {
+            wrong.push(format!("{text}\n  is      {said}\n  and not {expected}"));
         }
         assert!(!message.contains("geheim") && !message.contains("4711"), "{message}");
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]

@@ -61,10 +61,10 @@ async fn every_refusal_is_our_json() {
         (
             "POST",
             "/api/v1/conversation/complete".to_owned(),
-            json!({"messages": [{"type": "user", "text": "hi"}], "surprise": 1}),
+            json!({"messages": [{"type": "user", "text": "x"}], "nonsense": 1}),
             501,
             "NOT_IMPLEMENTED",
-            "surprise",
+            "nonsense",
         ),
         (
             "POST",

@@ -149,7 +149,7 @@ impl Context {
             model_name: env("SWITCHBOARD_MODEL"),
             demo: false,
         };
-        ModelChoice::resolve(&args, env, &self.loaded.config.server.model)
+        ModelChoice::resolve(&args, env, &self.loaded.config.server)
     }
 
     fn local_options(&self) -> Result<LocalOptions, Failure> {

@@ -16,11 +16,14 @@ use super::context::{Context, env};
 use super::exit::{Exit, Failure};
 use super::model::{ModelChoice, hex};
 use super::{abilities, logging, runtime_failure};
-use crate::config::{AttachmentsConfig, HttpConfig, Secret, ServerConfig};
+use crate::config::{AttachmentsConfig, HttpConfig, LogConfig, Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
 use crate::fetch::{FetchOptions, Fetcher};
+use crate::llm::Measured;
 use crate::local::{Lock, Record};
+use crate::measure::ModelMeters;
 use crate::server::{self, Account, AccountSecret, Rate, ServerOptions, Tls, TlsFiles};
+use crate::wire::SecretHash;
 use crate::wire::request::Limits;
 
 /// A secret with fewer characters can be guessed over a network, given time.
@@ -39,8 +42,11 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
             "`serve` is a server of its own: it takes no --url, --profile or --local",
         ));
     }
-    logging::to_standard_error("info");
     let config = &context.loaded.config.server;
+    logging::of_server(LogConfig {
+        level: args.log_level.unwrap_or(config.log.level),
+        format: args.log_format.unwrap_or(config.log.format),
+    });
     let mut secrets = env("SWITCHBOARD_SECRET")
         .as_deref()
         .map(Secret::list)
@@ -60,7 +66,7 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
             "the same secret is given twice, and each is an account of its own; give it once",
         ));
     }
-    let model = ModelChoice::resolve(&args.model, env, &config.model)?;
+    let model = ModelChoice::resolve(&args.model, env, config)?;
     let tls = certificate(config)?;
     let encrypted = tls.is_some();
     let guessable = secrets
@@ -77,6 +83,7 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
         accounts: secrets.iter().map(account).chain(named_accounts(config)).collect(),
         data_dir: Some(data_dir),
         config_digest: Some(model.digest(config)),
+        metrics: metrics_secret(config)?,
         ..options(config)
     };
     let address = args.listen.unwrap_or(config.listen);
@@ -107,7 +114,7 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
 pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
     // It refuses only a process that leads its group already, as one started by hand does.
     let _ = rustix::process::setsid();
-    logging::to_standard_error("info");
+    logging::of_server(context.loaded.config.server.log);
     let files = context.local_files();
     let failed = |error: std::io::Error| {
         let dir = files.dir().display();
@@ -254,6 +261,19 @@ fn named_accounts(config: &ServerConfig) -> impl Iterator<Item = Account> {
     })
 }
 
+/// What is kept of the secret of the metrics; none when nobody may read them.
+fn metrics_secret(config: &ServerConfig) -> Result<Option<SecretHash>, Failure> {
+    let Some(name) = &config.metrics.secret_env else {
+        return Ok(config.metrics.hash);
+    };
+    match env(name) {
+        Some(secret) => Ok(Some(SecretHash::of(secret.as_bytes()))),
+        None => Err(Failure::usage(format!(
+            "the environment variable {name} is not set, and [server.metrics] expects the secret of the metrics in it"
+        ))),
+    }
+}
+
 fn new_secret() -> Result<String, Failure> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
@@ -262,6 +282,7 @@ fn new_secret() -> Result<String, Failure> {
 }
 
 async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Failure> {
+    let moderator = model.moderator()?;
     let catalog = abilities::catalog(config)?;
     let (model, said) = model.open().await?;
     eprintln!("switchboard: the model is {said}");
@@ -278,7 +299,9 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
         run: config.limits.run,
         ..EngineLimits::default()
     };
+    let model = Arc::new(Measured::new(model, ModelMeters::default()));
     Ok(Engine::new(model, limits)
+        .with_moderator(moderator)
         .with_catalog(catalog)
         .with_fetcher(fetcher(&config.attachments)))
 }

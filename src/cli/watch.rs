@@ -199,14 +199,14 @@ impl Watcher {
         Ok(())
     }
 
-    /// Refuses to wait for a local server that is gone: another one would know nothing of the channel.
+    /// Refuses to wait for a local server that is gone: it does not come back by itself.
     fn check_local(&self) -> Result<(), Failure> {
         if let Some((files, record)) = &self.local
             && !local::is_running(files, record)?
         {
             return Err(Failure::new(
                 Exit::Unreachable,
-                "the local server ended; what it held is gone. The next command starts a new one",
+                "the local server ended; it keeps its runs, and they go on when the next command starts it again",
             ));
         }
         Ok(())

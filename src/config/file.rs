@@ -166,6 +166,9 @@ impl Config {
                 "a certificate and its key go together, expected both `certificate` and `key`".to_owned(),
             );
         }
+        if let Err((span, message)) = server::check_models(&config.server.models) {
+            return refuse(Some(span), message);
+        }
         if let Err((span, message)) = server::check_accounts(&config.server.accounts) {
             return refuse(Some(span), message);
         }

@@ -135,6 +135,13 @@ pub(super) fn bytes_between<'de, const LEAST: u64, const MOST: u64, D: Deseriali
     })
 }
 
+pub(super) fn count_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    u64::try_from(number)
+        .map(Some)
+        .map_err(|_| D::Error::custom(format!("{number} is too small, expected a whole number of 0 or more")))
+}
+
 pub(super) fn filled<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     let text = String::deserialize(deserializer)?;
     if text.trim().is_empty() {

@@ -662,6 +662,7 @@ async fn a_failing_model_gives_one_error_with_its_code() {
                 url: url(),
                 status: 401,
                 message: reason(),
+                retry_after: None,
             },
             "BAD_GATEWAY",
         ),

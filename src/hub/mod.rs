@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
+use crate::measure::HubMeters;
 use crate::store::{RunProgress, RunRecord, StoreError};
 use crate::wire::ChannelId;
 
@@ -136,6 +137,17 @@ pub enum Begun {
     Already,
 }
 
+/// Listens for the answer to a call; see [`Hub::listen`].
+#[async_trait]
+pub trait Listening: Send {
+    /// The answer, once; it never comes if the run is over. Dropping the future loses nothing.
+    async fn next(&mut self) -> Bytes;
+
+    /// Ends listening. A message that has been taken for the answer already is given: whoever published it is told
+    /// that it was.
+    async fn close(self: Box<Self>) -> Option<Bytes>;
+}
+
 /// Channels that are appended to and read.
 #[async_trait]
 pub trait Hub: Send + Sync + 'static {
@@ -159,9 +171,9 @@ pub trait Hub: Send + Sync + 'static {
     async fn settle(&self) -> Result<(), HubError>;
 
     /// Listens for the answer to a call of a run on a channel of its account: the first message that is published
-    /// there from now on and is no other call's. The stream gives it once, and it is durable then; one that was kept
-    /// over a restart is given at once. The wait ends when the stream is dropped, or with its run.
-    async fn listen(&self, run: &ChannelKey, channel: &ChannelId, call: &str) -> BoxStream<'static, Bytes>;
+    /// there from now on and is no other call's. It is durable when it is given; one that was kept over a restart is
+    /// given at once. The wait ends when what listens is dropped, or with its run.
+    async fn listen(&self, run: &ChannelKey, channel: &ChannelId, call: &str) -> Box<dyn Listening>;
 
     /// Hands a message (ASCII JSON without line breaks) to the readers that exist now, and to the first call that
     /// waits for one on this channel: then it returns when the answer is durable. Apart from that it is not kept.
@@ -183,6 +195,12 @@ pub trait Hub: Send + Sync + 'static {
 
     /// How many runs are retained, of all accounts; costs nothing.
     fn counts(&self) -> RunCounts;
+
+    /// What it counts.
+    fn meters(&self) -> HubMeters;
+
+    /// How many bytes the store takes on disk; `None` where it takes none.
+    fn stored_bytes(&self) -> Option<u64>;
 
     /// Ends every reader and takes nothing more; returns when what was queued is committed, or cannot be.
     async fn stop(&self);

@@ -6,16 +6,14 @@
 //! known here.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{FutureExt as _, Stream};
 use tokio::sync::oneshot;
 
-use super::ChannelKey;
 use super::memory::{Channel, Shared};
+use super::{ChannelKey, Listening};
 
 /// Tells one wait of a channel from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +38,8 @@ struct Wait {
     claim: Claim,
     /// Whoever executes the run, if it listens already.
     listener: Option<oneshot::Sender<Bytes>>,
+    /// The listener takes what is claimed for it and nothing else any more.
+    closing: bool,
 }
 
 /// The calls that wait on one channel, in the order in which they began.
@@ -56,7 +56,7 @@ impl Waits {
 
     /// Whether a message would be claimed.
     pub(super) fn is_open(&self) -> bool {
-        self.waits.iter().any(|wait| matches!(wait.claim, Claim::Open))
+        self.waits.iter().any(Wait::is_open)
     }
 
     /// Opens the wait of a call that nobody listens to yet.
@@ -107,6 +107,7 @@ impl Waits {
             call: call.to_owned(),
             claim,
             listener,
+            closing: false,
         });
         id
     }
@@ -123,6 +124,19 @@ impl Waits {
         if let Some(wait) = self.waits.iter_mut().find(|wait| wait.id == id) {
             wait.claim = answer.map_or(Claim::Open, Claim::Answered);
             wait.deliver();
+            if wait.closing {
+                self.close(id);
+            }
+        }
+    }
+
+    /// Claims nothing more for a call; it ends at once if nothing is on its way to it.
+    fn close_gently(&mut self, id: WaitId) {
+        if let Some(wait) = self.waits.iter_mut().find(|wait| wait.id == id) {
+            wait.closing = true;
+            if matches!(wait.claim, Claim::Open) {
+                self.close(id);
+            }
         }
     }
 
@@ -141,6 +155,10 @@ impl Wait {
         self.run == *run && self.call == call
     }
 
+    fn is_open(&self) -> bool {
+        matches!(self.claim, Claim::Open) && !self.closing
+    }
+
     fn deliver(&mut self) {
         if let Claim::Answered(answer) = &self.claim
             && let Some(listener) = self.listener.take()
@@ -151,30 +169,32 @@ impl Wait {
     }
 }
 
-/// The answer of one call, once: the stream that [`Hub::listen`](super::Hub::listen) gives. Dropping it ends the wait.
+/// Listens for the answer of one call. Dropping it ends the wait.
 pub(super) struct Answering {
     pub(super) shared: Arc<Shared>,
     pub(super) channel: Arc<Channel>,
     pub(super) id: WaitId,
-    /// `None` when the answer has been taken.
-    pub(super) receiver: Option<oneshot::Receiver<Bytes>>,
+    pub(super) receiver: oneshot::Receiver<Bytes>,
 }
 
-impl Stream for Answering {
-    type Item = Bytes;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let Some(receiver) = &mut self.receiver else {
-            return Poll::Ready(None);
-        };
-        match receiver.poll_unpin(context) {
-            Poll::Ready(Ok(answer)) => {
-                self.receiver = None;
-                Poll::Ready(Some(answer))
-            }
-            // The wait was ended with its run: nothing comes, and nobody is to act on that.
-            Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+#[async_trait]
+impl Listening for Answering {
+    async fn next(&mut self) -> Bytes {
+        if !self.receiver.is_terminated()
+            && let Ok(answer) = (&mut self.receiver).await
+        {
+            return answer;
         }
+        // The wait was ended with its run: nothing comes, and nobody is to act on that.
+        std::future::pending().await
+    }
+
+    async fn close(mut self: Box<Self>) -> Option<Bytes> {
+        self.channel.lock().waits.close_gently(self.id);
+        if self.receiver.is_terminated() {
+            return None;
+        }
+        (&mut self.receiver).await.ok()
     }
 }
 
@@ -226,6 +246,23 @@ mod tests {
         waits.close(first);
         waits.close(second);
         assert!(waits.is_empty());
+    }
+
+    #[test]
+    fn who_stops_listening_still_gets_what_is_on_its_way() {
+        let mut waits = Waits::default();
+        let (nothing, mut gets) = waits.listen(&run(1), "a", None);
+        waits.close_gently(nothing);
+        assert!(waits.is_empty());
+        assert!(matches!(gets.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
+        for answer in [Some(Bytes::from_static(b"late")), None] {
+            let (id, mut gets) = waits.listen(&run(1), "a", None);
+            assert!(waits.claim().is_some());
+            waits.close_gently(id);
+            waits.settle(id, answer.clone());
+            assert_eq!(gets.try_recv().ok(), answer);
+            assert!(waits.is_empty() && waits.claim().is_none());
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::probe::{self, Candidate};
-use super::{Demo, Model, ModelError, OpenAi};
+use super::{Demo, Model, ModelError, OpenAi, Retries};
 use crate::wire::Secret;
 
 /// How to reach an OpenAI-compatible model.
@@ -22,6 +22,8 @@ pub struct ModelOptions {
     pub silence: Duration,
     /// Whether it takes pictures.
     pub images: bool,
+    /// How often a request is made again.
+    pub retries: Retries,
 }
 
 impl ModelOptions {
@@ -36,6 +38,7 @@ impl ModelOptions {
             key: None,
             silence: Self::SILENCE,
             images: false,
+            retries: Retries::default(),
         }
     }
 }

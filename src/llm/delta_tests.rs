@@ -5,15 +5,25 @@ use serde_json::json;
 
 use super::*;
 
+const LIMIT: usize = 16 * 1024 * 1024;
+
 /// Everything that these chunks give, neighbouring pieces joined.
 fn events(chunks: &[Value]) -> Vec<ModelEvent> {
-    let mut assembler = Assembler::default();
-    let mut events = Vec::new();
+    let mut assembler = Assembler::new(LIMIT);
+    let mut events = VecDeque::new();
     for chunk in chunks {
-        events.extend(assembler.push(chunk.to_string().as_bytes()).expect("a good chunk"));
+        assembler
+            .push(chunk.to_string().as_bytes(), &mut events)
+            .expect("a good chunk");
     }
     events.extend(assembler.end("configured"));
-    events
+    events.into()
+}
+
+/// What one chunk gives.
+fn push(chunk: &[u8]) -> Result<Vec<ModelEvent>, ChunkError> {
+    let mut events = VecDeque::new();
+    Assembler::new(LIMIT).push(chunk, &mut events).map(|_| events.into())
 }
 
 fn delta(delta: Value) -> Value {
@@ -182,36 +192,134 @@ fn calls_without_a_reason_end_as_calls() {
 
 #[test]
 fn errors_inside_the_stream() {
-    for (chunk, message, rate_limited) in [
-        (json!({"error": "no memory"}), "no memory", false),
+    let error = |message: &str, rate_limited, out_of_quota, status| UpstreamError {
+        message: message.into(),
+        rate_limited,
+        out_of_quota,
+        status,
+    };
+    for (chunk, expected) in [
+        (json!({"error": "no memory"}), error("no memory", false, false, None)),
         (
             json!({"error": {"message": "slow down", "code": 429}}),
-            "slow down",
-            true,
+            error("slow down", true, false, Some(429)),
         ),
         (
             json!({"error": {"message": "slow down", "type": "rate_limit_error"}}),
-            "slow down",
-            true,
+            error("slow down", true, false, None),
         ),
-        (json!({"object": "error", "message": "bad"}), "bad", false),
+        (
+            json!({"error": {"message": "pay", "code": "insufficient_quota", "status": "429"}}),
+            error("pay", false, true, Some(429)),
+        ),
+        (
+            json!({"error": {"message": "busy", "type": "overloaded_error"}}),
+            error("busy", false, false, Some(529)),
+        ),
+        (
+            json!({"error": {"message": "oh", "type": "server_error", "code": null}}),
+            error("oh", false, false, Some(500)),
+        ),
+        (
+            json!({"object": "error", "message": "bad"}),
+            error("bad", false, false, None),
+        ),
     ] {
-        let error = Assembler::default().push(chunk.to_string().as_bytes());
-        let expected = ChunkError::Upstream {
-            message: message.into(),
-            rate_limited,
-        };
-        assert_eq!(error, Err(expected), "{chunk}");
+        assert_eq!(
+            push(chunk.to_string().as_bytes()),
+            Err(ChunkError::Upstream(expected)),
+            "{chunk}"
+        );
     }
     for garbage in ["nonsense", "[1]", "{\"a\":"] {
-        assert_eq!(Assembler::default().push(garbage.as_bytes()), Err(ChunkError::Garbage));
+        assert_eq!(push(garbage.as_bytes()), Err(ChunkError::Garbage));
     }
 }
 
 #[test]
-fn half_an_emoji_is_replaced() {
-    let got = Assembler::default().push(br#"{"choices":[{"delta":{"content":"a\ud83d"}}]}"#);
-    assert_eq!(got, Ok(vec![text("a\u{fffd}")]));
+fn halves_of_an_emoji_are_joined_or_replaced() {
+    for (lines, expected) in [
+        (&[r#"{"content":"a\ud83d"}"#, r#"{"content":"\ude00b"}"#][..], "a😀b"),
+        (&[r#"{"content":"a\ud83d"}"#, r#"{"content":"b"}"#], "a\u{fffd}b"),
+        (&[r#"{"content":"\ude00b"}"#, r#"{"content":"c"}"#], "\u{fffd}bc"),
+        (
+            &[
+                r#"{"reasoning_content":"a\ud83d"}"#,
+                r#"{"reasoning_content":"\ude00b"}"#,
+            ],
+            "a😀b",
+        ),
+        (
+            &[
+                r#"{"content":"a\ud83d"}"#,
+                r#"{"role":"x"}"#,
+                r#"{"content":"\ude00b"}"#,
+            ],
+            "a😀b",
+        ),
+    ] {
+        let mut assembler = Assembler::new(LIMIT);
+        let mut events = VecDeque::new();
+        for line in lines {
+            let chunk = format!(r#"{{"choices":[{{"delta":{line}}}]}}"#);
+            assembler.push(chunk.as_bytes(), &mut events).expect("a good chunk");
+        }
+        let got: String = events
+            .into_iter()
+            .map(|event| match event {
+                ModelEvent::Text(text) | ModelEvent::Reasoning(text) => text,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(got, expected, "{lines:?}");
+    }
+}
+
+#[test]
+fn names_are_bounded_and_calls_counted() {
+    let long = "é".repeat(10_000);
+    let got = events(&[
+        json!({"model": long, "usage": {"prompt_tokens": -1, "completion_tokens": 1.5}}),
+        delta(json!({"tool_calls": [{"index": 0, "id": long, "function": {"name": long}}]})),
+        finish(&long),
+    ]);
+    for event in &got {
+        let length = match event {
+            ModelEvent::ToolCall(call) => call.id.len().max(call.name.len()),
+            ModelEvent::Usage {
+                model,
+                input: 0,
+                output: 0,
+            } => model.len(),
+            ModelEvent::Finish(FinishReason::Other(reason)) => reason.len(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(length, LONGEST_NAME);
+    }
+    assert_eq!(got.len(), 3);
+    let mut assembler = Assembler::new(LIMIT);
+    let another = |id: usize| delta(json!({"tool_calls": [{"id": id.to_string(), "function": {"name": "f"}}]}));
+    let failed = (0..2_000).find_map(|id| {
+        let error = assembler
+            .push(another(id).to_string().as_bytes(), &mut VecDeque::new())
+            .err()?;
+        Some((id, error))
+    });
+    assert_eq!(failed, Some((MOST_CALLS, ChunkError::TooLarge)));
+}
+
+#[test]
+fn an_upstream_cannot_make_work_without_bound() {
+    // Each piece repeats the name, so that each might begin another call.
+    let mut assembler = Assembler::new(LIMIT);
+    let whole = format!("{{\"a\":\"{}\"", "x".repeat(1024 * 1024));
+    let piece = |arguments: &str| delta(json!({"tool_calls": [{"function": {"name": "f", "arguments": arguments}}]}));
+    let mut pieces = std::iter::once(piece(&whole)).chain(std::iter::repeat_with(|| piece("}}")));
+    let failed = (0..100).find(|_| {
+        let piece = pieces.next().expect("a piece").to_string();
+        assembler.push(piece.as_bytes(), &mut VecDeque::new()).is_err()
+    });
+    assert!(failed.is_some_and(|at| at < 20), "{failed:?}");
 }
 
 proptest! {
@@ -230,9 +338,9 @@ proptest! {
 
 #[test]
 fn calls_without_end_are_too_large() {
-    let mut assembler = Assembler::default();
+    let mut assembler = Assembler::new(LIMIT);
     let piece = delta(json!({"tool_calls": [{"index": 0, "function": {"arguments": "x".repeat(1024 * 1024)}}]}));
     let piece = piece.to_string();
-    let failed = (0..20).find_map(|_| assembler.push(piece.as_bytes()).err());
+    let failed = (0..20).find_map(|_| assembler.push(piece.as_bytes(), &mut VecDeque::new()).err());
     assert_eq!(failed, Some(ChunkError::TooLarge));
 }

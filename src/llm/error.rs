@@ -38,6 +38,8 @@ pub enum ModelError {
         status: u16,
         /// What the upstream said, shortened.
         message: String,
+        /// How long the upstream says to wait.
+        retry_after: Option<Duration>,
     },
     /// HTTP 429.
     #[error("the model at {url} is rate limited: {message}; wait{} and try again", seconds(*retry_after))]
@@ -56,9 +58,11 @@ pub enum ModelError {
         url: String,
         /// What the upstream said, shortened.
         message: String,
+        /// The HTTP status that it would have had outside of a stream, where the upstream says so.
+        status: Option<u16>,
     },
     /// The stream ended before the answer did.
-    #[error("the connection to the model at {url} broke in the middle of its answer; try again")]
+    #[error("the model at {url} ended its answer before it was whole; try again")]
     Cut {
         /// The base URL.
         url: String,
@@ -95,8 +99,40 @@ pub enum ModelError {
     },
 }
 
+impl ModelError {
+    /// The HTTP status that the upstream gave, if it gave one that is no success.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            Self::RateLimited { .. } => Some(429),
+            Self::Failed { status, .. } => *status,
+            _ => None,
+        }
+    }
+
+    /// The kind of error in a word or two, for logs: without anything that an upstream said.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Config { .. } => "configuration",
+            Self::Unknown { .. } => "unknown model",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Status { .. } => "status",
+            Self::RateLimited { .. } => "rate limited",
+            Self::Failed { .. } => "failed",
+            Self::Cut { .. } => "cut",
+            Self::Garbage { .. } => "garbage",
+            Self::Silent { .. } => "silent",
+            Self::TooLarge { .. } => "too large",
+            Self::Demo { .. } => "demo",
+        }
+    }
+}
+
 fn advice(status: u16) -> &'static str {
     match status {
+        429 => "; see to the account that its key belongs to",
         401 | 403 => "; check the model's key",
         300..=399 => "; it redirects: use the address that it redirects to",
         404 => "; check the base URL and the model's name",

@@ -10,11 +10,16 @@ mod delta;
 mod demo;
 mod demo_arguments;
 mod error;
+mod measured;
 mod moderation;
 mod openai;
 pub mod probe;
+mod reader;
+mod retry;
+mod router;
 mod sse;
 mod think;
+mod upstream;
 
 use std::pin::Pin;
 
@@ -27,9 +32,13 @@ pub use crate::wire::Secret;
 pub use connect::{ModelOptions, ModelSource, connect, find};
 pub use demo::{DEMO_NAME, Demo};
 pub use error::ModelError;
-pub use moderation::{Moderator, Verdict};
+pub use measured::Measured;
+pub use moderation::{Moderations, Moderator, Verdict};
 pub use openai::OpenAi;
+pub use retry::Retries;
+pub use router::{NamePattern, Route, Router};
 
+use crate::measure::ModelMeters;
 use crate::wire::request::Function;
 
 /// What a model's answer comes as; nothing follows an error.
@@ -65,6 +74,11 @@ pub trait Model: Send + Sync {
     fn builtin_functions(&self, model: Option<&str>) -> Vec<Function> {
         let _ = model;
         Vec::new()
+    }
+
+    /// What is counted of its calls, where they are counted.
+    fn meters(&self) -> Option<ModelMeters> {
+        None
     }
 
     /// Begins one answer. Nothing happens before the stream is polled; dropping it gives the answer up.

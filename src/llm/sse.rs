@@ -27,6 +27,20 @@ pub(super) enum SseLine {
 }
 
 impl SseDecoder {
+    /// A decoder with a limit for a line, in bytes.
+    pub(super) fn with_limit(limit: usize) -> Self {
+        Self {
+            lines: LineDecoder::with_limit(limit),
+            begun: false,
+        }
+    }
+
+    /// How many bytes wait for the rest of their line.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.lines.held()
+    }
+
     /// Takes the next bytes.
     pub(super) fn push(&mut self, chunk: &[u8]) {
         self.lines.push(chunk);

@@ -11,6 +11,8 @@ pub(super) enum Piece {
     Reasoning(String),
 }
 
+/// The most white space before the first word that is held back: a tag may follow it.
+const MOST_HELD: usize = 1024;
 const TAGS: [(&str, &str); 2] = [("<think>", "</think>"), ("<thinking>", "</thinking>")];
 
 /// Tells reasoning from text. One per answer.
@@ -35,11 +37,22 @@ enum State {
 
 impl ThinkSplitter {
     /// Takes the next piece of what the model wrote; gives what is decided by now, in order, never empty.
-    pub(super) fn push(&mut self, text: &str) -> Vec<Piece> {
+    pub(super) fn push(&mut self, text: &str, mut give: impl FnMut(Piece)) {
+        // Most of an answer is text in which nothing is looked for.
+        if matches!(self.state, State::Text) {
+            if !text.is_empty() {
+                give(Piece::Text(text.to_owned()));
+            }
+            return;
+        }
         self.held.push_str(text);
-        let mut pieces = Vec::new();
-        while self.step(&mut pieces) {}
-        pieces
+        while self.step(&mut give) {}
+    }
+
+    /// How many bytes are held back.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.held.len()
     }
 
     /// What is still held back, at the end of the answer.
@@ -56,7 +69,7 @@ impl ThinkSplitter {
     }
 
     /// Decides on what is held; whether there may be more to decide.
-    fn step(&mut self, pieces: &mut Vec<Piece>) -> bool {
+    fn step(&mut self, give: &mut impl FnMut(Piece)) -> bool {
         if self.held.is_empty() {
             return false;
         }
@@ -68,7 +81,7 @@ impl ThinkSplitter {
                     self.state = State::Inside(close);
                     return true;
                 }
-                if TAGS.iter().any(|(open, _)| open.starts_with(begun)) {
+                if self.held.len() <= MOST_HELD && TAGS.iter().any(|(open, _)| open.starts_with(begun)) {
                     return false;
                 }
                 self.state = State::Text;
@@ -80,7 +93,7 @@ impl ThinkSplitter {
                     self.held.truncate(at);
                     let reasoning = std::mem::replace(&mut self.held, rest);
                     if !reasoning.is_empty() {
-                        pieces.push(Piece::Reasoning(reasoning));
+                        give(Piece::Reasoning(reasoning));
                     }
                     self.state = State::After;
                     return true;
@@ -89,7 +102,7 @@ impl ThinkSplitter {
                 let rest = self.held.split_off(keep);
                 let reasoning = std::mem::replace(&mut self.held, rest);
                 if !reasoning.is_empty() {
-                    pieces.push(Piece::Reasoning(reasoning));
+                    give(Piece::Reasoning(reasoning));
                 }
                 false
             }
@@ -102,7 +115,7 @@ impl ThinkSplitter {
                 true
             }
             State::Text => {
-                pieces.push(Piece::Text(std::mem::take(&mut self.held)));
+                give(Piece::Text(std::mem::take(&mut self.held)));
                 false
             }
         }
@@ -125,7 +138,10 @@ mod tests {
     /// Reasoning and text of an answer that comes in these pieces.
     fn split(pieces: &[&str]) -> (String, String) {
         let mut splitter = ThinkSplitter::default();
-        let mut all: Vec<Piece> = pieces.iter().flat_map(|piece| splitter.push(piece)).collect();
+        let mut all = Vec::new();
+        for piece in pieces {
+            splitter.push(piece, |piece| all.push(piece));
+        }
         all.extend(splitter.finish());
         let mut both = (String::new(), String::new());
         for piece in all {
@@ -157,8 +173,18 @@ mod tests {
     #[test]
     fn nothing_is_held_back_without_need() {
         let mut splitter = ThinkSplitter::default();
-        assert_eq!(splitter.push("a"), [Piece::Text("a".into())]);
-        assert_eq!(splitter.push("<think>"), [Piece::Text("<think>".into())]);
+        for text in ["a", "<think>"] {
+            let mut pieces = Vec::new();
+            splitter.push(text, |piece| pieces.push(piece));
+            assert_eq!(pieces, [Piece::Text(text.into())]);
+        }
+        let mut blank = ThinkSplitter::default();
+        let mut given = 0;
+        for _ in 0..10_000 {
+            blank.push(" ", |_| given += 1);
+            assert!(blank.held() <= MOST_HELD);
+        }
+        assert!(given > 8_000, "{given}");
     }
 
     proptest! {

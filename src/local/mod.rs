@@ -95,7 +95,7 @@ pub enum LocalError {
         path: PathBuf,
     },
     /// It has live runs and was not forced.
-    #[error("the local server has {live} that {}, or stop it with `switchboard server stop --force`", if *.live == 1 { "goes on: wait for it" } else { "go on: wait for them" }, live = runs(*.live))]
+    #[error("the local server has {live} that {} with `switchboard server stop --force` until it starts again", if *.live == 1 { "goes on: wait for it, or interrupt it" } else { "go on: wait for them, or interrupt them" }, live = runs(*.live))]
     Busy {
         /// How many runs are live.
         live: u64,

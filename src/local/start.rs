@@ -88,7 +88,8 @@ pub fn is_running(files: &Files, record: &Record) -> Result<bool, LocalError> {
 
 /// Stops the local server and waits until it is gone; `false` if there was none.
 ///
-/// With `force` its runs are ended too, and a server that does not answer is ended as a process.
+/// With `force` its runs are interrupted, and go on when it starts again; and a server that does not answer is ended as
+/// a process.
 ///
 /// # Errors
 /// When it has live runs and is not forced, or does not go.
@@ -188,16 +189,15 @@ async fn replace(
     reason: &str,
     deadline: Instant,
 ) -> Result<Ensured, LocalError> {
-    let kept = client(record)?.runs().await?.items.len();
-    // What it retains would be lost with it, so it stays until that has expired.
-    if info.live_runs == 0 && kept == 0 && client(record)?.stop_server(false).await.is_ok() {
+    // The next one has what it keeps; but runs that go on are not interrupted unasked.
+    if info.live_runs == 0 && client(record)?.stop_server(false).await.is_ok() {
         wait_until_gone(&options.files, record, Instant::now() + STOP_DEADLINE).await?;
         let grace = Instant::now() + options.deadline;
         return start(options, deadline.max(grace)).await;
     }
     let notice = format!(
-        "the local server {reason}; it is used as it is, because it keeps runs. `switchboard server stop --force` \
-         ends it and them, and the next command starts it anew"
+        "the local server {reason}; it is used as it is, because runs go on in it. `switchboard server stop --force` \
+         interrupts them, and they go on when the next command starts it anew"
     );
     Ok(found(record, Some(notice)))
 }

@@ -5,17 +5,18 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{About, AnswerListener, Answers, Checkpoint, Engine, EventSink, Order, SinkClosed};
-use crate::hub::{AccountId, Append, ChannelKey, Hub, Start, unix_millis};
+use crate::hub::{AccountId, Append, ChannelKey, Hub, Listening, Start, unix_millis};
+use crate::measure::ModelMeters;
 use crate::store::RunProgress;
 use crate::wire::event::{RunError, Wait};
 use crate::wire::request::{Limits, RunStatus, WaitingOn};
@@ -59,6 +60,11 @@ pub trait RunEngine: Send + Sync + 'static {
     /// Whether that model is the built-in demo.
     fn is_demo(&self) -> bool;
 
+    /// What is counted of its model calls, where they are counted.
+    fn meters(&self) -> Option<ModelMeters> {
+        None
+    }
+
     /// The bounds of a run, for `GET /v1/server`.
     fn limits(&self) -> Object {
         Object::new()
@@ -96,6 +102,10 @@ impl RunEngine for Engine {
         Engine::is_demo(self)
     }
 
+    fn meters(&self) -> Option<ModelMeters> {
+        Engine::meters(self)
+    }
+
     fn limits(&self) -> Object {
         let limits = Engine::limits(self);
         let granted = limits.granted();
@@ -117,7 +127,37 @@ impl RunEngine for Engine {
 /// Where a run's events go.
 pub struct RunSink {
     target: Target,
-    ended: AtomicBool,
+    outcome: OnceLock<Outcome>,
+}
+
+/// How a run ended, as far as a log may say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// The reason of its result, or `error`.
+    pub(super) reason: String,
+    /// The code of its error.
+    pub(super) code: Option<String>,
+    /// What it used.
+    pub(super) tokens: u64,
+}
+
+impl Outcome {
+    /// What an event says about it; `None` if it is not the last one.
+    fn of(event: &EventKind) -> Option<Self> {
+        match event {
+            EventKind::Result(result) => Some(Self {
+                reason: result.end.reason.clone(),
+                code: None,
+                tokens: result.usage.token,
+            }),
+            EventKind::Error(error) => Some(Self {
+                reason: "error".to_owned(),
+                code: error.code.clone(),
+                tokens: 0,
+            }),
+            _ => None,
+        }
+    }
 }
 
 enum Target {
@@ -126,6 +166,8 @@ enum Target {
         key: ChannelKey,
         progress: Mutex<RunProgress>,
         slot: Slot,
+        /// Whether there is a checkpoint to go on from.
+        kept: AtomicBool,
     },
     Answer(mpsc::Sender<Event>),
 }
@@ -168,29 +210,35 @@ impl Slot {
 }
 
 impl RunSink {
-    /// Into a channel, for a run that stands at `progress`.
-    pub(super) fn channel(hub: Arc<dyn Hub>, key: ChannelKey, progress: RunProgress, slot: Slot) -> Self {
+    /// Into a channel, for a run that stands at `progress`, with a checkpoint or (not `kept`) at its beginning.
+    pub(super) fn channel(hub: Arc<dyn Hub>, key: ChannelKey, progress: RunProgress, kept: bool, slot: Slot) -> Self {
         Self {
             target: Target::Channel {
                 hub,
                 key,
                 progress: Mutex::new(progress),
                 slot,
+                kept: AtomicBool::new(kept),
             },
-            ended: AtomicBool::new(false),
+            outcome: OnceLock::new(),
         }
     }
 
     pub(super) fn answer(events: mpsc::Sender<Event>) -> Self {
         Self {
             target: Target::Answer(events),
-            ended: AtomicBool::new(false),
+            outcome: OnceLock::new(),
         }
     }
 
     /// Whether the run's last event has been emitted.
     pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.outcome.get().is_some()
+    }
+
+    /// How the run ended, once it has.
+    pub(super) fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.get()
     }
 
     /// Whether nobody takes the events any more because the client of an answer has left.
@@ -206,6 +254,7 @@ impl RunSink {
             key,
             progress,
             slot,
+            ..
         } = &self.target
         else {
             return;
@@ -233,6 +282,39 @@ impl RunSink {
 }
 
 impl RunSink {
+    /// Leaves the run for a later server. What it shows of an iteration that has not ended is superseded with the
+    /// seam; then it is queued, and begins from its last checkpoint. A wait whose beginning is kept stays as it is.
+    pub(super) async fn pause(&self, seam: Event) {
+        let Target::Channel {
+            hub,
+            key,
+            progress,
+            kept,
+            ..
+        } = &self.target
+        else {
+            return;
+        };
+        let progress = {
+            let mut progress = locked(progress);
+            let waits = progress.status == RunStatus::Waiting && kept.load(Ordering::Acquire);
+            if waits || self.has_ended() || progress.status == RunStatus::Queued {
+                return;
+            }
+            progress.status = RunStatus::Queued;
+            progress.waiting.clear();
+            progress.clone()
+        };
+        let append = Append {
+            key: key.clone(),
+            events: vec![ascii::to_json(&seam).into()],
+            progress: Some(progress),
+            checkpoint: None,
+        };
+        // A hub that takes nothing more ends with the run as it is: it is gone on with all the same.
+        let _ = hub.append(append).await;
+    }
+
     /// Ends the run with an `error` that says why.
     pub(super) async fn give_up(&self, why: &str) {
         let error = RunError {
@@ -261,8 +343,9 @@ impl RunSink {
         if self.has_ended() {
             return Err(SinkClosed);
         }
-        if event.kind.ends_run() {
-            self.ended.store(true, Ordering::Release);
+        if let Some(outcome) = Outcome::of(&event.kind) {
+            // It has not ended before: that was looked at right above, and a run is one task.
+            let _ = self.outcome.set(outcome);
         }
         match &self.target {
             Target::Answer(events) => events.send(event).await.map_err(|_| SinkClosed),
@@ -271,7 +354,11 @@ impl RunSink {
                 key,
                 progress,
                 slot,
+                kept,
             } => {
+                if checkpoint.is_some() {
+                    kept.store(true, Ordering::Release);
+                }
                 let moved = {
                     let mut progress = locked(progress);
                     let mut moved = advance(&mut progress, &event.kind);
@@ -405,7 +492,7 @@ impl Answers for HubAnswers {
 /// Listens on one channel for the answer of a call.
 pub enum HubListener {
     /// The message that is the call's own, durable when it comes.
-    Own(BoxStream<'static, Bytes>),
+    Own(Box<dyn Listening>),
     /// Whatever is published; nothing of it is kept.
     Any(Box<Published>),
 }
@@ -420,8 +507,15 @@ pub struct Published {
 impl AnswerListener for HubListener {
     async fn next(&mut self) -> Option<serde_json::Value> {
         match self {
-            Self::Own(messages) => messages.next().await.and_then(|message| value(&message)),
+            Self::Own(call) => value(&call.next().await),
             Self::Any(published) => published.next().await,
+        }
+    }
+
+    async fn close(self) -> Option<serde_json::Value> {
+        match self {
+            Self::Own(call) => call.close().await.and_then(|message| value(&message)),
+            Self::Any(mut published) => published.next().now_or_never().flatten(),
         }
     }
 }

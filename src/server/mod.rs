@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod framing;
 mod limits;
+mod metrics;
 mod openapi;
 mod options;
 mod request;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use accept::Connections;
 use accounts::Accounts;
+use metrics::Metrics;
 use runs::Runs;
 
 use crate::hub::{Hub, HubOptions, MemoryHub, unix_millis};
@@ -64,6 +66,9 @@ struct App {
     hub: Arc<dyn Hub>,
     engine: Arc<dyn RunEngine>,
     runs: Runs,
+    metrics: Metrics,
+    /// The paths of the routes, below their prefix.
+    route_names: Vec<&'static str>,
     /// The OpenAPI document, once somebody has asked for it.
     openapi: OnceLock<Bytes>,
     shutdown: CancellationToken,
@@ -106,16 +111,20 @@ pub async fn serve(
     };
     let (hub, unfinished) = restore(hub_options, &store).await?;
     let connections = Connections::new(&options);
+    let metrics = Metrics::new(Arc::clone(&hub), connections.clone(), engine.meters());
     let app = Arc::new(App {
         accounts,
         runs: Runs::new(
             Arc::clone(&hub),
             Arc::clone(&engine),
+            metrics.runs.clone(),
             options.runs_in_flight,
             options.live_runs,
         ),
+        metrics,
         hub,
         engine,
+        route_names: routes::routes(&options).iter().map(|route| route.path).collect(),
         openapi: OnceLock::new(),
         // Stopping over the API ends this server alone, not whatever else its caller runs.
         shutdown: shutdown.child_token(),

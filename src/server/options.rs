@@ -87,6 +87,8 @@ pub struct ServerOptions {
     pub cors: Vec<HeaderValue>,
     /// A digest of the configuration, shown by `GET /v1/server`.
     pub config_digest: Option<String>,
+    /// What is kept of the secret of `GET /v1/metrics`; without one that route is not served.
+    pub metrics: Option<SecretHash>,
     /// Whether `POST /v1/server/stop` is served.
     pub allow_stop: bool,
     /// Leave after this time with no run, no client and nothing that would be lost.
@@ -118,6 +120,7 @@ impl Default for ServerOptions {
             tls: None,
             cors: Vec::new(),
             config_digest: None,
+            metrics: None,
             allow_stop: false,
             idle_exit: None,
             shutdown_grace: Duration::from_secs(1),

@@ -16,7 +16,7 @@ use super::App;
 use super::error::Refusal;
 use super::framing::Flaw;
 use crate::hub::{AccountId, ChannelKey};
-use crate::wire::{ChannelId, ErrorCode, Scope};
+use crate::wire::{ChannelId, ErrorCode, Scope, SecretHash};
 
 /// Whoever showed a secret of an account that may do everything.
 pub(super) struct Caller(pub(super) AccountId);
@@ -27,6 +27,9 @@ pub(super) struct Watcher(pub(super) AccountId);
 /// Whoever showed a secret of some account, whatever it may do.
 pub(super) struct Known;
 
+/// Whoever showed the secret of the metrics.
+pub(super) struct Observer;
+
 /// The channel of a request's path, under the account of a [`Caller`].
 pub(super) struct Channel(pub(super) ChannelKey);
 
@@ -36,8 +39,8 @@ pub(super) struct WatchedChannel(pub(super) ChannelKey);
 /// The same for who may publish.
 pub(super) struct AnsweredChannel(pub(super) ChannelKey);
 
-/// The account of a request's secret and what the secret may do.
-fn account(parts: &Parts, app: &App) -> Result<(AccountId, Scope), Refusal> {
+/// The secret that a request shows.
+fn secret(parts: &Parts) -> Result<&[u8], Refusal> {
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
     let value = match (values.next(), values.next()) {
         (Some(value), None) => value.as_bytes(),
@@ -52,14 +55,17 @@ fn account(parts: &Parts, app: &App) -> Result<(AccountId, Scope), Refusal> {
             ));
         }
     };
-    let secret = match value.split_at_checked(7) {
-        Some((scheme, secret)) if scheme.eq_ignore_ascii_case(b"bearer ") => secret.trim_ascii(),
-        _ => {
-            return Err(Refusal::not_authenticated(
-                "the `Authorization` header is not of the form `Bearer SECRET`",
-            ));
-        }
-    };
+    match value.split_at_checked(7) {
+        Some((scheme, secret)) if scheme.eq_ignore_ascii_case(b"bearer ") => Ok(secret.trim_ascii()),
+        _ => Err(Refusal::not_authenticated(
+            "the `Authorization` header is not of the form `Bearer SECRET`",
+        )),
+    }
+}
+
+/// The account of a request's secret and what the secret may do.
+fn account(parts: &Parts, app: &App) -> Result<(AccountId, Scope), Refusal> {
+    let secret = secret(parts)?;
     let (account, scope) = app
         .accounts
         .of_secret(secret)
@@ -120,6 +126,20 @@ impl FromRequestParts<Arc<App>> for Known {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
         account(parts, app).map(|_| Self)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Observer {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let shown = SecretHash::of(secret(parts)?);
+        match &app.options.metrics {
+            Some(known) if known.matches(&shown) => Ok(Self),
+            _ => Err(Refusal::not_authenticated(
+                "the secret of the `Authorization` header is not that of the metrics",
+            )),
+        }
     }
 }
 

@@ -55,6 +55,12 @@ impl LineDecoder {
         }
     }
 
+    /// How many bytes wait for the rest of their line.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Takes the next bytes of the stream.
     pub fn push(&mut self, chunk: &[u8]) {
         self.buffer.extend_from_slice(chunk);

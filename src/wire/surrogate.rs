@@ -9,12 +9,33 @@ use std::borrow::Cow;
 use memchr::memmem;
 
 /// Carries the first half of a pair from one line to the next. One per stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SurrogateJoiner {
-    high: Option<u16>,
+    /// A first half, and the key in whose text it stood.
+    high: Option<(u16, &'static str)>,
+    keys: &'static [&'static str],
+}
+
+impl Default for SurrogateJoiner {
+    fn default() -> Self {
+        Self::for_keys(&["token"])
+    }
 }
 
 impl SurrogateJoiner {
+    /// A joiner for lines whose pieces of text stand under one of these keys; the first of them that has a text in a
+    /// line is that line's.
+    #[must_use]
+    pub fn for_keys(keys: &'static [&'static str]) -> Self {
+        Self { high: None, keys }
+    }
+
+    /// Whether a first half waits for the line that brings the other one.
+    #[must_use]
+    pub fn is_pending(&self) -> bool {
+        self.high.is_some()
+    }
+
     /// The line with every lone half replaced, and a pair that was cut in two joined in the second
     /// line: the first line's text ends before it.
     ///
@@ -25,14 +46,18 @@ impl SurrogateJoiner {
             return Cow::Borrowed(line);
         }
         let carried = self.high.take();
-        let token_end = token_text(line);
+        let found = self.keys.iter().find_map(|key| Some((*key, piece_text(line, key)?)));
+        let (key, token_end) = found.unzip();
         let mut repaired = Vec::with_capacity(line.len() + 8);
         let mut at = 0;
-        let mut pending = carried;
-        if let (Some(high), None) = (carried, &token_end) {
-            // The next line is no token: the half stays alone, in a text that `message` will replace.
-            self.high = Some(high);
-            pending = None;
+        let mut pending = None;
+        if let Some((high, carried_key)) = carried {
+            if key == Some(carried_key) {
+                pending = Some(high);
+            } else {
+                // The next line is no such piece: the half waits on.
+                self.high = carried;
+            }
         }
         while at < line.len() {
             if let (Some(high), Some(text)) = (pending, &token_end)
@@ -60,7 +85,7 @@ impl SurrogateJoiner {
                     }
                     None => {
                         if token_end.as_ref().is_some_and(|text| text.end == at + 6) {
-                            self.high = Some(unit);
+                            self.high = key.map(|key| (unit, key));
                         } else {
                             push_escape(&mut repaired, 0xfffd);
                         }
@@ -87,25 +112,28 @@ fn has_surrogate_escape(line: &[u8]) -> bool {
     memmem::find_iter(line, b"\\u").any(|at| matches!(line.get(at + 2), Some(b'd' | b'D')))
 }
 
-/// Where the text of a token event lies in its line, between its quotes.
-fn token_text(line: &[u8]) -> Option<std::ops::Range<usize>> {
-    let finder = b"\"token\":";
-    // The event's type is the value "token", so the key is the first `"token":`.
-    let key = memmem::find(line, finder)? + finder.len();
-    let quote = key + line[key..].iter().position(|byte| !byte.is_ascii_whitespace())?;
-    if line[quote] != b'"' {
-        return None;
-    }
-    let start = quote + 1;
-    let mut at = start;
-    while at < line.len() {
-        match line[at] {
-            b'\\' => at += 2,
-            b'"' => return Some(start..at),
-            _ => at += 1,
+/// Where the text under a key lies in a line, between its quotes; the first one that is a text and not empty.
+fn piece_text(line: &[u8], key: &str) -> Option<std::ops::Range<usize>> {
+    memmem::find_iter(line, key.as_bytes()).find_map(|found| {
+        let after = found + key.len();
+        if found == 0 || line[found - 1] != b'"' || line.get(after) != Some(&b'"') {
+            return None;
         }
-    }
-    None
+        // The type of an event may be the same word as the key: only a key has a colon behind it.
+        let blank = |from: usize| Some(from + line.get(from..)?.iter().position(|byte| !byte.is_ascii_whitespace())?);
+        let colon = blank(after + 1).filter(|at| line[*at] == b':')?;
+        let quote = blank(colon + 1).filter(|at| line[*at] == b'"')?;
+        let start = quote + 1;
+        let mut at = start;
+        while at < line.len() {
+            match line[at] {
+                b'\\' => at += 2,
+                b'"' => return (at > start).then_some(start..at),
+                _ => at += 1,
+            }
+        }
+        None
+    })
 }
 
 fn escape_at(line: &[u8], at: usize) -> Option<u16> {
@@ -160,6 +188,25 @@ mod tests {
         assert_eq!(texts(&["a\\ud83d", "b"]).concat(), "a\u{fffd}b");
         assert_eq!(texts(&["\\ude00b", "\\ud83dc"]).concat(), "\u{fffd}b\u{fffd}c");
         assert_eq!(texts(&["\\\\ud83d"]), ["\\ud83d"]);
+    }
+
+    #[test]
+    fn each_kind_of_piece_has_halves_of_its_own() {
+        let mut joiner = SurrogateJoiner::for_keys(&["content", "reasoning"]);
+        let mut text = |line: &str| String::from_utf8_lossy(&joiner.repair(line.as_bytes())).into_owned();
+        assert_eq!(
+            text(r#"{"content":null,"reasoning":"a\ud83d"}"#),
+            r#"{"content":null,"reasoning":"a"}"#
+        );
+        assert_eq!(
+            text(r#"{"content":"b","reasoning":""}"#),
+            r#"{"content":"b","reasoning":""}"#
+        );
+        assert_eq!(
+            text(r#"{"content":"","reasoning" : "\ude00c"}"#),
+            r#"{"content":"","reasoning" : "\ud83d\ude00c"}"#
+        );
+        assert!(!joiner.is_pending());
     }
 
     proptest! {

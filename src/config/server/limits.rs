@@ -28,6 +28,7 @@ pub struct LimitsConfig {
     #[serde(deserialize_with = "value::count")]
     pub default_calls: Option<u64>,
     /// Continuations of a run that does not ask, 0 for none; the maximum when absent.
+    #[serde(deserialize_with = "value::count_or_none")]
     pub default_continuations: Option<u64>,
     /// Runs at the same time; further ones wait in the queue.
     #[serde(deserialize_with = "value::at_least_one")]

@@ -7,6 +7,8 @@ mod attachments;
 mod bots;
 mod datasets;
 mod http;
+mod log;
+mod metrics;
 mod skillsets;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,6 +21,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 mod limits;
+mod models;
 
 use super::secret::{self, Secret};
 use super::value;
@@ -32,6 +35,10 @@ pub use datasets::DatasetConfig;
 pub use skillsets::{AbilityConfig, SkillsetConfig};
 
 pub use limits::LimitsConfig;
+pub use log::{LogConfig, LogFormat, LogLevel};
+pub use metrics::MetricsConfig;
+pub(super) use models::check as check_models;
+pub use models::{ModelConfig, ModerationConfig, UpstreamConfig};
 
 /// What `switchboard serve` and the local server do.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -54,6 +61,10 @@ pub struct ServerConfig {
     pub idle_exit: Duration,
     /// The language model.
     pub model: ModelConfig,
+    /// Further upstreams by name, for models of other names; the first one that has a name answers.
+    pub models: IndexMap<Spanned<String>, UpstreamConfig>,
+    /// What judges messages.
+    pub moderation: ModerationConfig,
     /// Bounds of a run.
     pub limits: LimitsConfig,
     /// How long events are kept.
@@ -64,6 +75,10 @@ pub struct ServerConfig {
     pub tls: TlsConfig,
     /// Web pages that may call the API.
     pub cors: CorsConfig,
+    /// How much is logged.
+    pub log: LogConfig,
+    /// Who may read the metrics.
+    pub metrics: MetricsConfig,
     /// Documents and images that requests name.
     pub attachments: AttachmentsConfig,
     /// Configurations that a request may name, by name.
@@ -90,34 +105,21 @@ impl Default for ServerConfig {
             accounts: IndexMap::new(),
             idle_exit: Duration::from_secs(15 * 60),
             model: ModelConfig::default(),
+            models: IndexMap::new(),
+            moderation: ModerationConfig::default(),
             limits: LimitsConfig::default(),
             retention: RetentionConfig::default(),
             http: HttpConfig::default(),
             tls: TlsConfig::default(),
             cors: CorsConfig::default(),
+            log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
             bots: IndexMap::new(),
             datasets: IndexMap::new(),
             skillsets: IndexMap::new(),
             attachments: AttachmentsConfig::default(),
         }
     }
-}
-
-/// The language model behind the server. Without a URL the well-known local endpoints are asked, and
-/// when none answers the built-in demo model takes over.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ModelConfig {
-    /// The base URL of an endpoint that speaks OpenAI's protocol.
-    #[serde(deserialize_with = "value::url")]
-    pub url: Option<String>,
-    /// The model's name there.
-    pub name: Option<String>,
-    /// The environment variable that holds the endpoint's key; `SWITCHBOARD_MODEL_KEY` when absent.
-    #[serde(deserialize_with = "value::variable")]
-    pub key_env: Option<String>,
-    /// Use the built-in demo model and ask no endpoint.
-    pub demo: bool,
 }
 
 /// How long events are kept.

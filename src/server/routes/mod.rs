@@ -11,17 +11,20 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::FutureExt;
-use http::{HeaderValue, header};
+use http::{HeaderValue, Method, header};
 use serde::Serialize;
+use tokio::time::Instant;
 use tower::ServiceExt;
 
 use super::App;
 use super::error::{self, Refusal};
 use super::request::Format;
+use crate::measure::{RequestLabels, RouteLabel};
 use crate::wire::{ErrorCode, ascii};
 
 pub(super) use table::{Access, Place, Route, Verb, routes};
@@ -41,6 +44,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
     let router = router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), observe))
         .with_state(app);
     match cors {
         Some(cors) => router.layer(cors),
@@ -61,6 +65,39 @@ where
         }
     })
     .await
+}
+
+/// Counts and times a request, and gives it a line of the log: its route, not its path, which holds a secret.
+async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = known_method(request.method());
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let route = path.and_then(|path| app.route_names.iter().copied().find(|route| path.ends_with(route)));
+    let route = route.unwrap_or("other");
+    let response = next.run(request).await;
+    let (took, status) = (begun.elapsed(), response.status().as_u16());
+    let meters = &app.metrics.http;
+    let labels = RequestLabels { method, route, status };
+    meters.requests.get_or_create(&labels).inc();
+    meters
+        .seconds
+        .get_or_create(&RouteLabel { route })
+        .observe(took.as_secs_f64());
+    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    match status {
+        429 | 503 => tracing::warn!(method, route, status, ms, "a request was turned away"),
+        _ => tracing::debug!(method, route, status, ms, "a request was answered"),
+    }
+    response
+}
+
+/// A method as labels and logs have it: one of a few words.
+fn known_method(method: &Method) -> &'static str {
+    let known = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"];
+    known
+        .into_iter()
+        .find(|known| *known == method.as_str())
+        .unwrap_or("other")
 }
 
 async fn not_found(request: Request) -> Refusal {

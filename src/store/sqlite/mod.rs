@@ -46,10 +46,13 @@ impl Default for SqliteOptions {
     }
 }
 
-/// A [`Store`] in a file. Dropping it ends its threads; what was committed stays.
+/// A [`Store`] in a file. Dropping it ends its threads and waits for them, so that the file can be opened again; what
+/// was committed stays.
 #[derive(Debug)]
 pub struct SqliteStore {
-    jobs: mpsc::Sender<Job>,
+    path: PathBuf,
+    /// `None` when it is being dropped.
+    jobs: Option<mpsc::Sender<Job>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -69,7 +72,8 @@ impl SqliteStore {
             .spawn(move || writer::run(connection, helper, options, &queue))
             .map_err(|error| StoreError::Disk(format!("the store's thread cannot be started: {error}")))?;
         Ok(Self {
-            jobs,
+            path,
+            jobs: Some(jobs),
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -99,7 +103,8 @@ impl SqliteStore {
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let ended = || StoreError::Disk("the store's thread has ended".to_owned());
-        self.jobs.send(job(answer)).map_err(|_| ended())?;
+        let jobs = self.jobs.as_ref().ok_or_else(ended)?;
+        jobs.send(job(answer)).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
 }
@@ -114,14 +119,34 @@ impl Store for SqliteStore {
         self.ask(|answer| Job::Recover(forget_before, answer)).await
     }
 
+    fn stored_bytes(&self) -> Option<u64> {
+        let size = |path: &Path| std::fs::metadata(path).map(|file| file.len());
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        Some(size(&self.path).ok()? + size(Path::new(&log)).unwrap_or(0))
+    }
+
     async fn close(&self) {
         if let Err(error) = self.ask(Job::Close).await {
             tracing::warn!(%error, "the database could not be put in order; the next start does it");
         }
+        self.join();
+    }
+}
+
+impl SqliteStore {
+    fn join(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
-            // It has answered, so it is at its end.
+            // A panic there is in the log already.
             let _ = thread.join();
         }
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.jobs = None;
+        self.join();
     }
 }

@@ -69,7 +69,7 @@ const MIGRATIONS: &[&str] = &[
 ];
 
 /// How long a statement waits for somebody else who has the database locked, such as a backup.
-const BUSY: Duration = Duration::from_secs(5);
+const BUSY: Duration = Duration::from_secs(1);
 
 /// Opens the database for writing; makes it, or brings it to the newest version.
 pub(super) fn open(path: &Path, most_pages: Option<u32>) -> Result<Connection, StoreError> {
