@@ -300,10 +300,12 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
         ..EngineLimits::default()
     };
     let model = Arc::new(Measured::new(model, ModelMeters::default()));
-    Ok(Engine::new(model, limits)
+    let engine = Engine::new(model, limits)
         .with_moderator(moderator)
         .with_catalog(catalog)
-        .with_fetcher(fetcher(&config.attachments)))
+        .with_fetcher(fetcher(&config.attachments));
+    abilities::check(config, &engine)?;
+    Ok(engine)
 }
 
 /// What fetches attachments, unless the configuration wants none.
