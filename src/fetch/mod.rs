@@ -515,9 +515,9 @@ fn reason(error: &reqwest::Error) -> Reason {
             return Reason::NoAddress;
         }
         tls |= error.is::<rustls::Error>();
-        // An error inside an `io::Error` is not its source, but what it holds.
-        let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        tls |= held.is_some_and(|held| held.is::<rustls::Error>());
+        // TLS reports by errors of this kind, which connecting alone never has.
+        let io = error.downcast_ref::<std::io::Error>();
+        tls |= io.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidData);
         cause = error.source();
     }
     if tls {
