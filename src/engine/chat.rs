@@ -79,6 +79,17 @@ impl Chat {
         &self.messages[self.given..]
     }
 
+    /// How much the run added, in bytes of texts and results.
+    pub(super) fn added_bytes(&self) -> usize {
+        let bytes = |message: &ChatMessage| match message {
+            ChatMessage::System(text) | ChatMessage::User(text) => text.len(),
+            ChatMessage::Image { data, .. } => data.len(),
+            ChatMessage::Assistant { text, .. } => text.len(),
+            ChatMessage::Tool { content, .. } => content.len(),
+        };
+        self.added().iter().map(bytes).sum()
+    }
+
     /// Adds again what the run had added before it was interrupted.
     pub(super) fn restore(&mut self, added: Vec<ChatMessage>) {
         for message in &added {

@@ -23,6 +23,8 @@ pub struct EngineLimits {
     pub run: Duration,
     /// Text, reasoning and arguments of one model call, in bytes.
     pub max_answer: usize,
+    /// What a run adds to its conversation, in bytes: it is kept again with every step.
+    pub max_added: usize,
 }
 
 impl Default for EngineLimits {
@@ -35,6 +37,7 @@ impl Default for EngineLimits {
             wait: Duration::from_secs(10 * 60),
             run: Duration::from_secs(15 * 60),
             max_answer: 16 * 1024 * 1024,
+            max_added: 32 * 1024 * 1024,
         }
     }
 }

@@ -180,6 +180,9 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             match &self.state.next {
                 Next::Ask { function, go_on } => {
                     let (function, go_on) = (function.clone(), *go_on);
+                    if self.chat.added_bytes() > self.engine.limits.max_added {
+                        return Err(self.too_much());
+                    }
                     self.attach().await?;
                     self.complete(function, go_on).await?;
                 }
@@ -295,6 +298,15 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     /// Emits an event together with where the run stands after it.
     pub(super) async fn keep(&self, kind: EventKind) -> Result<(), Stop> {
         Ok(self.sink.keep(kind.into(), self.checkpoint()).await?)
+    }
+
+    fn too_much(&self) -> Stop {
+        let most = self.engine.limits.max_added / (1024 * 1024);
+        let text = format!(
+            "the run's answers and results have grown larger than the {most} MiB that a conversation may; have \
+             functions give less at once"
+        );
+        Stop::Failed(ErrorCode::ContentTooLarge, text)
     }
 
     pub(super) fn too_slow(&self) -> Stop {

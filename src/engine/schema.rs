@@ -23,7 +23,7 @@ const LARGEST_PATTERN: usize = 1024 * 1024;
 /// Steps back of an expression that looks around itself.
 const MOST_STEPS_BACK: usize = 100_000;
 /// JSON values in all the schemas of a request.
-const MOST_VALUES: usize = 50_000;
+const MOST_VALUES: usize = 20_000;
 /// The largest arguments that are checked, in bytes of their texts and values.
 const LARGEST_ARGUMENTS: usize = 4 * 1024 * 1024;
 /// What one check may cost, in evaluated keywords.

@@ -28,10 +28,14 @@ pub struct LimitsConfig {
     #[serde(deserialize_with = "value::count")]
     pub default_calls: Option<u64>,
     /// Continuations of a run that does not ask, 0 for none; the maximum when absent.
+    #[serde(deserialize_with = "value::count_or_none")]
     pub default_continuations: Option<u64>,
     /// Runs at the same time; further ones wait in the queue.
     #[serde(deserialize_with = "value::at_least_one")]
     pub runs: u64,
+    /// Runs in the queue; further ones are refused.
+    #[serde(deserialize_with = "value::at_least_one")]
+    pub queue: u64,
     /// How long a run waits for the answer to a function call; never longer than the run may take.
     #[serde(deserialize_with = "value::duration")]
     pub wait: Duration,
@@ -50,6 +54,7 @@ impl Default for LimitsConfig {
             default_calls: None,
             default_continuations: None,
             runs: 256,
+            queue: 10_000,
             wait: Duration::from_secs(10 * 60),
             run: Duration::from_secs(15 * 60),
         }

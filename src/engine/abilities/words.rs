@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use icu_normalizer::{ComposingNormalizerBorrowed, DecomposingNormalizerBorrowed};
 use unicode_segmentation::UnicodeSegmentation;
 
-/// How many first letters stand for a longer word (McNamee and Mayfield, "Character N-Gram Tokenization for European
+/// How many first letters stand for a longer word; of a word that is just so long, one less (McNamee and Mayfield, "Character N-Gram Tokenization for European
 /// Language Text Retrieval", 2004).
 const STEM: usize = 5;
 /// The longest word that is told apart from others, in characters.
@@ -79,7 +79,13 @@ const JOINTS: [char; 5] = ['_', '.', ':', '\'', '’'];
 fn take(word: &str, words: &mut Vec<String>) {
     let cut = |count: usize| word.char_indices().nth(count).map(|(at, _)| &word[..at]);
     words.push(cut(LONGEST).unwrap_or(word).to_owned());
-    if let Some(stem) = cut(STEM)
+    // `rooms` is found by `room`, `refunded` by `refunds`.
+    let stem = if cut(STEM - 1).is_some() && cut(STEM).is_none() {
+        cut(STEM - 1)
+    } else {
+        cut(STEM)
+    };
+    if let Some(stem) = stem
         && stem.chars().all(char::is_alphabetic)
     {
         words.push(stem.to_owned());
@@ -100,6 +106,7 @@ mod tests {
             ("STRASSE Straße", vec!["strasse", "stras", "strasse", "stras"]),
             ("ﬁle ＡＢＣ", vec!["file", "abc"]),
             ("возврат", vec!["возврат", "возвр"]),
+            ("rooms room", vec!["rooms", "room", "room"]),
             ("退款政策", vec!["退", "款", "退款", "政", "款政", "策", "政策"]),
             ("한국어", vec!["한국어"]),
             (

@@ -171,3 +171,17 @@ async fn waiting_is_part_of_the_time_of_a_run() {
     let message = done.last()["data"]["message"].as_str().unwrap_or_default();
     assert!(message.contains("2 minutes, waiting included"), "{message}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_conversation_does_not_grow_without_end() {
+    let data = "x".repeat(1000);
+    let functions = json!({"functions": [{"name": "f", "description": "", "result": {"data": data}}]});
+    let limits = EngineLimits {
+        max_added: 2500,
+        ..EngineLimits::default()
+    };
+    let script = (0..9).map(|_| vec![call("a", "f", "{}"), usage(1, 1)]).collect();
+    let done = run_with(request(functions), script, limits, usize::MAX, |_, _, _| {}).await;
+    assert_eq!(done.asked.len(), 3);
+    assert_eq!(done.short().last().map(String::as_str), Some("error CONTENT_TOO_LARGE"));
+}

@@ -128,6 +128,7 @@ impl Case {
                 let (name, arguments) = match *name {
                     "wrong" => ("data", "{\"n\": \"x\"}"),
                     "broken" => ("data", "{oops"),
+                    "search" => ("search_notes", "{\"query\": \"word\"}"),
                     name => (name, "{\"n\": 1}"),
                 };
                 steps.push(call(&format!("{iteration}-{number}"), name, arguments));
@@ -298,14 +299,20 @@ async fn a_run_with_everything_in_it_comes_to_the_same() {
     let answers = vec![
         (
             vec!["I look. ", "Now."],
-            vec!["one", "two", "same", "data", "wrong"],
+            vec!["one", "two", "same", "data", "wrong", "search"],
             FinishReason::ToolCalls,
         ),
         (vec!["half "], vec![], FinishReason::Length),
         (vec!["and half"], vec!["caller", "two", "nobody"], FinishReason::Stop),
     ];
+    // Too much to be given to the model whole: the run searches it itself.
+    let records: Vec<Value> = (0..200)
+        .map(|number| json!({"text": format!("The word of record {number} is a word among many other words.")}))
+        .collect();
     let case = Case {
-        request: request(json!({"functions": functions(true, true)})),
+        request: request(json!({
+            "functions": functions(true, true), "extensions": {"datasets": [{"name": "notes", "records": records}]},
+        })),
         answers,
         times: vec![Some(30), Some(10), None],
         limits: EngineLimits {
@@ -324,6 +331,9 @@ async fn a_run_with_everything_in_it_comes_to_the_same() {
     ];
     let got: Vec<&String> = events.iter().filter(|event| event.starts_with("got")).collect();
     assert_eq!(got[..3], told);
+    for event in ["operationBegin", "operationEnd", "response search_notes"] {
+        assert!(events.iter().any(|told| told == event), "{event}: {events:?}");
+    }
     assert_eq!(events.last().map(String::as_str), Some("result activity 9"));
     assert_eq!(events[events.len() - 2], "request caller");
 }
