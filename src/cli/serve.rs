@@ -77,7 +77,7 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
         Some(dir) => dir.clone(),
         None => context.places.data_dir().join("server"),
     };
-    let _data = claim(&data_dir)?;
+    let _data = claim(&data_dir, "choose another with --data-dir")?;
     let options = ServerOptions {
         tls,
         cors: origins(config),
@@ -143,7 +143,7 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
     let secret = new_secret()?;
     // A directory of its own, so that it and `serve` never meet.
     let data_dir = context.places.data_dir().join("local");
-    let _data = claim(&data_dir)?;
+    let _data = claim(&data_dir, "check its owner and its free space")?;
     let options = ServerOptions {
         data_dir: Some(data_dir),
         accounts: vec![Account::with_secret("local", &secret)],
@@ -171,15 +171,15 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
 }
 
 /// Makes sure that the data directory can be written, and is this server's alone.
-fn claim(dir: &Path) -> Result<Lock, Failure> {
+fn claim(dir: &Path, advice: &str) -> Result<Lock, Failure> {
     let place = dir.display();
     match Lock::take(dir, "server.lock") {
         Ok(Some(lock)) => Ok(lock),
         Ok(None) => Err(Failure::usage(format!(
-            "another server uses the data directory {place}; stop it, or choose another with --data-dir"
+            "another server uses the data directory {place}; stop it, or {advice}"
         ))),
         Err(error) => Err(Failure::usage(format!(
-            "the data directory {place} cannot be written: {error}; choose another with --data-dir"
+            "the data directory {place} cannot be written: {error}; {advice}"
         ))),
     }
 }
@@ -301,10 +301,12 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
         ..EngineLimits::default()
     };
     let model = Arc::new(Measured::new(model, ModelMeters::default()));
-    Ok(Engine::new(model, limits)
+    let engine = Engine::new(model, limits)
         .with_moderator(moderator)
         .with_catalog(catalog)
-        .with_fetcher(fetcher(&config.attachments)))
+        .with_fetcher(fetcher(&config.attachments));
+    abilities::check(config, &engine)?;
+    Ok(engine)
 }
 
 /// What fetches attachments, unless the configuration wants none.
