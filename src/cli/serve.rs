@@ -89,6 +89,8 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
     };
     let address = args.listen.unwrap_or(config.listen);
     many_threads()?.block_on(async {
+        // Before anybody is told that it is there, and may end it.
+        let shutdown = stop_on_signals()?;
         let listener = listen(address).await?;
         let engine = engine(model, config).await?;
         let address = say_address(&listener, if encrypted { "https" } else { "http" })?;
@@ -106,7 +108,7 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
                 );
             }
         }
-        serve_until_stopped(listener, options, engine).await
+        serve_until_stopped(listener, options, engine, shutdown).await
     })?;
     Ok(Exit::Done)
 }
@@ -153,6 +155,7 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
         ..options(config)
     };
     let outcome = many_threads()?.block_on(async {
+        let shutdown = stop_on_signals()?;
         let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let engine = engine(model, config).await?;
         let port = say_address(&listener, "http")?.port();
@@ -164,7 +167,7 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
             digest,
         };
         files.write_record(&record).map_err(failed)?;
-        serve_until_stopped(listener, options, engine).await
+        serve_until_stopped(listener, options, engine, shutdown).await
     });
     files.remove_record();
     outcome.map(|()| Exit::Done)
@@ -347,17 +350,21 @@ fn say_address(listener: &TcpListener, scheme: &str) -> Result<SocketAddr, Failu
     Ok(address)
 }
 
-async fn serve_until_stopped(listener: TcpListener, options: ServerOptions, engine: Engine) -> Result<(), Failure> {
-    let shutdown = CancellationToken::new();
-    stop_on_signals(&shutdown)?;
-    outlive_full_files()?;
+async fn serve_until_stopped(
+    listener: TcpListener,
+    options: ServerOptions,
+    engine: Engine,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
     server::serve(listener, options, Arc::new(engine), shutdown)
         .await
         .map_err(|error| Failure::new(Exit::Other, error.to_string()))
 }
 
-/// Ends the server on the signals that ask a process to end.
-fn stop_on_signals(shutdown: &CancellationToken) -> Result<(), Failure> {
+/// What the signals that ask a process to end cancel. Others that would end it are caught.
+fn stop_on_signals() -> Result<CancellationToken, Failure> {
+    let shutdown = CancellationToken::new();
+    outlive_full_files()?;
     let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt()];
     // Listening would undo what `nohup` did.
     if !ignores_hangup() {
@@ -374,7 +381,7 @@ fn stop_on_signals(shutdown: &CancellationToken) -> Result<(), Failure> {
             }
         });
     }
-    Ok(())
+    Ok(shutdown)
 }
 
 /// A file that has reached the process's limit (`ulimit -f`) is a write that fails, which the store knows how to take,

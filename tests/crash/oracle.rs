@@ -145,6 +145,7 @@ impl Reader<'_> {
                 let (call, earlier) = self.waiting(data)?;
                 hold!(!call.begun, "a wait is announced twice");
                 call.begun = true;
+                self.seams = 0;
                 hold!(
                     earlier,
                     "a wait begins before the one that shares its channel has ended"
@@ -157,6 +158,7 @@ impl Reader<'_> {
                 let (call, _) = self.waiting(data)?;
                 hold!(call.begun && call.message.is_none(), "a wait ends that did not go on");
                 call.message = Some(message.clone());
+                self.seams = 0;
                 let (channel, id) = (text(data, "channel"), text(data, "id"));
                 self.won.push(Won { channel, id, message });
                 Ok(())
@@ -190,6 +192,10 @@ impl Reader<'_> {
             self.calls.iter().all(|call| call.responded),
             "an iteration begins before all calls have their results"
         );
+        if self.instance.is_none() {
+            // The first one is a step that is kept.
+            self.seams = 0;
+        }
         let instance = self.instance.get_or_insert_with(|| data["instance"].clone());
         hold!(*instance == data["instance"], "events of another run");
         self.open = Some(Open::default());
@@ -262,6 +268,7 @@ impl Reader<'_> {
         let call = call.ok_or("a response to no call")?;
         hold!(!call.responded, "a second response");
         call.responded = true;
+        self.seams = 0;
         let result = &activity["function"]["result"];
         let content = match result {
             Value::String(text) => text.clone(),
@@ -346,6 +353,9 @@ impl Reader<'_> {
             "cancelled" => {
                 hold!(self.known.cancel_sent, "nobody cancelled it");
                 self.cancelled = true;
+                if let Some(open) = self.open.take().filter(|open| !open.text.is_empty()) {
+                    self.text = open.text;
+                }
             }
             _ => return Err("an abort for no reason".to_owned()),
         }
@@ -354,16 +364,13 @@ impl Reader<'_> {
 
     fn result(&mut self, data: &Value) -> Result<(), String> {
         let reason = text(&data["end"], "reason");
-        let (expected, said) = match (self.cancelled, self.open.take()) {
-            (true, Some(open)) if !open.text.is_empty() => ("abort", open.text),
-            (true, _) => ("abort", self.text.clone()),
-            (false, Some(_)) => return Err("it ends within an iteration".to_owned()),
-            (false, None) => ("stop", self.text.clone()),
-        };
+        hold!(self.open.is_none(), "it ends within an iteration");
+        let expected = if self.cancelled { "abort" } else { "stop" };
         hold!(reason == expected, "it ends otherwise than by {expected}");
         hold!(
-            text(data, "text") == said,
-            "the result is not what the model said: {said:?}"
+            text(data, "text") == self.text,
+            "the result is not what the model said: {:?}",
+            self.text
         );
         if !self.cancelled {
             hold!(self.done == self.plan.turns.len(), "it ends too early");
