@@ -175,7 +175,7 @@ impl Shared {
 
     fn new_state(&self, log: Log) -> State {
         State {
-            log,
+            log: log.holding(self.options.published),
             run: None,
             pins: 0,
             waits: Waits::default(),

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::App;
 use super::error::Refusal;
+use super::framing::Flaw;
 use crate::hub::{AccountId, ChannelKey};
 use crate::wire::{ChannelId, ErrorCode, Scope, SecretHash};
 
@@ -65,9 +66,14 @@ fn secret(parts: &Parts) -> Result<&[u8], Refusal> {
 /// The account of a request's secret and what the secret may do.
 fn account(parts: &Parts, app: &App) -> Result<(AccountId, Scope), Refusal> {
     let secret = secret(parts)?;
-    app.accounts
+    let (account, scope) = app
+        .accounts
         .of_secret(secret)
-        .ok_or_else(|| Refusal::not_authenticated("the secret of the `Authorization` header belongs to no account"))
+        .ok_or_else(|| Refusal::not_authenticated("the secret of the `Authorization` header belongs to no account"))?;
+    if let Some(requests) = &account.requests {
+        requests.count().map_err(Refusal::too_many_requests)?;
+    }
+    Ok((account.id.clone(), scope))
 }
 
 /// The account of a request whose secret has to have one of some scopes.
@@ -285,7 +291,7 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::bad_request("the request's body ended too early").closing())?;
+        let frame = frame.map_err(|error| unreadable(error).closing())?;
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.len() > limit {
             return Err(Refusal::too_large(limit));
@@ -301,6 +307,18 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
         }
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+fn unreadable(error: axum::Error) -> Refusal {
+    let error = error.into_inner();
+    if let Some(flaw) = error.downcast_ref::<Flaw>() {
+        return Refusal::bad_request(flaw.message());
+    }
+    let message = match error.downcast_ref::<hyper::Error>() {
+        Some(error) if error.is_incomplete_message() => "the request's body ended too early",
+        _ => "the request's body cannot be read",
+    };
+    Refusal::bad_request(message)
 }
 
 /// Reads a body as a value; an empty one counts as `{}`.

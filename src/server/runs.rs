@@ -27,6 +27,8 @@ use crate::wire::{ChannelId, CompleteRequest, ErrorCode, Event, EventKind, Messa
 
 /// The longest title of a run, in characters.
 const LONGEST_TITLE: usize = 80;
+/// When to dispatch again after the queue was full.
+const QUEUE_FULL: Duration = Duration::from_secs(5);
 /// How often a server may end in the middle of a run's iteration before the run is given up (DESIGN, "Durable before
 /// visible").
 const MOST_RESTARTS: u32 = 3;
@@ -157,7 +159,8 @@ impl Runs {
             return Err(Refusal::new(
                 ErrorCode::LimitsReached,
                 format!("{live} runs have not ended, and the server takes no more: dispatch again when some have"),
-            ));
+            )
+            .retry_after(QUEUE_FULL));
         }
         // A task of its own: the run must start even if the client leaves while it is being stored.
         let (answer, answered) = oneshot::channel();

@@ -77,28 +77,46 @@ function freePort() {
   })
 }
 
+// What requests name: `[server.bots.NAME]` and the like.
+const CONFIGURATION = `
+[server.attachments]
+allow = ["127.0.0.1"]
+ports = []
+
+[server.bots.zoo]
+backstory = "You are the support of the zoo."
+datasets = ["animals"]
+
+[server.datasets.animals]
+records = ["Wrens are fed at noon."]
+
+[server.bots.support]
+model = "scripted"
+backstory = "You are calm."
+datasets = ["handbook"]
+skillsets = ["writing"]
+features = ["time"]
+
+[server.datasets.handbook]
+records = ["Refunds are paid within 14 days.", "${'Open at nine. '.repeat(1000)}"]
+
+[server.skillsets.writing]
+[[server.skillsets.writing.abilities]]
+name = "polite_reply"
+description = "Writes a reply."
+instruction = "Be polite."
+`
+
 before(async () => {
   upstream = await startUpstream()
   const port = await freePort()
   folder = mkdtempSync(join(tmpdir(), 'switchboard-sdk-'))
+  const configuration = join(folder, 'config.toml')
+  writeFileSync(configuration, CONFIGURATION)
   const upstreamUrl = `http://127.0.0.1:${upstream.address().port}/v1`
-  writeFileSync(
-    join(folder, 'config.toml'),
-    `[server.attachments]
-allow = ["127.0.0.1"]
-ports = []
-
-[server.bots.support]
-backstory = "You are the support of the zoo."
-datasets = ["handbook"]
-
-[server.datasets.handbook]
-records = ["Refunds are paid within 14 days."]
-`
-  )
   server = spawn(
     process.env.SWITCHBOARD_BIN ?? '../../target/debug/switchboard',
-    ['--config', join(folder, 'config.toml'), 'serve', '--listen', `127.0.0.1:${port}`, '--data-dir', join(folder, 'data'), '--model-url', upstreamUrl, '--model', 'scripted'],
+    ['--config', configuration, 'serve', '--listen', `127.0.0.1:${port}`, '--data-dir', join(folder, 'data'), '--model-url', upstreamUrl, '--model', 'scripted'],
     {
       env: { PATH: process.env.PATH, HOME: folder, SWITCHBOARD_SECRET: `${SECRET},${OTHER_SECRET}` },
       stdio: ['ignore', 'inherit', 'inherit'],
@@ -236,6 +254,48 @@ test('a function whose result is published', async () => {
   assert.equal(events.at(-1).data.text, 'The function said {"sky":"cloudy"}')
 })
 
+test('a bot of the server searches what it knows and does what it can', async () => {
+  for (const [name, expected] of [
+    ['search_handbook {"query":"refund"}', /Refunds are paid within 14 days/],
+    ['polite_reply {"input":"no"}', /The function said Hello/],
+    ['current_time', /weekday/],
+  ]) {
+    const { text, end } = await client.conversation.complete(null, {
+      messages: [{ type: 'user', text: `[call ${name}]` }],
+      botId: 'support',
+      contactId: { fingerprint: 'f-1', name: 'Ada' },
+    })
+    assert.match(text, expected)
+    assert.equal(end.reason, 'stop')
+  }
+})
+
+test('datasets, skillsets and features of a request', async () => {
+  const extensions = {
+    backstory: 'You are calm.',
+    datasets: [{ name: 'hours', records: [{ text: 'Open at nine. '.repeat(1000), meta: {} }] }],
+    skillsets: [{ abilities: [{ name: 'rhyme', description: 'Rhymes.', instruction: 'Rhyme.' }] }],
+    features: [{ name: 'time', options: { timezone: 'Asia/Tokyo' } }],
+  }
+  for (const [name, expected] of [
+    ['search_hours {"query":"when open"}', /"text":"Open at nine/],
+    ['rhyme {"input":"x"}', /Hello/],
+    ['current_time', /Asia\/Tokyo/],
+  ]) {
+    const { text } = await client.conversation.complete(null, {
+      messages: [{ type: 'user', text: `[call ${name}]` }],
+      extensions,
+    })
+    assert.match(text, expected)
+  }
+  for (const id of ['botId', 'datasetId', 'skillsetId']) {
+    await assert.rejects(
+      client.conversation.dispatch(null, { messages: [{ type: 'user', text: 'x' }], [id]: 'none' }).then(() => {}),
+      { code: 'NOT_FOUND' }
+    )
+  }
+})
+
 test("another account's channel is another channel", async () => {
   const { channelId } = await client.conversation.dispatch(null, { messages: [{ type: 'user', text: 'mine' }] })
   await follow(client, channelId, { historyLength: 10000 })
@@ -326,9 +386,9 @@ test('limits end a run with their reason', async () => {
 })
 
 test('a bot and a dataset of the configuration', async () => {
-  await run({ messages: say('who are you?'), botId: 'support' })
+  await run({ messages: say('who are you?'), botId: 'zoo' })
   assert.match(system(asked.at(-1)), /support of the zoo/)
-  assert.match(JSON.stringify(asked.at(-1)), /Refunds are paid within 14 days/)
+  assert.match(JSON.stringify(asked.at(-1)), /Wrens are fed at noon/)
 })
 
 test('extensions: a backstory, datasets, skillsets and features', async () => {

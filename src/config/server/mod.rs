@@ -6,6 +6,7 @@ mod accounts;
 mod attachments;
 mod bots;
 mod datasets;
+mod http;
 mod log;
 mod metrics;
 mod skillsets;
@@ -27,6 +28,7 @@ use super::value;
 pub(super) use accounts::check as check_accounts;
 pub use accounts::{AccountConfig, AccountSecretConfig};
 pub use attachments::AttachmentsConfig;
+pub use http::{CorsConfig, HttpConfig, Origin, TlsConfig};
 
 pub use bots::{BotConfig, BotFunction, BotFunctionCall, BotFunctionResult, BotLimits, FeatureName};
 pub use datasets::DatasetConfig;
@@ -67,6 +69,12 @@ pub struct ServerConfig {
     pub limits: LimitsConfig,
     /// How long events are kept.
     pub retention: RetentionConfig,
+    /// Bounds of requests and connections.
+    pub http: HttpConfig,
+    /// The certificate.
+    pub tls: TlsConfig,
+    /// Web pages that may call the API.
+    pub cors: CorsConfig,
     /// How much is logged.
     pub log: LogConfig,
     /// Who may read the metrics.
@@ -101,6 +109,9 @@ impl Default for ServerConfig {
             moderation: ModerationConfig::default(),
             limits: LimitsConfig::default(),
             retention: RetentionConfig::default(),
+            http: HttpConfig::default(),
+            tls: TlsConfig::default(),
+            cors: CorsConfig::default(),
             log: LogConfig::default(),
             metrics: MetricsConfig::default(),
             bots: IndexMap::new(),

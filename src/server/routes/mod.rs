@@ -12,7 +12,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use http::{HeaderValue, Method, header};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -26,9 +26,6 @@ use crate::wire::{ErrorCode, ascii};
 
 pub(super) use table::{Access, Place, Route, Verb, routes};
 
-/// The largest address and headers that are taken together, in bytes.
-const LARGEST_HEAD: usize = 32 * 1024;
-
 /// The forms of an answer that is one document.
 const DOCUMENT: &[Format] = &[Format::Json, Format::Jsonl];
 
@@ -37,16 +34,20 @@ pub(super) fn router(app: Arc<App>) -> Router {
     for route in routes(&app.options) {
         served = served.route(route.path, route.handler);
     }
-    Router::new()
+    let cors = super::cors::layer(&app.options.cors);
+    let router = Router::new()
         .nest("/v1", served.clone())
         .nest("/api/v1", served)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), observe))
-        .layer(axum::middleware::from_fn(limit_head))
         .layer(axum::middleware::from_fn(super::drain::unread_bodies))
         .layer(CatchPanicLayer::custom(error::panicked))
-        .with_state(app)
+        .with_state(app);
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }
 
 /// Counts and times a request, and gives it a line of the log: its route, not its path, which holds a secret.
@@ -80,22 +81,6 @@ fn known_method(method: &Method) -> &'static str {
         .into_iter()
         .find(|known| *known == method.as_str())
         .unwrap_or("other")
-}
-
-async fn limit_head(request: Request, next: axum::middleware::Next) -> Response {
-    let address = request
-        .uri()
-        .path_and_query()
-        .map_or(0, |address| address.as_str().len());
-    let headers: usize = request
-        .headers()
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    if address + headers > LARGEST_HEAD {
-        return Refusal::head_too_large(LARGEST_HEAD).into_response();
-    }
-    next.run(request).await
 }
 
 async fn not_found(request: Request) -> Refusal {

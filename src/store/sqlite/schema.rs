@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::store::StoreError;
@@ -71,6 +72,11 @@ const MIGRATIONS: &[&str] = &[
 /// How long a statement waits for somebody else who has the database locked, such as a backup.
 const BUSY: Duration = Duration::from_secs(1);
 
+/// A database with so many bytes that nothing uses, and so few that something does, is made small again at a start.
+/// While a server runs, pages that are free are used again, so the file is as large as its busiest hour.
+const MUCH_FREE: i64 = 256 * 1024 * 1024;
+const LITTLE_USED: i64 = 64 * 1024 * 1024;
+
 /// Opens the database for writing; makes it, or brings it to the newest version.
 pub(super) fn open(path: &Path, most_pages: Option<u32>) -> Result<Connection, StoreError> {
     // SQLite gives its companion files the rights of this one.
@@ -84,6 +90,7 @@ pub(super) fn open(path: &Path, most_pages: Option<u32>) -> Result<Connection, S
         .map_err(|error| StoreError::Unusable(format!("{} cannot be opened: {error}", path.display())))?;
     let mut connection = connect(path)?;
     prepare(&mut connection, path, MIGRATIONS)?;
+    shrink(&connection, MUCH_FREE, LITTLE_USED).map_err(|error| unusable(&error, path))?;
     if let Some(most) = most_pages {
         limit_pages(&connection, most).map_err(|error| failure(&error))?;
     }
@@ -164,6 +171,20 @@ fn prepare(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Res
     Ok(())
 }
 
+/// Gives the disk back what nothing uses, if that is much and quickly done; says whether it did.
+fn shrink(connection: &Connection, much_free: i64, little_used: i64) -> rusqlite::Result<bool> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let page = number("page_size")?;
+    let free = number("freelist_count")? * page;
+    let used = number("page_count")? * page - free;
+    if free < much_free || used > little_used {
+        return Ok(false);
+    }
+    connection.execute_batch("VACUUM")?;
+    connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE)?;
+    Ok(true)
+}
+
 /// Bounds the database's size.
 pub(super) fn limit_pages(connection: &Connection, most: u32) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "max_page_count", most, |_| Ok(()))
@@ -227,6 +248,21 @@ mod tests {
             let data = std::fs::metadata(path.with_file_name(name)).expect("there");
             assert_eq!(data.permissions().mode() & 0o777, 0o600, "{name}");
         }
+    }
+
+    #[test]
+    fn a_database_that_is_nearly_empty_is_made_small() {
+        let (_home, path) = home();
+        let connection = open(&path, None).expect("opened");
+        let sql = "INSERT INTO events VALUES (1, 1, 0, 1, 1, zeroblob(3000000)), (2, 1, 1, 1, 1, zeroblob(1000));
+                   DELETE FROM events WHERE seq = 1;";
+        connection.execute_batch(sql).expect("written");
+        assert_eq!(shrink(&connection, 4_000_000, 1_000_000), Ok(false), "not much is free");
+        assert_eq!(shrink(&connection, 1_000_000, 1000), Ok(false), "much is used");
+        assert_eq!(shrink(&connection, 1_000_000, 1_000_000), Ok(true));
+        assert!(std::fs::metadata(&path).expect("there").len() < 1_000_000);
+        let rows = connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0));
+        assert_eq!(rows, Ok(1));
     }
 
     #[test]
