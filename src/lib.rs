@@ -21,6 +21,7 @@ pub mod functions;
 pub mod hub;
 pub mod llm;
 pub mod local;
+pub mod measure;
 pub mod record;
 pub mod server;
 pub mod store;

@@ -51,7 +51,12 @@ fn the_example_shows_every_key_and_what_is_commented_out_is_good_too() {
         "[server.models.x]",
         "[server.moderation]",
         "[server.limits]",
+        "[server.http]",
+        "[server.tls]",
+        "[server.cors]",
         "[server.retention]",
+        "[server.log]",
+        "[server.metrics]",
         "[server.attachments]",
         "[server.bots.x]",
         "[server.bots.x.limits]",
@@ -145,6 +150,38 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         (
             "[server.limits]\ncalls = -3",
             ":2:9: -3 is too small, expected a whole number of 1 or more",
+        ),
+        (
+            "[server.http]\nmax_body = \"1GiB\"",
+            ":2:12: `1GiB` is not a size, expected a number with a unit up to \"256MiB\", such as \"64KiB\" or \"1MiB\"",
+        ),
+        (
+            "[server.http]\nmax_head = \"1KiB\"",
+            ":2:12: `1KiB` is too small, expected \"4KiB\" or more",
+        ),
+        (
+            "[server.http]\nconnections = 2000000",
+            ":2:15: 2000000 is too large, expected 1000000 or fewer",
+        ),
+        (
+            "[server.http]\nrequests_per_second = 0",
+            ":2:23: 0 is too small, expected a whole number of 1 or more",
+        ),
+        (
+            "[server.http]\nreader_timeout = 30",
+            ":2:18: invalid type: integer `30`, expected a string",
+        ),
+        (
+            "[server.tls]\ncertificate = \"/a.pem\"",
+            ":2:1: a certificate and its key go together, expected both `certificate` and `key`",
+        ),
+        (
+            "[server.tls]\nkey = \"a.pem\"",
+            ":2:7: `a.pem` is a relative path, expected one that begins with `/`",
+        ),
+        (
+            "[server.cors]\norigins = [\"https://dash.example.com/\"]",
+            ":2:11: `https://dash.example.com/` is not the origin of a web page, expected one such as \"https://dash.example.com\", in small letters and without a path, or \"*\"",
         ),
         (
             "[server.limits]\ncontinuations = 0",
@@ -389,6 +426,18 @@ fn every_kind_of_mistake_is_refused_with_its_place() {
         (
             "[server.accounts.team]\nsecrets = [{ scope = \"watch\" }]",
             ":2:12: missing field `hash`",
+        ),
+        (
+            "[server.log]\nlevel = \"verbose\"",
+            ":2:9: unknown value `verbose`, expected one of `error`, `warn`, `info`, `debug`, `trace`",
+        ),
+        (
+            "[server.log]\nformat = \"jsn\"",
+            ":2:10: unknown value `jsn`; did you mean `json`? (expected one of `text`, `json`)",
+        ),
+        (
+            "[server.metrics]\nhash = \"geheim\"",
+            ":2:8: this is not the hash of a secret, expected one such as \"sha256:…\" that `switchboard server hash-secret` prints",
         ),
         (
             "[server.accounts.team]\nsecrets = [{ scope = \"wacht\" }]",

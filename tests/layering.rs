@@ -14,6 +14,11 @@ use syn::visit::Visit;
 const MODULES: &[(&str, u8, &[&str])] = &[
     ("wire", 0, &["tokio", "ratatui", "reqwest", "axum"]),
     ("config", 1, &["app", "ui", "client", "tokio", "reqwest", "ratatui"]),
+    (
+        "measure",
+        1,
+        &["app", "client", "config", "hub", "server", "tokio", "ratatui"],
+    ),
     ("record", 1, &["app", "client", "tokio", "ratatui"]),
     ("transcript", 1, &["ratatui", "tokio", "crossterm"]),
     ("text", 1, &["app", "client", "server", "tokio"]),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use super::exit::EXIT_CODES;
-use crate::config::ColorChoice;
+use crate::config::{ColorChoice, LogFormat, LogLevel};
 use crate::wire::Scope;
 
 /// Watch, start and answer AI runs that go on in the background.
@@ -244,6 +244,12 @@ pub struct ServeArgs {
     /// Where runs are kept: a directory that is this server's alone [default: in the platform's place for data]
     #[arg(long, env = "SWITCHBOARD_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// How much to log [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<LogLevel>,
+    /// The form of the log [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
     /// The model to use.
     #[command(flatten)]
     pub model: ModelArgs,

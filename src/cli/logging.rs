@@ -8,6 +8,8 @@ use tracing_appender::non_blocking::WorkerGuard;
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
 use tracing_subscriber::EnvFilter;
 
+use crate::config::{LogConfig, LogFormat, LogLevel};
+
 /// How many days of the terminal program's log are kept.
 const DAYS: usize = 3;
 
@@ -27,6 +29,27 @@ pub(super) fn to_standard_error(default: &str) {
         .with_writer(std::io::stderr)
         .with_ansi(colour)
         .with_target(false)
+        .try_init();
+}
+
+/// Logs to standard error as a server's configuration says, if `SWITCHBOARD_LOG` says nothing else. Other crates are
+/// heard when they warn.
+pub(super) fn of_server(config: LogConfig) {
+    let default = match config.level {
+        LogLevel::Error => "error".to_owned(),
+        LogLevel::Warn => "warn".to_owned(),
+        level => format!("warn,switchboard={}", level.as_str()),
+    };
+    if config.format == LogFormat::Text {
+        return to_standard_error(&default);
+    }
+    // A second call, as in tests, changes nothing.
+    let _ = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_env_filter(filter(&default))
+        .with_writer(std::io::stderr)
         .try_init();
 }
 

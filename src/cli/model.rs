@@ -97,7 +97,7 @@ impl ModelChoice {
             .collect();
         // `Debug` of the choice hides the keys, so they are added.
         let text = format!(
-            "{self:?}\n{}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+            "{self:?}\n{}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
             keys.join("\n"),
             config.limits,
             config.retention,
@@ -105,7 +105,8 @@ impl ModelChoice {
             config.data_dir,
             config.bots,
             config.datasets,
-            config.skillsets
+            config.skillsets,
+            config.http
         );
         hex(&Sha256::digest(text.as_bytes())[..16])
     }

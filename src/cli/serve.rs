@@ -1,10 +1,12 @@
 //! Serving: `switchboard serve` for others, and the local server's own process.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -14,13 +16,20 @@ use super::context::{Context, env};
 use super::exit::{Exit, Failure};
 use super::model::{ModelChoice, hex};
 use super::{abilities, logging, runtime_failure};
-use crate::config::{AttachmentsConfig, Secret, ServerConfig};
+use crate::config::{AttachmentsConfig, HttpConfig, LogConfig, Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
 use crate::fetch::{FetchOptions, Fetcher};
+use crate::llm::Measured;
 use crate::local::{Lock, Record};
-use crate::server::{self, Account, AccountSecret, ServerOptions};
+use crate::measure::ModelMeters;
+use crate::server::{self, Account, AccountSecret, Rate, ServerOptions, Tls, TlsFiles};
+use crate::wire::SecretHash;
 use crate::wire::request::Limits;
 
+/// A secret with fewer characters can be guessed over a network, given time.
+const SHORT_SECRET: usize = 16;
+/// How many seconds' worth of requests may come at once when the configuration does not say.
+const USUAL_BURST: u64 = 10;
 /// How often the local server tries to take its lock again, and how long it waits in between.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
@@ -33,8 +42,11 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
             "`serve` is a server of its own: it takes no --url, --profile or --local",
         ));
     }
-    logging::to_standard_error("info");
     let config = &context.loaded.config.server;
+    logging::of_server(LogConfig {
+        level: args.log_level.unwrap_or(config.log.level),
+        format: args.log_format.unwrap_or(config.log.format),
+    });
     let mut secrets = env("SWITCHBOARD_SECRET")
         .as_deref()
         .map(Secret::list)
@@ -55,22 +67,44 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
         ));
     }
     let model = ModelChoice::resolve(&args.model, env, config)?;
+    let tls = certificate(config)?;
+    let encrypted = tls.is_some();
+    let guessable = secrets
+        .iter()
+        .any(|secret| secret.expose().chars().count() < SHORT_SECRET);
     let data_dir = match args.data_dir.as_ref().or(config.data_dir.as_ref()) {
         Some(dir) => dir.clone(),
         None => context.places.data_dir().join("server"),
     };
     let _data = claim(&data_dir)?;
     let options = ServerOptions {
+        tls,
+        cors: origins(config),
         accounts: secrets.iter().map(account).chain(named_accounts(config)).collect(),
         data_dir: Some(data_dir),
         config_digest: Some(model.digest(config)),
+        metrics: metrics_secret(config)?,
         ..options(config)
     };
     let address = args.listen.unwrap_or(config.listen);
     many_threads()?.block_on(async {
         let listener = listen(address).await?;
         let engine = engine(model, config).await?;
-        say_address(&listener)?;
+        let address = say_address(&listener, if encrypted { "https" } else { "http" })?;
+        if !address.ip().is_loopback() {
+            if !encrypted {
+                warn(
+                    "it listens beyond this machine without TLS, so that secrets can be read on the way; give it a \
+                     certificate ([server.tls] in the configuration), or put a proxy that speaks TLS in front",
+                );
+            }
+            if guessable {
+                warn(
+                    "it listens beyond this machine with a secret that is short enough to be guessed; `switchboard server \
+                     hash-secret --new` makes one that is not",
+                );
+            }
+        }
         serve_until_stopped(listener, options, engine).await
     })?;
     Ok(Exit::Done)
@@ -80,7 +114,7 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
 pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
     // It refuses only a process that leads its group already, as one started by hand does.
     let _ = rustix::process::setsid();
-    logging::to_standard_error("info");
+    logging::of_server(context.loaded.config.server.log);
     let files = context.local_files();
     let failed = |error: std::io::Error| {
         let dir = files.dir().display();
@@ -120,7 +154,7 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
     let outcome = many_threads()?.block_on(async {
         let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
         let engine = engine(model, config).await?;
-        let port = say_address(&listener)?.port();
+        let port = say_address(&listener, "http")?.port();
         let record = Record {
             pid: std::process::id(),
             port,
@@ -150,12 +184,59 @@ fn claim(dir: &Path) -> Result<Lock, Failure> {
 }
 
 fn options(config: &ServerConfig) -> ServerOptions {
+    let http = &config.http;
+    let number = |number| usize::try_from(number).unwrap_or(usize::MAX);
     ServerOptions {
         retention: config.retention.period,
-        retention_events: usize::try_from(config.retention.events).unwrap_or(usize::MAX),
-        runs_in_flight: usize::try_from(config.limits.runs).unwrap_or(usize::MAX),
+        retention_events: number(config.retention.events),
+        runs_in_flight: number(config.limits.runs),
+        live_runs: number(config.limits.runs.saturating_add(config.limits.queue)),
+        body_limit: number(http.max_body),
+        head_limit: number(http.max_head),
+        headers: number(http.max_headers),
+        header_timeout: http.head_timeout,
+        body_timeout: http.body_timeout,
+        connections: number(http.connections),
+        reader_timeout: http.reader_timeout,
+        reader_backlog: number(http.reader_backlog),
+        rate: rate(http),
         ..ServerOptions::default()
     }
+}
+
+/// How many requests an account may make.
+fn rate(http: &HttpConfig) -> Option<Rate> {
+    let number = |number| NonZeroU32::new(u32::try_from(number).unwrap_or(u32::MAX));
+    let per_second = http.requests_per_second?;
+    Some(Rate {
+        per_second: number(per_second)?,
+        burst: number(http.burst.unwrap_or(per_second.saturating_mul(USUAL_BURST)))?,
+    })
+}
+
+/// The certificate that the configuration names.
+fn certificate(config: &ServerConfig) -> Result<Option<Arc<Tls>>, Failure> {
+    let (Some(certificate), Some(key)) = (&config.tls.certificate, &config.tls.key) else {
+        return Ok(None);
+    };
+    let files = TlsFiles {
+        certificate: certificate.clone(),
+        key: key.clone(),
+    };
+    let tls = Tls::open(files).map_err(|error| Failure::usage(format!("[server.tls]: {error}")))?;
+    Ok(Some(Arc::new(tls)))
+}
+
+/// The origins of web pages that may call the API.
+fn origins(config: &ServerConfig) -> Vec<HeaderValue> {
+    let origins = config.cors.origins.iter();
+    origins
+        .filter_map(|origin| HeaderValue::from_str(origin.as_str()).ok())
+        .collect()
+}
+
+fn warn(text: &str) {
+    eprintln!("switchboard: warning: {text}");
 }
 
 /// The account of a secret. Its name is made from the secret, so that it stays the same when secrets are
@@ -178,6 +259,19 @@ fn named_accounts(config: &ServerConfig) -> impl Iterator<Item = Account> {
             })
             .collect(),
     })
+}
+
+/// What is kept of the secret of the metrics; none when nobody may read them.
+fn metrics_secret(config: &ServerConfig) -> Result<Option<SecretHash>, Failure> {
+    let Some(name) = &config.metrics.secret_env else {
+        return Ok(config.metrics.hash);
+    };
+    match env(name) {
+        Some(secret) => Ok(Some(SecretHash::of(secret.as_bytes()))),
+        None => Err(Failure::usage(format!(
+            "the environment variable {name} is not set, and [server.metrics] expects the secret of the metrics in it"
+        ))),
+    }
 }
 
 fn new_secret() -> Result<String, Failure> {
@@ -205,6 +299,7 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
         run: config.limits.run,
         ..EngineLimits::default()
     };
+    let model = Arc::new(Measured::new(model, ModelMeters::default()));
     Ok(Engine::new(model, limits)
         .with_moderator(moderator)
         .with_catalog(catalog)
@@ -240,10 +335,10 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
-fn say_address(listener: &TcpListener) -> Result<SocketAddr, Failure> {
+fn say_address(listener: &TcpListener, scheme: &str) -> Result<SocketAddr, Failure> {
     let address = listener.local_addr().map_err(runtime_failure)?;
     eprintln!(
-        "switchboard: version {} listens on http://{address}",
+        "switchboard: version {} listens on {scheme}://{address}",
         env!("CARGO_PKG_VERSION")
     );
     Ok(address)

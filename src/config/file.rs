@@ -160,6 +160,12 @@ impl Config {
                 "`demo = true` and `url` exclude each other, expected one of them".to_owned(),
             );
         }
+        if config.server.tls.certificate.is_some() != config.server.tls.key.is_some() {
+            return refuse(
+                find_line(text, "certificate").or_else(|| find_line(text, "key")),
+                "a certificate and its key go together, expected both `certificate` and `key`".to_owned(),
+            );
+        }
         if let Err((span, message)) = server::check_models(&config.server.models) {
             return refuse(Some(span), message);
         }

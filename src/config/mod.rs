@@ -32,8 +32,9 @@ pub use secret::Secret;
 pub use select::{HOSTED_URL, Remote, ServerChoice, ServerFlags, choose_server};
 pub use server::{
     AbilityConfig, AccountConfig, AccountSecretConfig, AttachmentsConfig, BotConfig, BotFunction, BotFunctionCall,
-    BotFunctionResult, BotLimits, DatasetConfig, FeatureName, LimitsConfig, ModelConfig, ModerationConfig,
-    RetentionConfig, ServerConfig, SkillsetConfig, UpstreamConfig,
+    BotFunctionResult, BotLimits, CorsConfig, DatasetConfig, FeatureName, HttpConfig, LimitsConfig, LogConfig,
+    LogFormat, LogLevel, MetricsConfig, ModelConfig, ModerationConfig, Origin, RetentionConfig, ServerConfig,
+    SkillsetConfig, TlsConfig, UpstreamConfig,
 };
 pub use wall::{KioskConfig, LobbyConfig};
 

@@ -97,6 +97,44 @@ pub(super) fn count<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
     at_least_one(deserializer).map(Some)
 }
 
+/// A whole number from 1 to `MOST`.
+pub(super) fn from_one_to<'de, const MOST: u64, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = at_least_one(deserializer)?;
+    if number > MOST {
+        return Err(D::Error::custom(format!(
+            "{number} is too large, expected {MOST} or fewer"
+        )));
+    }
+    Ok(number)
+}
+
+/// The same for a key that may be absent.
+pub(super) fn optional_from_one_to<'de, const MOST: u64, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u64>, D::Error> {
+    from_one_to::<MOST, D>(deserializer).map(Some)
+}
+
+/// A size in bytes, with its unit, from `LEAST` to `MOST`.
+pub(super) fn bytes_between<'de, const LEAST: u64, const MOST: u64, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<u64, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let found = size(&text);
+    if let Some(size) = found.filter(|size| (1..LEAST).contains(size)) {
+        let (text, least) = (written(size), written(LEAST));
+        return Err(D::Error::custom(format!(
+            "`{text}` is too small, expected \"{least}\" or more"
+        )));
+    }
+    found.filter(|size| (LEAST..=MOST).contains(size)).ok_or_else(|| {
+        D::Error::custom(format!(
+            "`{text}` is not a size, expected a number with a unit up to \"{}\", such as \"64KiB\" or \"1MiB\"",
+            written(MOST)
+        ))
+    })
+}
+
 pub(super) fn count_or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let number = i64::deserialize(deserializer)?;
     u64::try_from(number)
@@ -121,6 +159,15 @@ pub(super) fn bytes<'de, const MOST: u64, D: Deserializer<'de>>(deserializer: D)
             MOST >> 20
         ))
     })
+}
+
+/// A size as people write it.
+fn written(size: u64) -> String {
+    match size {
+        size if size >= 1 << 20 && size.is_multiple_of(1 << 20) => format!("{}MiB", size >> 20),
+        size if size >= 1 << 10 && size.is_multiple_of(1 << 10) => format!("{}KiB", size >> 10),
+        size => format!("{size}B"),
+    }
 }
 
 /// A size in bytes: a whole number and a unit.

@@ -30,6 +30,7 @@ use abilities::Catalog;
 
 use crate::fetch::Fetcher;
 use crate::llm::{Model, Moderator};
+use crate::measure::ModelMeters;
 use crate::wire::{ApiError, ChannelId, CompleteRequest, ErrorCode, Event};
 
 pub use limits::EngineLimits;
@@ -188,6 +189,12 @@ impl Engine {
     #[must_use]
     pub fn model_name(&self) -> &str {
         self.model.name()
+    }
+
+    /// What is counted of the model's calls, where they are counted.
+    #[must_use]
+    pub fn meters(&self) -> Option<ModelMeters> {
+        self.model.meters()
     }
 
     /// Whether the model is the built-in demo.

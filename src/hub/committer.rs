@@ -22,6 +22,7 @@ use super::index::standing;
 use super::memory::{Channel, Shared, State};
 use super::waits::WaitId;
 use super::{Append, Begun, ChannelKey, HubError};
+use crate::measure::HubMeters;
 use crate::store::{self, EventBatch, RunProgress, RunRecord, Store, StoreError, Transaction};
 
 /// How many requests one commit takes at most.
@@ -209,7 +210,10 @@ impl Commit {
         let result = if transaction.is_empty() {
             Ok(())
         } else {
-            store.commit(Arc::clone(&transaction)).await
+            let begun = Instant::now();
+            let result = store.commit(Arc::clone(&transaction)).await;
+            count(&shared.meters, begun.elapsed(), &transaction, result.is_ok());
+            result
         };
         match result {
             Ok(()) => {
@@ -292,6 +296,17 @@ impl Commit {
         }
         kept
     }
+}
+
+fn count(meters: &HubMeters, took: Duration, transaction: &Transaction, done: bool) {
+    meters.commit_seconds.observe(took.as_secs_f64());
+    if !done {
+        meters.refused_commits.inc();
+        return;
+    }
+    let events: u64 = transaction.events.iter().map(|batch| u64::from(batch.count)).sum();
+    meters.commit_events.observe(events as f64);
+    meters.events.inc_by(events);
 }
 
 /// Channels in the order in which their retention may be over.

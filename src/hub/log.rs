@@ -145,6 +145,7 @@ pub struct Log {
     published_lost: u64,
     most_events: u64,
     most_bytes: usize,
+    most_published: usize,
 }
 
 impl Log {
@@ -167,7 +168,16 @@ impl Log {
             published_lost: 0,
             most_events: most_events.max(1) as u64,
             most_bytes: most_bytes.max(1),
+            most_published: most_bytes.max(1),
         }
+    }
+
+    /// The same log, holding at most so many bytes of published messages for readers that have not taken them.
+    #[must_use]
+    pub fn holding(mut self, most_published: usize) -> Self {
+        self.most_published = most_published.max(1);
+        self.collect_at = COLLECT_AT.min(self.most_published);
+        self
     }
 
     /// A log that goes on from what was kept: the next event gets `next_id`. Kept events are made into lines when
@@ -476,7 +486,7 @@ impl Log {
         self.first_id = 0;
         self.event_bytes = 0;
         let slowest = self.slowest();
-        let most = self.most_bytes;
+        let most = self.most_published;
         self.rebuild(|position, event| !event && position >= slowest, most);
         for batch in &mut self.batches {
             batch.first_id = 0;
@@ -549,7 +559,7 @@ impl Log {
     fn collect(&mut self) {
         self.seal();
         let slowest = self.slowest();
-        let most = self.most_bytes;
+        let most = self.most_published;
         self.rebuild(|position, event| event || position >= slowest, most);
     }
 
@@ -582,7 +592,7 @@ impl Log {
                 self.batches.extend(filtered(batch, &|_, event| event));
             }
         }
-        self.collect_at = (self.published_bytes * 2).max(COLLECT_AT).min(self.most_bytes.max(1));
+        self.collect_at = (self.published_bytes * 2).max(COLLECT_AT).min(self.most_published);
     }
 
     /// Puts small neighbours together when there are far more batches than the bytes need, so that a

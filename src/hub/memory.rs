@@ -25,6 +25,7 @@ use super::index::{RunIndex, standing};
 use super::log::{Log, ReaderId, Step};
 use super::waits::{Answering, Waits};
 use super::{AccountId, Append, Begun, ChannelKey, Hub, HubError, HubOptions, Listening, RunCounts, RunQuery, Start};
+use crate::measure::HubMeters;
 use crate::store::{Recovered, RecoveredChannel, RunRecord, Store, StoreError};
 use crate::wire::ChannelId;
 
@@ -35,6 +36,7 @@ const RUNS_AT_ONCE: usize = 256;
 #[derive(Clone)]
 pub struct MemoryHub {
     shared: Arc<Shared>,
+    store: Arc<dyn Store>,
     requests: mpsc::Sender<Request>,
     tasks: Arc<Tasks>,
 }
@@ -53,6 +55,7 @@ impl Drop for Tasks {
 pub(super) struct Shared {
     pub(super) options: HubOptions,
     pub(super) index: RunIndex,
+    pub(super) meters: HubMeters,
     channels: RwLock<HashMap<ChannelKey, Arc<Channel>>>,
     flushes: Mutex<VecDeque<(Instant, Arc<Channel>)>>,
     flush_wanted: Notify,
@@ -104,6 +107,7 @@ impl Shared {
         Self {
             options,
             index: RunIndex::default(),
+            meters: HubMeters::default(),
             channels: RwLock::default(),
             flushes: Mutex::default(),
             flush_wanted: Notify::new(),
@@ -171,7 +175,7 @@ impl Shared {
 
     fn new_state(&self, log: Log) -> State {
         State {
-            log,
+            log: log.holding(self.options.published),
             run: None,
             pins: 0,
             waits: Waits::default(),
@@ -346,7 +350,7 @@ impl MemoryHub {
         let stop = CancellationToken::new();
         tracker.spawn(committer::run(
             Arc::clone(&shared),
-            store,
+            Arc::clone(&store),
             queue,
             expiries,
             stop.clone(),
@@ -357,6 +361,7 @@ impl MemoryHub {
         tracker.close();
         Self {
             shared,
+            store,
             requests,
             tasks: Arc::new(Tasks { tracker, stop }),
         }
@@ -416,6 +421,7 @@ impl Hub for MemoryHub {
         if self.shared.stopped.load(Ordering::Acquire) {
             return Err(HubError::Stopped);
         }
+        self.shared.meters.published.inc();
         let Some(channel) = self.shared.find(key) else {
             return Ok(());
         };
@@ -491,6 +497,14 @@ impl Hub for MemoryHub {
         self.shared.index.counts()
     }
 
+    fn meters(&self) -> HubMeters {
+        self.shared.meters.clone()
+    }
+
+    fn stored_bytes(&self) -> Option<u64> {
+        self.store.stored_bytes()
+    }
+
     async fn stop(&self) {
         self.tasks.stop.cancel();
         self.tasks.tracker.wait().await;
@@ -509,11 +523,17 @@ impl Stream for Cursor {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         match self.channel.lock().log.read(self.reader, Some(context.waker())) {
-            Step::Lines(lines) => Poll::Ready(Some(lines)),
+            Step::Lines(lines) => {
+                let meters = &self.shared.meters;
+                meters.deliveries.inc();
+                meters.delivered_bytes.inc_by(lines.len() as u64);
+                Poll::Ready(Some(lines))
+            }
             Step::Idle if self.shared.stopped.load(Ordering::Acquire) => Poll::Ready(None),
             Step::Idle => Poll::Pending,
             Step::Overrun(overrun) => {
-                tracing::info!(channel = ?self.channel.key.channel, ?overrun, "a reader was too slow and is disconnected");
+                self.shared.meters.overruns.inc();
+                tracing::warn!(channel = %self.channel.key.channel.short(), ?overrun, "a reader was too slow and is disconnected");
                 Poll::Ready(None)
             }
         }

@@ -21,6 +21,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 
+use crate::measure::HubMeters;
 use crate::store::{RunProgress, RunRecord, StoreError};
 use crate::wire::ChannelId;
 
@@ -68,9 +69,10 @@ pub struct HubOptions {
     pub retention: Duration,
     /// How many events are kept of a channel.
     pub events: usize,
-    /// How many bytes are kept of a channel, and as many again for published messages that a slow
-    /// reader has not taken.
+    /// How many bytes of events are kept of a channel.
     pub bytes: usize,
+    /// How many bytes of published messages are held for readers that have not taken them.
+    pub published: usize,
     /// The shortest time between two wake-ups of one channel's readers. An idle channel wakes at once.
     pub flush: Duration,
     /// How many appends wait for the committer before who appends has to wait.
@@ -83,6 +85,7 @@ impl Default for HubOptions {
             retention: Duration::from_secs(3600),
             events: 10_000,
             bytes: 64 * 1024 * 1024,
+            published: 8 * 1024 * 1024,
             flush: Duration::from_millis(3),
             queue: 4096,
         }
@@ -192,6 +195,12 @@ pub trait Hub: Send + Sync + 'static {
 
     /// How many runs are retained, of all accounts; costs nothing.
     fn counts(&self) -> RunCounts;
+
+    /// What it counts.
+    fn meters(&self) -> HubMeters;
+
+    /// How many bytes the store takes on disk; `None` where it takes none.
+    fn stored_bytes(&self) -> Option<u64>;
 
     /// Ends every reader and takes nothing more; returns when what was queued is committed, or cannot be.
     async fn stop(&self);

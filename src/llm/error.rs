@@ -100,6 +100,17 @@ pub enum ModelError {
 }
 
 impl ModelError {
+    /// The HTTP status that the upstream gave, if it gave one that is no success.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            Self::Status { status, .. } => Some(*status),
+            Self::RateLimited { .. } => Some(429),
+            Self::Failed { status, .. } => *status,
+            _ => None,
+        }
+    }
+
     /// The kind of error in a word or two, for logs: without anything that an upstream said.
     #[must_use]
     pub fn kind(&self) -> &'static str {

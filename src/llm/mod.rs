@@ -10,6 +10,7 @@ mod delta;
 mod demo;
 mod demo_arguments;
 mod error;
+mod measured;
 mod moderation;
 mod openai;
 pub mod probe;
@@ -31,11 +32,13 @@ pub use crate::wire::Secret;
 pub use connect::{ModelOptions, ModelSource, connect, find};
 pub use demo::{DEMO_NAME, Demo};
 pub use error::ModelError;
+pub use measured::Measured;
 pub use moderation::{Moderations, Moderator, Verdict};
 pub use openai::OpenAi;
 pub use retry::Retries;
 pub use router::{NamePattern, Route, Router};
 
+use crate::measure::ModelMeters;
 use crate::wire::request::Function;
 
 /// What a model's answer comes as; nothing follows an error.
@@ -71,6 +74,11 @@ pub trait Model: Send + Sync {
     fn builtin_functions(&self, model: Option<&str>) -> Vec<Function> {
         let _ = model;
         Vec::new()
+    }
+
+    /// What is counted of its calls, where they are counted.
+    fn meters(&self) -> Option<ModelMeters> {
+        None
     }
 
     /// Begins one answer. Nothing happens before the stream is polled; dropping it gives the answer up.

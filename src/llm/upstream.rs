@@ -96,6 +96,7 @@ impl Upstream {
             attempt = attempts.made(),
             wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
             reason = error.kind(),
+            status = error.status(),
             "a model could not answer and is asked again"
         );
         Some(wait)

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::engine::{About, AnswerListener, Answers, Checkpoint, Engine, EventSink, Order, SinkClosed};
 use crate::hub::{AccountId, Append, ChannelKey, Hub, Listening, Start, unix_millis};
+use crate::measure::ModelMeters;
 use crate::store::RunProgress;
 use crate::wire::event::{RunError, Wait};
 use crate::wire::request::{Limits, RunStatus, WaitingOn};
@@ -59,6 +60,11 @@ pub trait RunEngine: Send + Sync + 'static {
     /// Whether that model is the built-in demo.
     fn is_demo(&self) -> bool;
 
+    /// What is counted of its model calls, where they are counted.
+    fn meters(&self) -> Option<ModelMeters> {
+        None
+    }
+
     /// The bounds of a run, for `GET /v1/server`.
     fn limits(&self) -> Object {
         Object::new()
@@ -96,6 +102,10 @@ impl RunEngine for Engine {
         Engine::is_demo(self)
     }
 
+    fn meters(&self) -> Option<ModelMeters> {
+        Engine::meters(self)
+    }
+
     fn limits(&self) -> Object {
         let limits = Engine::limits(self);
         let granted = limits.granted();
@@ -117,7 +127,37 @@ impl RunEngine for Engine {
 /// Where a run's events go.
 pub struct RunSink {
     target: Target,
-    ended: AtomicBool,
+    outcome: OnceLock<Outcome>,
+}
+
+/// How a run ended, as far as a log may say it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// The reason of its result, or `error`.
+    pub(super) reason: String,
+    /// The code of its error.
+    pub(super) code: Option<String>,
+    /// What it used.
+    pub(super) tokens: u64,
+}
+
+impl Outcome {
+    /// What an event says about it; `None` if it is not the last one.
+    fn of(event: &EventKind) -> Option<Self> {
+        match event {
+            EventKind::Result(result) => Some(Self {
+                reason: result.end.reason.clone(),
+                code: None,
+                tokens: result.usage.token,
+            }),
+            EventKind::Error(error) => Some(Self {
+                reason: "error".to_owned(),
+                code: error.code.clone(),
+                tokens: 0,
+            }),
+            _ => None,
+        }
+    }
 }
 
 enum Target {
@@ -180,20 +220,25 @@ impl RunSink {
                 slot,
                 kept: AtomicBool::new(kept),
             },
-            ended: AtomicBool::new(false),
+            outcome: OnceLock::new(),
         }
     }
 
     pub(super) fn answer(events: mpsc::Sender<Event>) -> Self {
         Self {
             target: Target::Answer(events),
-            ended: AtomicBool::new(false),
+            outcome: OnceLock::new(),
         }
     }
 
     /// Whether the run's last event has been emitted.
     pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
+        self.outcome.get().is_some()
+    }
+
+    /// How the run ended, once it has.
+    pub(super) fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.get()
     }
 
     /// Whether nobody takes the events any more because the client of an answer has left.
@@ -298,8 +343,9 @@ impl RunSink {
         if self.has_ended() {
             return Err(SinkClosed);
         }
-        if event.kind.ends_run() {
-            self.ended.store(true, Ordering::Release);
+        if let Some(outcome) = Outcome::of(&event.kind) {
+            // It has not ended before: that was looked at right above, and a run is one task.
+            let _ = self.outcome.set(outcome);
         }
         match &self.target {
             Target::Answer(events) => events.send(event).await.map_err(|_| SinkClosed),

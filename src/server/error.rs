@@ -3,6 +3,7 @@
 //! Handlers return a [`Refusal`]; what axum and the handlers' panics would answer is replaced here too.
 
 use std::any::Any;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -15,18 +16,18 @@ use crate::wire::{ApiError, ErrorCode, ascii};
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
     error: ApiError,
-    /// A status that the code does not give (431).
-    status: Option<StatusCode>,
     /// The rest of the request was not read: the connection cannot be used again.
     close: bool,
+    /// After how many seconds the same request may be taken.
+    retry_after: Option<u64>,
 }
 
 impl Refusal {
     pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self {
             error: ApiError::new(code, message),
-            status: None,
             close: false,
+            retry_after: None,
         }
     }
 
@@ -55,14 +56,19 @@ impl Refusal {
         }
     }
 
-    pub(super) fn head_too_large(limit: usize) -> Self {
-        Self {
-            status: Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
-            close: true,
-            ..Self::bad_request(format!(
-                "the request's address and headers are larger than the {limit} bytes that this server takes"
-            ))
-        }
+    pub(super) fn too_many_requests(wait: Duration) -> Self {
+        let seconds = wait.as_secs_f64().ceil().max(1.0);
+        Self::new(
+            ErrorCode::TooManyRequests,
+            format!("this account makes more requests than it may: wait for {seconds} s"),
+        )
+        .retry_after(wait)
+    }
+
+    /// Says when the same request may be taken; whole seconds, and one at least.
+    pub(super) fn retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait.as_secs() + u64::from(wait.subsec_nanos() > 0).max(u64::from(wait.is_zero())));
+        self
     }
 
     pub(super) fn closing(mut self) -> Self {
@@ -85,8 +91,8 @@ impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Self {
         Self {
             error,
-            status: None,
             close: false,
+            retry_after: None,
         }
     }
 }
@@ -94,14 +100,15 @@ impl From<ApiError> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::from(ascii::to_json(&self.error)));
-        *response.status_mut() = self
-            .status
-            .or_else(|| StatusCode::from_u16(self.error.code.status()).ok())
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        *response.status_mut() =
+            StatusCode::from_u16(self.error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         if self.error.code == ErrorCode::NotAuthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -5,15 +5,22 @@
 
 mod accept;
 mod accounts;
+mod cors;
 mod drain;
 mod engine;
 mod error;
+mod framing;
+mod limits;
+mod metrics;
 mod openapi;
 mod options;
 mod request;
 mod routes;
 mod runs;
+mod socket;
+mod sockets;
 mod stream;
+mod tls;
 mod unparsed;
 mod validate;
 
@@ -27,13 +34,16 @@ use tokio_util::sync::CancellationToken;
 
 use accept::Connections;
 use accounts::Accounts;
+use metrics::Metrics;
 use runs::Runs;
 
 use crate::hub::{Hub, HubOptions, MemoryHub, unix_millis};
 use crate::store::{MemoryStore, RecoveredRun, SqliteOptions, SqliteStore, Store, StoreError};
 
 pub use engine::{HubAnswers, HubListener, RunEngine, RunSink};
+pub use limits::Rate;
 pub use options::{Account, AccountSecret, ServerOptions};
+pub use tls::{Tls, TlsError, TlsFiles};
 
 /// Why a server could not start, or could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +66,9 @@ struct App {
     hub: Arc<dyn Hub>,
     engine: Arc<dyn RunEngine>,
     runs: Runs,
+    metrics: Metrics,
+    /// The paths of the routes, below their prefix.
+    route_names: Vec<&'static str>,
     /// The OpenAPI document, once somebody has asked for it.
     openapi: OnceLock<Bytes>,
     shutdown: CancellationToken,
@@ -77,12 +90,12 @@ pub async fn serve(
     engine: Arc<dyn RunEngine>,
     shutdown: CancellationToken,
 ) -> Result<(), ServeError> {
-    let accounts = Accounts::new(&options.accounts)?;
-    accept::raise_open_files();
+    let accounts = Accounts::new(&options.accounts, options.rate)?;
     let hub_options = HubOptions {
         retention: options.retention,
         events: options.retention_events,
         flush: options.flush,
+        published: options.reader_backlog,
         ..HubOptions::default()
     };
     let store: Arc<dyn Store> = match &options.data_dir {
@@ -97,17 +110,21 @@ pub async fn serve(
         None => Arc::new(MemoryStore),
     };
     let (hub, unfinished) = restore(hub_options, &store).await?;
-    let connections = Connections::new(options.connections, options.header_timeout);
+    let connections = Connections::new(&options);
+    let metrics = Metrics::new(Arc::clone(&hub), connections.clone(), engine.meters());
     let app = Arc::new(App {
         accounts,
         runs: Runs::new(
             Arc::clone(&hub),
             Arc::clone(&engine),
+            metrics.runs.clone(),
             options.runs_in_flight,
             options.live_runs,
         ),
+        metrics,
         hub,
         engine,
+        route_names: routes::routes(&options).iter().map(|route| route.path).collect(),
         openapi: OnceLock::new(),
         // Stopping over the API ends this server alone, not whatever else its caller runs.
         shutdown: shutdown.child_token(),
@@ -118,6 +135,7 @@ pub async fn serve(
     let result = tokio::select! {
         result = connections.accept(&listener, &router, &app.shutdown) => result,
         () = idle(&app, &connections) => Ok(()),
+        () = renew_certificate(&app) => Ok(()),
     };
     drop(listener);
     stop(&app, &connections).await;
@@ -157,6 +175,14 @@ async fn stop(app: &App, connections: &Connections) {
     connections
         .stop(deadline.saturating_duration_since(Instant::now()))
         .await;
+}
+
+/// Follows the files of the certificate; never returns.
+async fn renew_certificate(app: &App) {
+    if let Some(tls) = &app.options.tls {
+        tls.renew().await;
+    }
+    std::future::pending().await
 }
 
 /// Returns when the server has had no run and no client for long enough, and nothing that would be lost with it.

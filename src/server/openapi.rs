@@ -130,6 +130,7 @@ fn operation(route: &Route) -> Object {
     operation.insert("description".to_owned(), doc.description.into());
     match doc.access {
         Access::Account => {}
+        Access::Metrics => drop(operation.insert("security".to_owned(), json!([{"metrics": []}]))),
         Access::Anyone => drop(operation.insert("security".to_owned(), json!([]))),
     }
     let parameters: Vec<Value> = doc

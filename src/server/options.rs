@@ -3,8 +3,13 @@
 //! Values only; reading them from files and flags is the business of `config` and `cli`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+
+use super::limits::Rate;
+use super::tls::Tls;
 use crate::wire::{Scope, SecretHash};
 
 /// Who may use the server: each account has channels and runs of its own.
@@ -64,10 +69,26 @@ pub struct ServerOptions {
     pub runs_in_flight: usize,
     /// How many runs may have been dispatched and not ended, the queued ones included; more are refused.
     pub live_runs: usize,
-    /// How many connections are open at once; more wait to be accepted.
+    /// How many connections are open at once; more are told so and closed.
     pub connections: usize,
+    /// The largest address and headers together that are taken, in bytes; 8 KiB at least.
+    pub head_limit: usize,
+    /// How many headers are taken.
+    pub headers: usize,
+    /// How long a reader that takes too little of what waits for it is waited for.
+    pub reader_timeout: Duration,
+    /// How many bytes of published messages a channel holds for readers that have not taken them.
+    pub reader_backlog: usize,
+    /// How many requests an account may make; as many as it likes without.
+    pub rate: Option<Rate>,
+    /// The certificate; plain HTTP without one.
+    pub tls: Option<Arc<Tls>>,
+    /// The origins of web pages that may call the API from a browser; `*` stands for all.
+    pub cors: Vec<HeaderValue>,
     /// A digest of the configuration, shown by `GET /v1/server`.
     pub config_digest: Option<String>,
+    /// What is kept of the secret of `GET /v1/metrics`; without one that route is not served.
+    pub metrics: Option<SecretHash>,
     /// Whether `POST /v1/server/stop` is served.
     pub allow_stop: bool,
     /// Leave after this time with no run, no client and nothing that would be lost.
@@ -91,7 +112,15 @@ impl Default for ServerOptions {
             runs_in_flight: 256,
             live_runs: 10_000,
             connections: 16_384,
+            head_limit: 32 * 1024,
+            headers: 100,
+            reader_timeout: Duration::from_secs(30),
+            reader_backlog: 8 * 1024 * 1024,
+            rate: None,
+            tls: None,
+            cors: Vec::new(),
             config_digest: None,
+            metrics: None,
             allow_stop: false,
             idle_exit: None,
             shutdown_grace: Duration::from_secs(1),

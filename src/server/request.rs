@@ -14,8 +14,9 @@ use serde::de::DeserializeOwned;
 
 use super::App;
 use super::error::Refusal;
+use super::framing::Flaw;
 use crate::hub::{AccountId, ChannelKey};
-use crate::wire::{ChannelId, ErrorCode, Scope};
+use crate::wire::{ChannelId, ErrorCode, Scope, SecretHash};
 
 /// Whoever showed a secret of an account that may do everything.
 pub(super) struct Caller(pub(super) AccountId);
@@ -26,6 +27,9 @@ pub(super) struct Watcher(pub(super) AccountId);
 /// Whoever showed a secret of some account, whatever it may do.
 pub(super) struct Known;
 
+/// Whoever showed the secret of the metrics.
+pub(super) struct Observer;
+
 /// The channel of a request's path, under the account of a [`Caller`].
 pub(super) struct Channel(pub(super) ChannelKey);
 
@@ -35,8 +39,8 @@ pub(super) struct WatchedChannel(pub(super) ChannelKey);
 /// The same for who may publish.
 pub(super) struct AnsweredChannel(pub(super) ChannelKey);
 
-/// The account of a request's secret and what the secret may do.
-fn account(parts: &Parts, app: &App) -> Result<(AccountId, Scope), Refusal> {
+/// The secret that a request shows.
+fn secret(parts: &Parts) -> Result<&[u8], Refusal> {
     let mut values = parts.headers.get_all(header::AUTHORIZATION).iter();
     let value = match (values.next(), values.next()) {
         (Some(value), None) => value.as_bytes(),
@@ -51,17 +55,25 @@ fn account(parts: &Parts, app: &App) -> Result<(AccountId, Scope), Refusal> {
             ));
         }
     };
-    let secret = match value.split_at_checked(7) {
-        Some((scheme, secret)) if scheme.eq_ignore_ascii_case(b"bearer ") => secret.trim_ascii(),
-        _ => {
-            return Err(Refusal::not_authenticated(
-                "the `Authorization` header is not of the form `Bearer SECRET`",
-            ));
-        }
-    };
-    app.accounts
+    match value.split_at_checked(7) {
+        Some((scheme, secret)) if scheme.eq_ignore_ascii_case(b"bearer ") => Ok(secret.trim_ascii()),
+        _ => Err(Refusal::not_authenticated(
+            "the `Authorization` header is not of the form `Bearer SECRET`",
+        )),
+    }
+}
+
+/// The account of a request's secret and what the secret may do.
+fn account(parts: &Parts, app: &App) -> Result<(AccountId, Scope), Refusal> {
+    let secret = secret(parts)?;
+    let (account, scope) = app
+        .accounts
         .of_secret(secret)
-        .ok_or_else(|| Refusal::not_authenticated("the secret of the `Authorization` header belongs to no account"))
+        .ok_or_else(|| Refusal::not_authenticated("the secret of the `Authorization` header belongs to no account"))?;
+    if let Some(requests) = &account.requests {
+        requests.count().map_err(Refusal::too_many_requests)?;
+    }
+    Ok((account.id.clone(), scope))
 }
 
 /// The account of a request whose secret has to have one of some scopes.
@@ -114,6 +126,20 @@ impl FromRequestParts<Arc<App>> for Known {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
         account(parts, app).map(|_| Self)
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Observer {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let shown = SecretHash::of(secret(parts)?);
+        match &app.options.metrics {
+            Some(known) if known.matches(&shown) => Ok(Self),
+            _ => Err(Refusal::not_authenticated(
+                "the secret of the `Authorization` header is not that of the metrics",
+            )),
+        }
     }
 }
 
@@ -265,7 +291,7 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::bad_request("the request's body ended too early").closing())?;
+        let frame = frame.map_err(|error| unreadable(error).closing())?;
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.len() > limit {
             return Err(Refusal::too_large(limit));
@@ -281,6 +307,18 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
         }
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+fn unreadable(error: axum::Error) -> Refusal {
+    let error = error.into_inner();
+    if let Some(flaw) = error.downcast_ref::<Flaw>() {
+        return Refusal::bad_request(flaw.message());
+    }
+    let message = match error.downcast_ref::<hyper::Error>() {
+        Some(error) if error.is_incomplete_message() => "the request's body ended too early",
+        _ => "the request's body cannot be read",
+    };
+    Refusal::bad_request(message)
 }
 
 /// Reads a body as a value; an empty one counts as `{}`.

@@ -5,11 +5,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
 use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
@@ -17,6 +19,7 @@ use super::engine::{HubAnswers, RunEngine, RunSink, Slot};
 use super::error::Refusal;
 use crate::engine::{Checkpoint, Order};
 use crate::hub::{AccountId, Begun, ChannelKey, Hub, HubError, unix_millis};
+use crate::measure::{ReasonLabel, RunMeters};
 use crate::store::{RecoveredRun, RunProgress, RunRecord};
 use crate::wire::event::{ABORT_SERVER_RESTARTED, Abort};
 use crate::wire::request::RunStatus;
@@ -24,16 +27,23 @@ use crate::wire::{ChannelId, CompleteRequest, ErrorCode, Event, EventKind, Messa
 
 /// The longest title of a run, in characters.
 const LONGEST_TITLE: usize = 80;
+/// When to dispatch again after the queue was full.
+const QUEUE_FULL: Duration = Duration::from_secs(5);
 /// How often a server may end in the middle of a run's iteration before the run is given up (DESIGN, "Durable before
 /// visible").
 const MOST_RESTARTS: u32 = 3;
 /// How many events of a `complete` wait for a slow client before the run waits.
 const ANSWER_QUEUE: usize = 256;
 
+/// How long whoever cancels a run waits for its end.
+const CANCEL_TIME: Duration = Duration::from_secs(10);
+
 /// What cancels the run of a channel, from before it can be seen. Dispatches of one channel that come at once share it:
 /// at most one of them becomes its run.
 struct Live {
     cancel: CancellationToken,
+    /// Cancelled when nobody holds it any more.
+    over: CancellationToken,
     holders: usize,
 }
 
@@ -50,6 +60,7 @@ impl Drop for Holder {
         if let Some(entry) = live.get_mut(&self.key) {
             entry.holders -= 1;
             if entry.holders == 0 {
+                entry.over.cancel();
                 live.remove(&self.key);
             }
         }
@@ -61,6 +72,7 @@ impl Drop for Holder {
 pub(super) struct Runs {
     hub: Arc<dyn Hub>,
     engine: Arc<dyn RunEngine>,
+    meters: RunMeters,
     slots: Arc<Semaphore>,
     most_live: usize,
     live: Arc<Mutex<HashMap<ChannelKey, Live>>>,
@@ -72,10 +84,17 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    pub(super) fn new(hub: Arc<dyn Hub>, engine: Arc<dyn RunEngine>, in_flight: usize, most_live: usize) -> Self {
+    pub(super) fn new(
+        hub: Arc<dyn Hub>,
+        engine: Arc<dyn RunEngine>,
+        meters: RunMeters,
+        in_flight: usize,
+        most_live: usize,
+    ) -> Self {
         Self {
             hub,
             engine,
+            meters,
             slots: Arc::new(Semaphore::new(in_flight.clamp(1, Semaphore::MAX_PERMITS))),
             most_live,
             live: Arc::default(),
@@ -93,6 +112,7 @@ impl Runs {
         let mut live = self.live();
         let entry = live.entry(key.clone()).or_insert_with(|| Live {
             cancel: CancellationToken::new(),
+            over: CancellationToken::new(),
             holders: 0,
         });
         entry.holders += 1;
@@ -139,7 +159,8 @@ impl Runs {
             return Err(Refusal::new(
                 ErrorCode::LimitsReached,
                 format!("{live} runs have not ended, and the server takes no more: dispatch again when some have"),
-            ));
+            )
+            .retry_after(QUEUE_FULL));
         }
         // A task of its own: the run must start even if the client leaves while it is being stored.
         let (answer, answered) = oneshot::channel();
@@ -168,6 +189,7 @@ impl Runs {
         if begun != Ok(Begun::New) {
             return;
         }
+        self.meters.dispatched.inc();
         let from = From {
             progress: RunProgress::queued(),
             checkpoint: None,
@@ -187,9 +209,13 @@ impl Runs {
                     checkpoint: run.checkpoint.map(Checkpoint::new),
                 };
                 match serde_json::from_slice::<Order>(&run.record.order) {
-                    Ok(order) => runs.go_on(&key, &order, from, &holder.cancel).await,
+                    Ok(mut order) => {
+                        order.asked_at = Some(run.record.created_at);
+                        runs.go_on(&key, &order, from, &holder.cancel).await;
+                    }
                     Err(error) => {
-                        tracing::error!(%error, "a kept run cannot be understood");
+                        // What the error says besides may repeat a text.
+                        tracing::error!(column = error.column(), run = %key.channel.short(), "a kept run cannot be understood");
                         let sink = runs.sink(&key, &from, &holder.cancel);
                         sink.give_up("this version of the server does not understand what was kept of the run")
                             .await;
@@ -225,7 +251,16 @@ impl Runs {
                 sink.begin(seam).await;
             }
             let answers = HubAnswers::of_run(Arc::clone(&self.hub), key.clone());
+            tracing::info!(
+                run = %key.channel.short(),
+                account = key.account.as_str(),
+                model = ?self.model_of(order),
+                restarts = progress.restarts,
+                "a run begins"
+            );
+            let begun = Instant::now();
             self.execute(order, checkpoint.as_ref(), &sink, &answers, cancel).await;
+            self.ended(&key.channel.short(), key.account.as_str(), begun, &sink);
         };
         tokio::select! {
             biased;
@@ -258,14 +293,18 @@ impl Runs {
                 cancel.cancel();
                 std::future::pending::<()>().await;
             };
+            let name = account.clone();
             let answers = HubAnswers::inline(Arc::clone(&runs.hub), account);
             let work = async {
+                let begun = Instant::now();
                 let _slot = tokio::select! {
                     // A run that is cancelled before its turn still says so.
                     () = cancel.cancelled() => None,
                     slot = runs.slots.acquire() => slot.ok(),
                 };
+                tracing::info!(account = name.as_str(), model = ?runs.model_of(&order), "an inline run begins");
                 runs.execute(&order, None, &sink, &answers, &cancel).await;
+                runs.ended("inline", name.as_str(), begun, &sink);
             };
             tokio::select! {
                 () = left => {}
@@ -295,6 +334,28 @@ impl Runs {
         }
     }
 
+    /// The name of the model of an order, cut where it is longer than names are.
+    fn model_of(&self, order: &Order) -> String {
+        let name = order.request.model.clone().unwrap_or_else(|| self.engine.model_name());
+        name.chars().take(LONGEST_TITLE).collect()
+    }
+
+    /// Counts a run that has ended, and says so.
+    fn ended(&self, run: &str, account: &str, begun: Instant, sink: &RunSink) {
+        let Some(outcome) = sink.outcome() else { return };
+        let reason = reason_label(&outcome.reason);
+        self.meters.ended.get_or_create(&ReasonLabel { reason }).inc();
+        tracing::info!(
+            run,
+            account,
+            reason,
+            code = outcome.code.as_deref(),
+            tokens = outcome.tokens,
+            ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "a run ended"
+        );
+    }
+
     fn check_going(&self) -> Result<(), Refusal> {
         if self.stop.is_cancelled() {
             return Err(HubError::Stopped.into());
@@ -302,17 +363,33 @@ impl Runs {
         Ok(())
     }
 
-    /// Stops the run of a channel; one that is over already stays as it is.
+    /// Stops the run of a channel and returns when its end is durable: it does not come back with a later server. One
+    /// that is over already stays as it is.
     pub(super) async fn cancel(&self, key: &ChannelKey) -> Result<(), Refusal> {
         self.check_going()?;
-        let token = self.live().get(key).map(|live| live.cancel.clone());
-        match token {
-            Some(token) => {
-                token.cancel();
-                Ok(())
-            }
-            None if self.hub.run(key).await.is_some() => Ok(()),
-            None => Err(Refusal::new(ErrorCode::NotFound, "this channel has no run")),
+        let live = self
+            .live()
+            .get(key)
+            .map(|live| (live.cancel.clone(), live.over.clone()));
+        let Some((cancel, over)) = live else {
+            return match self.hub.run(key).await {
+                Some(_) => Ok(()),
+                None => Err(Refusal::new(ErrorCode::NotFound, "this channel has no run")),
+            };
+        };
+        cancel.cancel();
+        let ended = async {
+            over.cancelled().await;
+            self.hub.settle().await
+        };
+        match tokio::time::timeout(CANCEL_TIME, ended).await {
+            // A server that ends may have been faster than the run.
+            Ok(Ok(())) if self.hub.run(key).await.is_none_or(|run| run.progress.is_over()) => Ok(()),
+            Ok(Ok(()) | Err(_)) => Err(HubError::Stopped.into()),
+            Err(_) => Err(Refusal::new(
+                ErrorCode::ServiceUnavailable,
+                "the run was told to stop, and its end is not stored yet: ask again",
+            )),
         }
     }
 
@@ -345,6 +422,12 @@ struct From {
     checkpoint: Option<Checkpoint>,
 }
 
+/// The reason of an end, as metrics name it: one of the protocol's, or `other`.
+fn reason_label(reason: &str) -> &'static str {
+    let known = ["stop", "length", "activity", "abort", "error", "iteration"];
+    known.into_iter().find(|known| *known == reason).unwrap_or("other")
+}
+
 fn mint() -> Result<ChannelId, Refusal> {
     let mut bytes = [0; 18];
     getrandom::fill(&mut bytes).map_err(|error| {
@@ -369,8 +452,6 @@ fn title(request: &CompleteRequest) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use async_trait::async_trait;
 
     use super::*;
@@ -424,7 +505,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_run_can_be_cancelled_before_it_is_stored() {
         let hub: Arc<dyn Hub> = Arc::new(MemoryHub::start(HubOptions::default(), Arc::new(Slow)));
-        let runs = Runs::new(Arc::clone(&hub), Arc::new(Endless), 8, 8);
+        let runs = Runs::new(Arc::clone(&hub), Arc::new(Endless), RunMeters::default(), 8, 8);
         let channel = ChannelId::from_random([7; 18]);
         let account = AccountId::new("one");
         let key = ChannelKey {
@@ -452,7 +533,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn more_runs_than_are_allowed_are_refused_and_a_repeated_one_is_not() {
         let hub = MemoryHub::start(HubOptions::default(), Arc::new(Slow));
-        let runs = Runs::new(Arc::new(hub), Arc::new(Endless), 1, 2);
+        let runs = Runs::new(Arc::new(hub), Arc::new(Endless), RunMeters::default(), 1, 2);
         let account = AccountId::new("one");
         let dispatch = |number: u8| {
             let channel = ChannelId::from_random([number; 18]);

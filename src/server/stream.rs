@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures::stream::{BoxStream, Stream};
 use http::{HeaderValue, header};
 use http_body::Frame;
+use prometheus_client::metrics::gauge::Gauge;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio::time::{Instant, Sleep};
@@ -20,14 +21,29 @@ use tokio::time::{Instant, Sleep};
 use super::request::Format;
 use crate::wire::LineDecoder;
 
+/// What server-sent events begin with: how long a browser waits before it connects again, in milliseconds.
+const RETRY: &[u8] = b"retry: 1000\n\n";
+
 /// An answer that streams whole JSON lines in a form; its head is sent at once.
 pub(super) fn answer(lines: BoxStream<'static, Bytes>, format: Format, heartbeat: Duration) -> Response {
+    respond(lines, format, heartbeat, None)
+}
+
+/// The same, counted as long as it is open.
+pub(super) fn counted(lines: BoxStream<'static, Bytes>, format: Format, heartbeat: Duration, open: &Gauge) -> Response {
+    open.inc();
+    respond(lines, format, heartbeat, Some(open.clone()))
+}
+
+fn respond(lines: BoxStream<'static, Bytes>, format: Format, heartbeat: Duration, open: Option<Gauge>) -> Response {
     let body = StreamBody {
         lines,
         sse: (format == Format::Sse).then(LineDecoder::default),
         heartbeat,
         last: Instant::now(),
         timer: Box::pin(tokio::time::sleep(heartbeat)),
+        begun: false,
+        open,
     };
     let mut response = Response::new(Body::new(body));
     let headers = response.headers_mut();
@@ -46,6 +62,18 @@ struct StreamBody {
     /// with every delivery.
     last: Instant,
     timer: Pin<Box<Sleep>>,
+    /// Whether anything was sent.
+    begun: bool,
+    /// Where it is counted.
+    open: Option<Gauge>,
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        if let Some(open) = &self.open {
+            open.dec();
+        }
+    }
 }
 
 impl http_body::Body for StreamBody {
@@ -56,6 +84,9 @@ impl http_body::Body for StreamBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if !std::mem::replace(&mut self.begun, true) && self.sse.is_some() {
+            return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(RETRY)))));
+        }
         loop {
             match Pin::new(&mut self.lines).poll_next(context) {
                 Poll::Ready(Some(lines)) => {

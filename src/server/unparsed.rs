@@ -1,31 +1,23 @@
-//! What hyper itself answers to a request that it cannot parse, in our JSON.
+//! Answers to what reaches no route: requests that the parser refuses, heads that never end, connections too many.
 //!
-//! Such a request reaches no route: hyper writes a head without a body and closes the connection. It is recognised as it
-//! is written, and written anew; everything else passes through.
+//! The parser writes a head without a body and closes the connection. It is recognised as it is written, and written anew
+//! with our JSON; everything else passes through.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-
-use hyper::rt::{Read, ReadBufCursor, Write};
-
+use super::framing::Flaw;
 use crate::wire::{ApiError, ErrorCode, ascii};
 
-/// A connection whose parser's refusals have a body.
-pub(super) struct Explained<T> {
-    inner: T,
-    /// What goes out in the place of what hyper wrote, and how much of it has.
-    instead: Option<(Vec<u8>, usize)>,
+/// How large a head may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HeadLimits {
+    /// The address and the headers together, in bytes.
+    pub(super) bytes: usize,
+    /// How many headers.
+    pub(super) headers: usize,
 }
 
-impl<T> Explained<T> {
-    pub(super) fn new(inner: T) -> Self {
-        Self { inner, instead: None }
-    }
-}
-
-/// The whole answer for a head that only hyper writes: every refusal of ours has a body.
-fn explained(head: &[u8]) -> Option<Vec<u8>> {
+/// The whole answer for a head that only the parser writes: every refusal of ours has a body. `flaw` is what was found
+/// beside the parser, which often knows more.
+pub(super) fn explained(head: &[u8], flaw: Option<Flaw>, limits: &HeadLimits) -> Option<Vec<u8>> {
     if !head.starts_with(b"HTTP/1.1 4") || !head.ends_with(b"\r\n\r\n") {
         return None;
     }
@@ -34,69 +26,91 @@ fn explained(head: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     let (status_line, _) = text.split_once("\r\n")?;
-    let message = match status_line.split(' ').nth(1)? {
-        "431" => "the request has more or longer headers than this server takes",
-        "414" => "the request's address is longer than this server takes",
-        _ => "this is no HTTP/1.1 request that this server can read",
+    let message = match (status_line.split(' ').nth(1)?, flaw) {
+        ("431", _) => format!(
+            "the request's address and headers are more than the {} bytes or {} headers that this server takes",
+            limits.bytes, limits.headers
+        ),
+        ("414", _) => "the request's address is longer than this server takes".to_owned(),
+        (_, Some(flaw)) => flaw.message().to_owned(),
+        _ => "this is no HTTP/1.1 request that this server can read".to_owned(),
     };
-    let body = ascii::to_json(&ApiError::new(ErrorCode::BadRequest, message));
+    Some(whole(status_line, &ApiError::new(ErrorCode::BadRequest, message), ""))
+}
+
+/// The answer to a request whose head did not come in time.
+pub(super) fn slow_head(seconds: u64) -> Vec<u8> {
+    let message = format!("the head of the request did not come within {seconds} seconds");
+    whole(
+        "HTTP/1.1 408 Request Timeout",
+        &ApiError::new(ErrorCode::Timeout, message),
+        "",
+    )
+}
+
+/// The answer to a connection for which there is no place.
+pub(super) fn too_many(connections: usize) -> Vec<u8> {
+    let message = format!("the server has {connections} connections open, and takes no more: try again later");
+    whole(
+        "HTTP/1.1 503 Service Unavailable",
+        &ApiError::new(ErrorCode::ServiceUnavailable, message),
+        "retry-after: 5\r\n",
+    )
+}
+
+/// The answer to a request without TLS where TLS is spoken.
+pub(super) fn not_encrypted() -> Vec<u8> {
+    let message = "this server speaks TLS: use an address that begins with https://";
+    whole(
+        "HTTP/1.1 400 Bad Request",
+        &ApiError::new(ErrorCode::BadRequest, message),
+        "",
+    )
+}
+
+fn whole(status_line: &str, error: &ApiError, headers: &str) -> Vec<u8> {
+    let body = ascii::to_json(error);
     let length = body.len();
     let head = format!(
-        "{status_line}\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        "{status_line}\r\ncontent-type: application/json\r\n{headers}connection: close\r\ncontent-length: {length}\r\n\r\n"
     );
-    Some([head.into_bytes(), body].concat())
+    [head.into_bytes(), body].concat()
 }
 
-impl<T: Read + Unpin> Read for Explained<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(context, buffer)
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<T: Write + Unpin> Write for Explained<T> {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        if this.instead.is_none() {
-            this.instead = explained(buffer).map(|answer| (answer, 0));
+    #[test]
+    fn only_what_the_parser_wrote_is_written_anew() {
+        let limits = HeadLimits { bytes: 10, headers: 3 };
+        let written = |head: &str, flaw| explained(head.as_bytes(), flaw, &limits).map(String::from_utf8);
+        let close = "connection: close\r\ncontent-length: 0\r\n\r\n";
+        for (status, flaw, named) in [
+            ("400 Bad Request", None, "no HTTP/1.1 request"),
+            ("400 Bad Request", Some(Flaw::Folded), "next line"),
+            (
+                "431 Request Header Fields Too Large",
+                Some(Flaw::Folded),
+                "10 bytes or 3 headers",
+            ),
+            ("414 URI Too Long", None, "address"),
+        ] {
+            let text = written(&format!("HTTP/1.1 {status}\r\n{close}"), flaw);
+            let text = text.expect("explained").expect("text");
+            assert!(
+                text.starts_with(&format!("HTTP/1.1 {status}\r\n")) && text.contains(named),
+                "{text}"
+            );
+            let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+            assert!(head.contains(&format!("content-length: {}", body.len())), "{text}");
         }
-        let Some((answer, written)) = &mut this.instead else {
-            return Pin::new(&mut this.inner).poll_write(context, buffer);
-        };
-        while *written < answer.len() {
-            let count = ready!(Pin::new(&mut this.inner).poll_write(context, &answer[*written..]))?;
-            if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            *written += count;
+        for other in [
+            format!("HTTP/1.1 200 OK\r\n{close}"),
+            format!("HTTP/1.1 400 Bad Request\r\n{close}x"),
+            "HTTP/1.1 400 Bad Request\r\ncontent-length: 1\r\n\r\n".to_owned(),
+        ] {
+            assert!(written(&other, None).is_none(), "{other}");
         }
-        this.instead = None;
-        Poll::Ready(Ok(buffer.len()))
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffers: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match buffers {
-            [only] => self.poll_write(context, only),
-            _ => Pin::new(&mut self.inner).poll_write_vectored(context, buffers),
-        }
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
     }
 }

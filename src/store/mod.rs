@@ -213,6 +213,11 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read.
     async fn recover(&self, forget_before: u64) -> Result<Recovered, StoreError>;
 
+    /// How many bytes it takes on disk; `None` where it takes none.
+    fn stored_bytes(&self) -> Option<u64> {
+        None
+    }
+
     /// Puts everything in order for a server that ends; no commit comes after it.
     async fn close(&self);
 }

@@ -83,6 +83,12 @@ impl ChannelId {
             .fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 
+    /// A short name for logs, from [`ChannelId::digest`].
+    #[must_use]
+    pub fn short(&self) -> String {
+        format!("{:08x}", self.digest() >> 32)
+    }
+
     /// The id with all but its first four characters hidden, for screens that others see and for logs.
     #[must_use]
     pub fn masked(&self) -> String {

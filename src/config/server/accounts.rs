@@ -36,7 +36,7 @@ pub struct AccountSecretConfig {
     pub name: Option<String>,
 }
 
-fn hash<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<SecretHash>, D::Error> {
+pub(super) fn hash<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<SecretHash>, D::Error> {
     // A secret that was put here by mistake is not repeated.
     let text = Spanned::<Secret>::deserialize(deserializer)?;
     let hash = SecretHash::parse(text.get_ref().expose()).ok_or_else(|| {

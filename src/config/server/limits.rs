@@ -33,6 +33,9 @@ pub struct LimitsConfig {
     /// Runs at the same time; further ones wait in the queue.
     #[serde(deserialize_with = "value::at_least_one")]
     pub runs: u64,
+    /// Runs in the queue; further ones are refused.
+    #[serde(deserialize_with = "value::at_least_one")]
+    pub queue: u64,
     /// How long a run waits for the answer to a function call; never longer than the run may take.
     #[serde(deserialize_with = "value::duration")]
     pub wait: Duration,
@@ -51,6 +54,7 @@ impl Default for LimitsConfig {
             default_calls: None,
             default_continuations: None,
             runs: 256,
+            queue: 10_000,
             wait: Duration::from_secs(10 * 60),
             run: Duration::from_secs(15 * 60),
         }

@@ -6,6 +6,9 @@ mod accounts;
 mod attachments;
 mod bots;
 mod datasets;
+mod http;
+mod log;
+mod metrics;
 mod skillsets;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,12 +28,15 @@ use super::value;
 pub(super) use accounts::check as check_accounts;
 pub use accounts::{AccountConfig, AccountSecretConfig};
 pub use attachments::AttachmentsConfig;
+pub use http::{CorsConfig, HttpConfig, Origin, TlsConfig};
 
 pub use bots::{BotConfig, BotFunction, BotFunctionCall, BotFunctionResult, BotLimits, FeatureName};
 pub use datasets::DatasetConfig;
 pub use skillsets::{AbilityConfig, SkillsetConfig};
 
 pub use limits::LimitsConfig;
+pub use log::{LogConfig, LogFormat, LogLevel};
+pub use metrics::MetricsConfig;
 pub(super) use models::check as check_models;
 pub use models::{ModelConfig, ModerationConfig, UpstreamConfig};
 
@@ -63,6 +69,16 @@ pub struct ServerConfig {
     pub limits: LimitsConfig,
     /// How long events are kept.
     pub retention: RetentionConfig,
+    /// Bounds of requests and connections.
+    pub http: HttpConfig,
+    /// The certificate.
+    pub tls: TlsConfig,
+    /// Web pages that may call the API.
+    pub cors: CorsConfig,
+    /// How much is logged.
+    pub log: LogConfig,
+    /// Who may read the metrics.
+    pub metrics: MetricsConfig,
     /// Documents and images that requests name.
     pub attachments: AttachmentsConfig,
     /// Configurations that a request may name, by name.
@@ -93,6 +109,11 @@ impl Default for ServerConfig {
             moderation: ModerationConfig::default(),
             limits: LimitsConfig::default(),
             retention: RetentionConfig::default(),
+            http: HttpConfig::default(),
+            tls: TlsConfig::default(),
+            cors: CorsConfig::default(),
+            log: LogConfig::default(),
+            metrics: MetricsConfig::default(),
             bots: IndexMap::new(),
             datasets: IndexMap::new(),
             skillsets: IndexMap::new(),

@@ -37,7 +37,8 @@ pub(super) async fn subscribe(
         None => Start::Newest(request.history_length.unwrap_or(0)),
     };
     let lines = app.hub.open(&key, start).await;
-    Ok(stream::answer(lines, format, app.options.heartbeat))
+    let open = &app.metrics.http.subscribers;
+    Ok(stream::counted(lines, format, app.options.heartbeat, open))
 }
 
 pub(super) async fn publish(

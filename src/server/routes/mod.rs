@@ -10,21 +10,21 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::Request;
-use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::{HeaderValue, Method, header};
 use serde::Serialize;
+use tokio::time::Instant;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::App;
 use super::error::{self, Refusal};
 use super::request::Format;
+use crate::measure::{RequestLabels, RouteLabel};
 use crate::wire::{ErrorCode, ascii};
 
 pub(super) use table::{Access, Place, Route, Verb, routes};
-
-/// The largest address and headers that are taken together, in bytes.
-const LARGEST_HEAD: usize = 32 * 1024;
 
 /// The forms of an answer that is one document.
 const DOCUMENT: &[Format] = &[Format::Json, Format::Jsonl];
@@ -34,31 +34,53 @@ pub(super) fn router(app: Arc<App>) -> Router {
     for route in routes(&app.options) {
         served = served.route(route.path, route.handler);
     }
-    Router::new()
+    let cors = super::cors::layer(&app.options.cors);
+    let router = Router::new()
         .nest("/v1", served.clone())
         .nest("/api/v1", served)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn(limit_head))
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), observe))
         .layer(axum::middleware::from_fn(super::drain::unread_bodies))
         .layer(CatchPanicLayer::custom(error::panicked))
-        .with_state(app)
+        .with_state(app);
+    match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
 }
 
-async fn limit_head(request: Request, next: axum::middleware::Next) -> Response {
-    let address = request
-        .uri()
-        .path_and_query()
-        .map_or(0, |address| address.as_str().len());
-    let headers: usize = request
-        .headers()
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    if address + headers > LARGEST_HEAD {
-        return Refusal::head_too_large(LARGEST_HEAD).into_response();
+/// Counts and times a request, and gives it a line of the log: its route, not its path, which holds a secret.
+async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let method = known_method(request.method());
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let route = path.and_then(|path| app.route_names.iter().copied().find(|route| path.ends_with(route)));
+    let route = route.unwrap_or("other");
+    let response = next.run(request).await;
+    let (took, status) = (begun.elapsed(), response.status().as_u16());
+    let meters = &app.metrics.http;
+    let labels = RequestLabels { method, route, status };
+    meters.requests.get_or_create(&labels).inc();
+    meters
+        .seconds
+        .get_or_create(&RouteLabel { route })
+        .observe(took.as_secs_f64());
+    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    match status {
+        429 | 503 => tracing::warn!(method, route, status, ms, "a request was turned away"),
+        _ => tracing::debug!(method, route, status, ms, "a request was answered"),
     }
-    next.run(request).await
+    response
+}
+
+/// A method as labels and logs have it: one of a few words.
+fn known_method(method: &Method) -> &'static str {
+    let known = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"];
+    known
+        .into_iter()
+        .find(|known| *known == method.as_str())
+        .unwrap_or("other")
 }
 
 async fn not_found(request: Request) -> Refusal {

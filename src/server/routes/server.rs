@@ -5,12 +5,12 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use super::{DOCUMENT, bytes_of, document, routes};
 use crate::server::error::Refusal;
-use crate::server::request::{self, Caller, Format, Known};
-use crate::server::{App, openapi};
+use crate::server::request::{self, Caller, Format, Known, Observer};
+use crate::server::{App, metrics, openapi};
 use crate::wire::request::{Health, Retention, ServerInfo, StopRequest};
 use crate::wire::{ErrorCode, Object, ascii};
 
@@ -40,6 +40,17 @@ pub(super) async fn info(State(app): State<Arc<App>>, _caller: Known, headers: H
 pub(super) async fn health(headers: HeaderMap) -> Result<Response, Refusal> {
     let format = Format::negotiate(&headers, DOCUMENT)?;
     Ok(document(format, &Health::default()))
+}
+
+pub(super) async fn metrics(State(app): State<Arc<App>>, _observer: Observer) -> Result<Response, Refusal> {
+    let text = app.metrics.text().map_err(|_| {
+        // Writing to a text cannot fail but for an instrument that is broken.
+        Refusal::new(ErrorCode::InternalServerError, "the metrics could not be written")
+    })?;
+    let mut response = Response::new(Body::from(text));
+    let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
 }
 
 pub(super) async fn openapi(State(app): State<Arc<App>>, headers: HeaderMap) -> Result<Response, Refusal> {

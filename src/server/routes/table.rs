@@ -32,6 +32,8 @@ pub(in crate::server) enum Verb {
 pub(in crate::server) enum Access {
     /// Whoever shows a secret of an account.
     Account,
+    /// Whoever shows the secret of the metrics.
+    Metrics,
     /// Anyone.
     Anyone,
 }
@@ -153,6 +155,9 @@ pub(in crate::server) fn routes(options: &ServerOptions) -> Vec<Route> {
     let mut routes = conversations();
     routes.extend(channels());
     routes.extend(about());
+    if options.metrics.is_some() {
+        routes.push(metrics());
+    }
     if options.allow_stop {
         routes.push(stop());
     }
@@ -447,6 +452,29 @@ fn about() -> Vec<Route> {
             },
         },
     ]
+}
+
+fn metrics() -> Route {
+    Route {
+        verb: Verb::Get,
+        path: "/metrics",
+        handler: get(server::metrics),
+        doc: Doc {
+            id: "fetchMetrics",
+            tag: "server",
+            summary: "What the server counts",
+            description: "For Prometheus, which shows the secret of the metrics; a server without one has no such route.",
+            access: Access::Metrics,
+            parameters: &[],
+            body: None,
+            answered: "The metrics as text",
+            answers: vec![Answer {
+                media: crate::server::metrics::CONTENT_TYPE,
+                schema: |_| schemars::json_schema!({"type": "string"}),
+                examples: &[],
+            }],
+        },
+    }
 }
 
 fn stop() -> Route {

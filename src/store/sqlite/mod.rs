@@ -50,6 +50,7 @@ impl Default for SqliteOptions {
 /// was committed stays.
 #[derive(Debug)]
 pub struct SqliteStore {
+    path: PathBuf,
     /// `None` when it is being dropped.
     jobs: Option<mpsc::Sender<Job>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -71,6 +72,7 @@ impl SqliteStore {
             .spawn(move || writer::run(connection, helper, options, &queue))
             .map_err(|error| StoreError::Disk(format!("the store's thread cannot be started: {error}")))?;
         Ok(Self {
+            path,
             jobs: Some(jobs),
             thread: Mutex::new(Some(thread)),
         })
@@ -115,6 +117,13 @@ impl Store for SqliteStore {
 
     async fn recover(&self, forget_before: u64) -> Result<Recovered, StoreError> {
         self.ask(|answer| Job::Recover(forget_before, answer)).await
+    }
+
+    fn stored_bytes(&self) -> Option<u64> {
+        let size = |path: &Path| std::fs::metadata(path).map(|file| file.len());
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        Some(size(&self.path).ok()? + size(Path::new(&log)).unwrap_or(0))
     }
 
     async fn close(&self) {
