@@ -202,6 +202,42 @@ fn runs_outlive_a_local_server_that_is_killed() {
     let seen = user.run(&["watch", &id, "--timeout", "60s"]);
     assert!(!seen.ok().is_empty(), "{seen:?}");
     assert_ne!(record(&user)["pid"].to_string(), pid);
+    assert!(user.path("data/switchboard/local/switchboard.db").exists());
+}
+
+#[test]
+fn a_data_directory_has_one_server_and_outlives_it() {
+    let user = User::new();
+    let data = user.path("kept");
+    let serve = |name: &str| {
+        let dir = data.join(name).display().to_string();
+        user.command(&["serve", "--demo", "--listen", "127.0.0.1:0", "--data-dir", &dir])
+    };
+    let first = Serve::of(serve("a"));
+    let id = first.run(&user, &["dispatch", "hello"]).ok().to_owned();
+    let mut second = serve("a");
+    second.env("SWITCHBOARD_SECRET", "one");
+    finish(second).fails(2, &["another server uses the data directory", "--data-dir"]);
+    let before = first
+        .run(&user, &["watch", &id, "--json", "--timeout", "60s"])
+        .ok()
+        .to_owned();
+    drop(first);
+    let again = Serve::of(serve("a"));
+    assert_eq!(
+        again.run(&user, &["watch", &id, "--json", "--timeout", "60s"]).ok(),
+        before
+    );
+
+    std::fs::create_dir_all(data.join("b")).expect("a directory");
+    std::fs::write(data.join("b/switchboard.db"), "no database ".repeat(100)).expect("a file");
+    let mut broken = serve("b");
+    broken.env("SWITCHBOARD_SECRET", "one");
+    let refused = finish(broken);
+    assert!(
+        refused.code != Some(0) && refused.err.contains("is not a database"),
+        "{refused:?}"
+    );
 }
 
 #[test]

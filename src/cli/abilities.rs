@@ -6,7 +6,9 @@ use std::path::Path;
 
 use super::exit::Failure;
 use crate::config::{BotConfig, BotFunction, DatasetConfig, ServerConfig, SkillsetConfig};
+use crate::engine::Engine;
 use crate::engine::abilities::{Ability, Bot, Catalog, Dataset, Record, Skillset, read};
+use crate::wire::CompleteRequest;
 use crate::wire::request::{Feature, Function, FunctionCall, FunctionResult, Limits};
 
 /// The most text of all datasets together, in bytes: all of it is kept in memory, with its words.
@@ -38,6 +40,26 @@ pub(super) fn catalog(config: &ServerConfig) -> Result<Catalog, Failure> {
         catalog.bot(name.get_ref(), self::bot(bot));
     }
     Ok(catalog)
+}
+
+/// Whether every bot can be used: its model is there, and what it needs of the rest of the configuration.
+///
+/// # Errors
+/// When one cannot, naming it; each of its requests would be refused.
+pub(super) fn check(config: &ServerConfig, engine: &Engine) -> Result<(), Failure> {
+    for name in config.bots.keys().map(toml::Spanned::get_ref) {
+        let request = CompleteRequest {
+            bot_id: Some(name.clone()),
+            ..CompleteRequest::prompt("")
+        };
+        engine.check(&request.into()).map_err(|error| {
+            Failure::usage(format!(
+                "the bot `{name}` of [server.bots] cannot be used: {}",
+                error.message
+            ))
+        })?;
+    }
+    Ok(())
 }
 
 fn dataset<E: std::fmt::Display>(

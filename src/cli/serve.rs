@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::args::ServeArgs;
@@ -76,7 +77,7 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
         Some(dir) => dir.clone(),
         None => context.places.data_dir().join("server"),
     };
-    let _data = claim(&data_dir)?;
+    let _data = claim(&data_dir, "choose another with --data-dir")?;
     let options = ServerOptions {
         tls,
         cors: origins(config),
@@ -142,7 +143,7 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
     let secret = new_secret()?;
     // A directory of its own, so that it and `serve` never meet.
     let data_dir = context.places.data_dir().join("local");
-    let _data = claim(&data_dir)?;
+    let _data = claim(&data_dir, "check its owner and its free space")?;
     let options = ServerOptions {
         data_dir: Some(data_dir),
         accounts: vec![Account::with_secret("local", &secret)],
@@ -170,15 +171,15 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
 }
 
 /// Makes sure that the data directory can be written, and is this server's alone.
-fn claim(dir: &Path) -> Result<Lock, Failure> {
+fn claim(dir: &Path, advice: &str) -> Result<Lock, Failure> {
     let place = dir.display();
     match Lock::take(dir, "server.lock") {
         Ok(Some(lock)) => Ok(lock),
         Ok(None) => Err(Failure::usage(format!(
-            "another server uses the data directory {place}; stop it, or choose another with --data-dir"
+            "another server uses the data directory {place}; stop it, or {advice}"
         ))),
         Err(error) => Err(Failure::usage(format!(
-            "the data directory {place} cannot be written: {error}; choose another with --data-dir"
+            "the data directory {place} cannot be written: {error}; {advice}"
         ))),
     }
 }
@@ -300,10 +301,12 @@ async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Fai
         ..EngineLimits::default()
     };
     let model = Arc::new(Measured::new(model, ModelMeters::default()));
-    Ok(Engine::new(model, limits)
+    let engine = Engine::new(model, limits)
         .with_moderator(moderator)
         .with_catalog(catalog)
-        .with_fetcher(fetcher(&config.attachments)))
+        .with_fetcher(fetcher(&config.attachments));
+    abilities::check(config, &engine)?;
+    Ok(engine)
 }
 
 /// What fetches attachments, unless the configuration wants none.
@@ -347,6 +350,7 @@ fn say_address(listener: &TcpListener, scheme: &str) -> Result<SocketAddr, Failu
 async fn serve_until_stopped(listener: TcpListener, options: ServerOptions, engine: Engine) -> Result<(), Failure> {
     let shutdown = CancellationToken::new();
     stop_on_signals(&shutdown)?;
+    outlive_full_files()?;
     server::serve(listener, options, Arc::new(engine), shutdown)
         .await
         .map_err(|error| Failure::new(Exit::Other, error.to_string()))
@@ -354,7 +358,6 @@ async fn serve_until_stopped(listener: TcpListener, options: ServerOptions, engi
 
 /// Ends the server on the signals that ask a process to end.
 fn stop_on_signals(shutdown: &CancellationToken) -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
     let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt()];
     // Listening would undo what `nohup` did.
     if !ignores_hangup() {
@@ -372,6 +375,14 @@ fn stop_on_signals(shutdown: &CancellationToken) -> Result<(), Failure> {
         });
     }
     Ok(())
+}
+
+/// A file that has reached the process's limit (`ulimit -f`) is a write that fails, which the store knows how to take,
+/// and not the end of the process.
+fn outlive_full_files() -> Result<(), Failure> {
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    // Listening once is enough: the signal stays caught.
+    signal(kind).map(drop).map_err(runtime_failure)
 }
 
 /// Whether this process was started with hangups ignored. Known on Linux alone.

@@ -10,6 +10,7 @@ mod content;
 mod html;
 mod resolve;
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -514,13 +515,15 @@ fn reason(error: &reqwest::Error) -> Reason {
         if error.is::<NoAddress>() {
             return Reason::NoAddress;
         }
-        tls |= error.is::<rustls::Error>();
-        // TLS reports by errors of this kind, which connecting alone never has.
-        let io = error.downcast_ref::<std::io::Error>();
-        tls |= io.is_some_and(|io| io.kind() == std::io::ErrorKind::InvalidData);
+        // TLS reports by errors of these kinds, which connecting alone never has; one stands inside the other.
+        let mut io = error.downcast_ref::<io::Error>();
+        while let Some(error) = io {
+            tls |= matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof);
+            io = error.get_ref().and_then(|inner| inner.downcast_ref());
+        }
         cause = error.source();
     }
-    if tls {
+    if tls && error.is_connect() {
         Reason::Unreachable("its certificate is not trusted, or it does not speak TLS")
     } else if error.is_timeout() {
         Reason::Unreachable("connecting takes too long")

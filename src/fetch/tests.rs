@@ -1,7 +1,6 @@
 //! Fetching from a server on this machine, which the options allow; no test asks anybody else.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Mutex;
 
@@ -426,8 +425,21 @@ async fn who_does_not_answer_or_has_no_trusted_certificate_is_named_so() {
     let fetcher = Fetcher::new(options());
     let (reason, _) = refusal(fetcher.fetch(&[&format!("http://{closed}/")]).await);
     assert_eq!(reason, Reason::Unreachable("nobody takes the connection"));
-    let plain = web(&[("", "this is no TLS")]).await;
-    let (reason, message) = refusal(fetcher.fetch(&[&format!("https://{}/", plain.address)]).await);
+    let plain = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = plain.local_addr().expect("an address");
+    let answering = async {
+        let (mut stream, _) = plain.accept().await.expect("a connection");
+        let _ = stream.write_all(b"this is no TLS").await;
+        // Read to its end, so that the answer is not cut off by closing.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    };
+    let url = format!("https://{address}/");
+    let urls = [url.as_str()];
+    let outcome = tokio::select! {
+        outcome = fetcher.fetch(&urls) => outcome,
+        () = async { answering.await; std::future::pending().await } => unreachable!(),
+    };
+    let (reason, message) = refusal(outcome);
     // On a machine without certificates it cannot even be tried.
     let untrusted = Reason::Unreachable("its certificate is not trusted, or it does not speak TLS");
     assert!([untrusted, Reason::NoCertificates].contains(&reason), "{message}");

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { createServer as createTcpServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -18,7 +18,7 @@ const ANSWER = 'Hello, wörld \u{1f600}\u2028done.'
 
 let upstream, server, folder, client, other, base
 
-// The upstream: an OpenAI-compatible endpoint. A prompt that holds "[call NAME]" makes it call that
+// The upstream: an OpenAI-compatible endpoint. A prompt that holds "[call NAME]" or "[call NAME {…}]" makes it call that
 // function first; then, and otherwise, it answers ANSWER a few characters at a time.
 function startUpstream() {
   const http = createServer((request, response) => {
@@ -28,14 +28,14 @@ function startUpstream() {
       const { messages } = JSON.parse(body)
       const prompt = messages.filter((message) => message.role === 'user').at(-1)?.content ?? ''
       const text = typeof prompt === 'string' ? prompt : prompt.map((part) => part.text ?? '').join('')
-      const wanted = /\[call (\w+)\]/.exec(text)?.[1]
+      const [, wanted, given] = /\[call (\w+)(?: (\{.*?\}))?\]/.exec(text) ?? []
       const answered = messages.some((message) => message.role === 'tool')
       response.writeHead(200, { 'content-type': 'text/event-stream' })
       const send = (delta, rest = {}) =>
         response.write(`data: ${JSON.stringify({ model: 'scripted', choices: [{ index: 0, delta, ...rest }] })}\n\n`)
       if (wanted && !answered) {
         send({ tool_calls: [{ index: 0, id: 'call_1', type: 'function', function: { name: wanted, arguments: '' } }] })
-        send({ tool_calls: [{ index: 0, function: { arguments: '{"city":"Rio"}' } }] })
+        send({ tool_calls: [{ index: 0, function: { arguments: given ?? '{"city":"Rio"}' } }] })
         send({}, { finish_reason: 'tool_calls' })
       } else {
         const result = messages.find((message) => message.role === 'tool')?.content
@@ -60,14 +60,35 @@ function freePort() {
   })
 }
 
+// What requests name: `[server.bots.NAME]` and the like.
+const CONFIGURATION = `
+[server.bots.support]
+model = "scripted"
+backstory = "You are calm."
+datasets = ["handbook"]
+skillsets = ["writing"]
+features = ["time"]
+
+[server.datasets.handbook]
+records = ["Refunds are paid within 14 days.", "${'Open at nine. '.repeat(1000)}"]
+
+[server.skillsets.writing]
+[[server.skillsets.writing.abilities]]
+name = "polite_reply"
+description = "Writes a reply."
+instruction = "Be polite."
+`
+
 before(async () => {
   upstream = await startUpstream()
   const port = await freePort()
   folder = mkdtempSync(join(tmpdir(), 'switchboard-sdk-'))
+  const configuration = join(folder, 'config.toml')
+  writeFileSync(configuration, CONFIGURATION)
   const upstreamUrl = `http://127.0.0.1:${upstream.address().port}/v1`
   server = spawn(
     process.env.SWITCHBOARD_BIN ?? '../../target/debug/switchboard',
-    ['serve', '--listen', `127.0.0.1:${port}`, '--data-dir', join(folder, 'data'), '--model-url', upstreamUrl, '--model', 'scripted'],
+    ['--config', configuration, 'serve', '--listen', `127.0.0.1:${port}`, '--data-dir', join(folder, 'data'), '--model-url', upstreamUrl, '--model', 'scripted'],
     {
       env: { PATH: process.env.PATH, HOME: folder, SWITCHBOARD_SECRET: `${SECRET},${OTHER_SECRET}` },
       stdio: ['ignore', 'inherit', 'inherit'],
@@ -205,6 +226,48 @@ test('a function whose result is published', async () => {
   assert.equal(events.at(-1).data.text, 'The function said {"sky":"cloudy"}')
 })
 
+test('a bot of the server searches what it knows and does what it can', async () => {
+  for (const [name, expected] of [
+    ['search_handbook {"query":"refund"}', /Refunds are paid within 14 days/],
+    ['polite_reply {"input":"no"}', /The function said Hello/],
+    ['current_time', /weekday/],
+  ]) {
+    const { text, end } = await client.conversation.complete(null, {
+      messages: [{ type: 'user', text: `[call ${name}]` }],
+      botId: 'support',
+      contactId: { fingerprint: 'f-1', name: 'Ada' },
+    })
+    assert.match(text, expected)
+    assert.equal(end.reason, 'stop')
+  }
+})
+
+test('datasets, skillsets and features of a request', async () => {
+  const extensions = {
+    backstory: 'You are calm.',
+    datasets: [{ name: 'hours', records: [{ text: 'Open at nine. '.repeat(1000), meta: {} }] }],
+    skillsets: [{ abilities: [{ name: 'rhyme', description: 'Rhymes.', instruction: 'Rhyme.' }] }],
+    features: [{ name: 'time', options: { timezone: 'Asia/Tokyo' } }],
+  }
+  for (const [name, expected] of [
+    ['search_hours {"query":"when open"}', /"text":"Open at nine/],
+    ['rhyme {"input":"x"}', /Hello/],
+    ['current_time', /Asia\/Tokyo/],
+  ]) {
+    const { text } = await client.conversation.complete(null, {
+      messages: [{ type: 'user', text: `[call ${name}]` }],
+      extensions,
+    })
+    assert.match(text, expected)
+  }
+  for (const id of ['botId', 'datasetId', 'skillsetId']) {
+    await assert.rejects(
+      client.conversation.dispatch(null, { messages: [{ type: 'user', text: 'x' }], [id]: 'none' }).then(() => {}),
+      { code: 'NOT_FOUND' }
+    )
+  }
+})
+
 test("another account's channel is another channel", async () => {
   const { channelId } = await client.conversation.dispatch(null, { messages: [{ type: 'user', text: 'mine' }] })
   await follow(client, channelId, { historyLength: 10000 })
@@ -225,7 +288,7 @@ test('errors carry their code and a message that names the field', async () => {
   await assert.rejects(
     client.conversation.dispatch(null, { messages: [{ type: 'user', text: 'x' }], botId: 'b' }).then(() => {}),
     (error) => {
-      assert.equal(error.code, 'NOT_IMPLEMENTED')
+      assert.equal(error.code, 'NOT_FOUND')
       assert.match(error.message, /botId/)
       return true
     }

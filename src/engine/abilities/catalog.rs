@@ -144,8 +144,9 @@ fn configured(request: &CompleteRequest, bot: &Bot) -> Result<CompleteRequest, A
             format!("`functions[{at}].name`: the bot has a function of this name"),
         ));
     }
-    let mut functions = bot.functions.clone();
-    functions.extend(request.functions.iter().cloned());
+    // The request's come first, so that what is said of them names their places.
+    let mut functions = request.functions.clone();
+    functions.extend(bot.functions.iter().cloned());
     Ok(CompleteRequest {
         messages: request.messages.clone(),
         model: bot.model.clone(),
@@ -237,7 +238,7 @@ mod tests {
         let catalog = catalog();
         let resolved = catalog.resolve(&request, None).expect("it is there");
         let names: Vec<&str> = resolved.request.functions.iter().map(|f| f.name.as_str()).collect();
-        assert_eq!(names, ["approve", "other"]);
+        assert_eq!(names, ["other", "approve"]);
         assert_eq!(resolved.request.model.as_deref(), Some("m"));
         assert_eq!(resolved.request.backstory.as_deref(), Some("You are calm."));
         assert_eq!(resolved.request.privacy, Some(true));

@@ -2,11 +2,13 @@
 //!
 //! It neither reads nor writes what runs keep there.
 
+use std::borrow::Cow;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::wal::CheckpointMode;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::store::StoreError;
@@ -68,8 +70,36 @@ const MIGRATIONS: &[&str] = &[
      ) STRICT, WITHOUT ROWID;",
 ];
 
+/// Texts of private runs are written behind so many zeros: more than what a page of a table keeps of a row itself. So
+/// they lie in pages of their own, which are overwritten whole when the row goes. Of what shares its page with other
+/// rows SQLite may leave copies in the unused part when it puts the page in order, `secure_delete` or not.
+const VEIL: usize = 4096;
+
+/// What is written for a text: a private one is kept apart from other rows.
+pub(super) fn veiled(private: bool, text: &[u8]) -> Cow<'_, [u8]> {
+    if !private {
+        return Cow::Borrowed(text);
+    }
+    let mut veiled = vec![0; VEIL];
+    veiled.extend_from_slice(text);
+    Cow::Owned(veiled)
+}
+
+/// The text that was written. None begins with a zero: all of them are JSON.
+pub(super) fn unveiled(written: &[u8]) -> &[u8] {
+    match written.first() {
+        Some(0) => written.get(VEIL..).unwrap_or_default(),
+        _ => written,
+    }
+}
+
 /// How long a statement waits for somebody else who has the database locked, such as a backup.
 const BUSY: Duration = Duration::from_secs(1);
+
+/// A database with so many bytes that nothing uses, and so few that something does, is made small again at a start.
+/// While a server runs, pages that are free are used again, so the file is as large as its busiest hour.
+const MUCH_FREE: i64 = 256 * 1024 * 1024;
+const LITTLE_USED: i64 = 64 * 1024 * 1024;
 
 /// Opens the database for writing; makes it, or brings it to the newest version.
 pub(super) fn open(path: &Path, most_pages: Option<u32>) -> Result<Connection, StoreError> {
@@ -84,6 +114,7 @@ pub(super) fn open(path: &Path, most_pages: Option<u32>) -> Result<Connection, S
         .map_err(|error| StoreError::Unusable(format!("{} cannot be opened: {error}", path.display())))?;
     let mut connection = connect(path)?;
     prepare(&mut connection, path, MIGRATIONS)?;
+    shrink(&connection, MUCH_FREE, LITTLE_USED).map_err(|error| unusable(&error, path))?;
     if let Some(most) = most_pages {
         limit_pages(&connection, most).map_err(|error| failure(&error))?;
     }
@@ -164,6 +195,20 @@ fn prepare(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Res
     Ok(())
 }
 
+/// Gives the disk back what nothing uses, if that is much and quickly done; says whether it did.
+fn shrink(connection: &Connection, much_free: i64, little_used: i64) -> rusqlite::Result<bool> {
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let page = number("page_size")?;
+    let free = number("freelist_count")? * page;
+    let used = number("page_count")? * page - free;
+    if free < much_free || used > little_used {
+        return Ok(false);
+    }
+    connection.execute_batch("VACUUM")?;
+    connection.wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE)?;
+    Ok(true)
+}
+
 /// Bounds the database's size.
 pub(super) fn limit_pages(connection: &Connection, most: u32) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "max_page_count", most, |_| Ok(()))
@@ -227,6 +272,21 @@ mod tests {
             let data = std::fs::metadata(path.with_file_name(name)).expect("there");
             assert_eq!(data.permissions().mode() & 0o777, 0o600, "{name}");
         }
+    }
+
+    #[test]
+    fn a_database_that_is_nearly_empty_is_made_small() {
+        let (_home, path) = home();
+        let connection = open(&path, None).expect("opened");
+        let sql = "INSERT INTO events VALUES (1, 1, 0, 1, 1, zeroblob(3000000)), (2, 1, 1, 1, 1, zeroblob(1000));
+                   DELETE FROM events WHERE seq = 1;";
+        connection.execute_batch(sql).expect("written");
+        assert_eq!(shrink(&connection, 4_000_000, 1_000_000), Ok(false), "not much is free");
+        assert_eq!(shrink(&connection, 1_000_000, 1000), Ok(false), "much is used");
+        assert_eq!(shrink(&connection, 1_000_000, 1_000_000), Ok(true));
+        assert!(std::fs::metadata(&path).expect("there").len() < 1_000_000);
+        let rows = connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0));
+        assert_eq!(rows, Ok(1));
     }
 
     #[test]
