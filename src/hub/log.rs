@@ -425,7 +425,12 @@ impl Log {
             return Step::Overrun(Overrun::Published);
         }
         let position = reader.position;
-        let from = self.batches.partition_point(|batch| batch.last_position() < position);
+        let last = self.batches.len() - 1;
+        let from = if self.batches[last].lines[0].position <= position {
+            last
+        } else {
+            self.batches.partition_point(|batch| batch.last_position() < position)
+        };
         for batch in self.batches.range(from..) {
             let mut start = if batch.lines[0].position >= reader.position {
                 0

@@ -13,10 +13,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -26,7 +25,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
 use super::error::Refusal;
 use super::framing::{MessageIndex, host_flaw};
@@ -34,7 +32,7 @@ use super::options::ServerOptions;
 use super::socket::{Findings, Timed, Watched};
 use super::tls::Tls;
 use super::unparsed::{self, HeadLimits};
-use super::{ServeError, sockets};
+use super::{ServeError, routes, sockets};
 
 /// How long to wait after the system refused to accept, as when all files are in use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -220,7 +218,8 @@ impl Shared {
                     finishing = true;
                     Pin::new(&mut connection).graceful_shutdown();
                 }
-                () = self.abort.cancelled() => return,
+                // It comes after the other one, so that a connection looks at one of them.
+                () = self.abort.cancelled(), if finishing => return,
             }
         };
         if let Err(error) = &result {
@@ -300,18 +299,12 @@ fn answer(
         if let Some(flaw) = flaw {
             return Ok(Refusal::bad_request(flaw.message()).closing().into_response());
         }
-        let request = request.map(|incoming| {
-            if incoming.is_end_stream() {
-                Body::empty()
-            } else {
-                Body::new(Checked {
-                    incoming,
-                    findings,
-                    message,
-                })
-            }
+        let request = request.map(|incoming| Checked {
+            incoming,
+            findings,
+            message,
         });
-        router.oneshot(request).await
+        Ok(routes::answer(router, request).await)
     }
 }
 

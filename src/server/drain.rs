@@ -9,12 +9,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{StatusCode, header};
-use http_body::{Body as _, Frame, SizeHint};
+use http::{Request, StatusCode, header};
+use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 
 /// How much is read, in bytes.
@@ -23,13 +21,20 @@ const DRAINED: usize = 64 * 1024 * 1024;
 const DRAIN_TIME: Duration = Duration::from_secs(5);
 
 /// Where a body that was not read to its end comes back to.
-type Rest = Arc<Mutex<Option<Body>>>;
+type Rest<B> = Arc<Mutex<Option<B>>>;
 
-/// Reads what a refused request's handler left of its body.
-pub(super) async fn unread_bodies(request: Request, next: Next) -> Response {
-    if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
-        // Nothing comes, or nothing before it is asked for.
-        return next.run(request).await;
+/// Has a request answered, and reads what is left of its body when it was refused.
+pub(super) async fn unread_bodies<B, F>(request: Request<B>, answer: impl FnOnce(Request<Body>) -> F) -> Response
+where
+    B: http_body::Body<Data = Bytes, Error = axum::Error> + Send + Unpin + 'static,
+    F: Future<Output = Response>,
+{
+    if request.body().is_end_stream() {
+        return answer(request.map(|_| Body::empty())).await;
+    }
+    if request.headers().contains_key(header::EXPECT) {
+        // Nothing comes before it is asked for.
+        return answer(request.map(Body::new)).await;
     }
     let rest = Rest::default();
     let lent = Arc::clone(&rest);
@@ -39,7 +44,7 @@ pub(super) async fn unread_bodies(request: Request, next: Next) -> Response {
             rest: lent,
         })
     });
-    let response = next.run(request).await;
+    let response = answer(request).await;
     let status = response.status();
     // Whoever was too slow is not waited for again.
     if (status.is_client_error() || status.is_server_error()) && status != StatusCode::REQUEST_TIMEOUT {
@@ -52,7 +57,7 @@ pub(super) async fn unread_bodies(request: Request, next: Next) -> Response {
     response
 }
 
-async fn drain(mut body: Body) {
+async fn drain<B: http_body::Body<Data = Bytes> + Unpin>(mut body: B) {
     let mut read = 0;
     while let Some(Ok(frame)) = body.frame().await {
         read += frame.data_ref().map_or(0, Bytes::len);
@@ -63,12 +68,12 @@ async fn drain(mut body: Body) {
 }
 
 /// A body that is given back when it is dropped before its end.
-struct Lent {
-    body: Option<Body>,
-    rest: Rest,
+struct Lent<B: http_body::Body> {
+    body: Option<B>,
+    rest: Rest<B>,
 }
 
-impl http_body::Body for Lent {
+impl<B: http_body::Body<Data = Bytes, Error = axum::Error> + Unpin> http_body::Body for Lent<B> {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -87,17 +92,15 @@ impl http_body::Body for Lent {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.body.as_ref().is_none_or(B::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), B::size_hint)
     }
 }
 
-impl Drop for Lent {
+impl<B: http_body::Body> Drop for Lent<B> {
     fn drop(&mut self) {
         if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
             *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);

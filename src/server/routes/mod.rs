@@ -6,6 +6,7 @@ mod runs;
 mod server;
 mod table;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,10 +14,12 @@ use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
+use bytes::Bytes;
+use futures::FutureExt;
 use http::{HeaderValue, Method, header};
 use serde::Serialize;
 use tokio::time::Instant;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::ServiceExt;
 
 use super::App;
 use super::error::{self, Refusal};
@@ -30,24 +33,38 @@ pub(super) use table::{Access, Place, Route, Verb, routes};
 const DOCUMENT: &[Format] = &[Format::Json, Format::Jsonl];
 
 pub(super) fn router(app: Arc<App>) -> Router {
-    let mut served = Router::new();
+    // One flat router: nested ones and layers cost every request more than its handler does.
+    let mut router = Router::new();
     for route in routes(&app.options) {
-        served = served.route(route.path, route.handler);
+        router = router
+            .route(&format!("/v1{}", route.path), route.handler.clone())
+            .route(&format!("/api/v1{}", route.path), route.handler);
     }
     let cors = super::cors::layer(&app.options.cors);
-    let router = Router::new()
-        .nest("/v1", served.clone())
-        .nest("/api/v1", served)
+    let router = router
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), observe))
-        .layer(axum::middleware::from_fn(super::drain::unread_bodies))
-        .layer(CatchPanicLayer::custom(error::panicked))
         .with_state(app);
     match cors {
         Some(cors) => router.layer(cors),
         None => router,
     }
+}
+
+/// Answers a request. What a refused one still sends is read first, and a handler that panics is an answer too.
+pub(super) async fn answer<B>(router: Router, request: http::Request<B>) -> Response
+where
+    B: http_body::Body<Data = Bytes, Error = axum::Error> + Send + Unpin + 'static,
+{
+    super::drain::unread_bodies(request, |request| async move {
+        match AssertUnwindSafe(router.oneshot(request)).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Ok(Err(never)) => match never {},
+            Err(panic) => error::panicked(panic),
+        }
+    })
+    .await
 }
 
 /// Counts and times a request, and gives it a line of the log: its route, not its path, which holds a secret.
