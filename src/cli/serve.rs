@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::args::ServeArgs;
@@ -349,6 +350,7 @@ fn say_address(listener: &TcpListener, scheme: &str) -> Result<SocketAddr, Failu
 async fn serve_until_stopped(listener: TcpListener, options: ServerOptions, engine: Engine) -> Result<(), Failure> {
     let shutdown = CancellationToken::new();
     stop_on_signals(&shutdown)?;
+    outlive_full_files()?;
     server::serve(listener, options, Arc::new(engine), shutdown)
         .await
         .map_err(|error| Failure::new(Exit::Other, error.to_string()))
@@ -356,7 +358,6 @@ async fn serve_until_stopped(listener: TcpListener, options: ServerOptions, engi
 
 /// Ends the server on the signals that ask a process to end.
 fn stop_on_signals(shutdown: &CancellationToken) -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
     let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt()];
     // Listening would undo what `nohup` did.
     if !ignores_hangup() {
@@ -374,6 +375,14 @@ fn stop_on_signals(shutdown: &CancellationToken) -> Result<(), Failure> {
         });
     }
     Ok(())
+}
+
+/// A file that has reached the process's limit (`ulimit -f`) is a write that fails, which the store knows how to take,
+/// and not the end of the process.
+fn outlive_full_files() -> Result<(), Failure> {
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    // Listening once is enough: the signal stays caught.
+    signal(kind).map(drop).map_err(runtime_failure)
 }
 
 /// Whether this process was started with hangups ignored. Known on Linux alone.
