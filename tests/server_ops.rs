@@ -605,8 +605,6 @@ async fn metrics_count_what_happened_and_name_nobody() {
     for (name, labels) in [
         ("switchboard_connections", ""),
         ("switchboard_connections_accepted_total", ""),
-        ("switchboard_connections_turned_away_total", ""),
-        ("switchboard_connections_cut_total", ""),
         ("switchboard_deliveries_total", ""),
         ("switchboard_delivered_bytes_total", ""),
         ("switchboard_commit_duration_seconds_count", ""),
