@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::args::ServeArgs;
@@ -90,6 +91,8 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
     };
     let address = args.listen.unwrap_or(config.listen);
     many_threads()?.block_on(async {
+        // Before anybody is told that it is there, and may end it.
+        let shutdown = stop_on_signals()?;
         let listener = listen(address)?;
         let engine = engine(model, config).await?;
         let address = say_address(&listener, if encrypted { "https" } else { "http" })?;
@@ -107,7 +110,7 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
                 );
             }
         }
-        serve_until_stopped(listener, options, engine).await
+        serve_until_stopped(listener, options, engine, shutdown).await
     })?;
     Ok(Exit::Done)
 }
@@ -154,6 +157,7 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
         ..options(config)
     };
     let outcome = many_threads()?.block_on(async {
+        let shutdown = stop_on_signals()?;
         let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let engine = engine(model, config).await?;
         let port = say_address(&listener, "http")?.port();
@@ -165,7 +169,7 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
             digest,
         };
         files.write_record(&record).map_err(failed)?;
-        serve_until_stopped(listener, options, engine).await
+        serve_until_stopped(listener, options, engine, shutdown).await
     });
     files.remove_record();
     outcome.map(|()| Exit::Done)
@@ -358,17 +362,21 @@ fn say_address(listener: &TcpListener, scheme: &str) -> Result<SocketAddr, Failu
     Ok(address)
 }
 
-async fn serve_until_stopped(listener: TcpListener, options: ServerOptions, engine: Engine) -> Result<(), Failure> {
-    let shutdown = CancellationToken::new();
-    stop_on_signals(&shutdown)?;
+async fn serve_until_stopped(
+    listener: TcpListener,
+    options: ServerOptions,
+    engine: Engine,
+    shutdown: CancellationToken,
+) -> Result<(), Failure> {
     server::serve(listener, options, Arc::new(engine), shutdown)
         .await
         .map_err(|error| Failure::new(Exit::Other, error.to_string()))
 }
 
-/// Ends the server on the signals that ask a process to end.
-fn stop_on_signals(shutdown: &CancellationToken) -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
+/// What the signals that ask a process to end cancel. Others that would end it are caught.
+fn stop_on_signals() -> Result<CancellationToken, Failure> {
+    let shutdown = CancellationToken::new();
+    outlive_full_files()?;
     let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt()];
     // Listening would undo what `nohup` did.
     if !ignores_hangup() {
@@ -385,7 +393,15 @@ fn stop_on_signals(shutdown: &CancellationToken) -> Result<(), Failure> {
             }
         });
     }
-    Ok(())
+    Ok(shutdown)
+}
+
+/// A file that has reached the process's limit (`ulimit -f`) is a write that fails, which the store knows how to take,
+/// and not the end of the process.
+fn outlive_full_files() -> Result<(), Failure> {
+    let kind = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    // Listening once is enough: the signal stays caught.
+    signal(kind).map(drop).map_err(runtime_failure)
 }
 
 /// Whether this process was started with hangups ignored. Known on Linux alone.

@@ -60,6 +60,8 @@ pub(super) struct Shared {
     flushes: Mutex<VecDeque<(Instant, Arc<Channel>)>>,
     flush_wanted: Notify,
     stopped: AtomicBool,
+    /// Waits stay when nobody listens any more.
+    keeps_waits: AtomicBool,
     /// Why the store refuses, while it does.
     refused: Mutex<Option<StoreError>>,
     /// Answers to calls of runs that have not asked for them since the restart.
@@ -112,6 +114,7 @@ impl Shared {
             flushes: Mutex::default(),
             flush_wanted: Notify::new(),
             stopped: AtomicBool::new(false),
+            keeps_waits: AtomicBool::new(false),
             refused: Mutex::default(),
             kept_answers: Mutex::default(),
         }
@@ -203,6 +206,10 @@ impl Shared {
             channel.lock().waits.close_run(run);
             self.remove_if_unused(&key);
         }
+    }
+
+    pub(super) fn keeps_waits(&self) -> bool {
+        self.keeps_waits.load(Ordering::Acquire)
     }
 
     /// Says that the store refuses, and why, or that it takes again.
@@ -415,6 +422,10 @@ impl Hub for MemoryHub {
             id,
             receiver,
         })
+    }
+
+    fn keep_waits(&self) {
+        self.shared.keeps_waits.store(true, Ordering::Release);
     }
 
     async fn publish(&self, key: &ChannelKey, message: &[u8]) -> Result<(), HubError> {

@@ -175,6 +175,10 @@ pub trait Hub: Send + Sync + 'static {
     /// given at once. The wait ends when what listens is dropped, or with its run.
     async fn listen(&self, run: &ChannelKey, channel: &ChannelId, call: &str) -> Box<dyn Listening>;
 
+    /// From now on a call waits on when its stream is dropped: the runs are left to a later server, and what is
+    /// published for them meanwhile is theirs then.
+    fn keep_waits(&self);
+
     /// Hands a message (ASCII JSON without line breaks) to the readers that exist now, and to the first call that
     /// waits for one on this channel: then it returns when the answer is durable. Apart from that it is not kept.
     ///

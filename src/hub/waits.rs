@@ -169,7 +169,7 @@ impl Wait {
     }
 }
 
-/// Listens for the answer of one call. Dropping it ends the wait.
+/// Listens for the answer of one call. Dropping it ends the wait, unless waits are kept for a later server.
 pub(super) struct Answering {
     pub(super) shared: Arc<Shared>,
     pub(super) channel: Arc<Channel>,
@@ -200,6 +200,9 @@ impl Listening for Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
+        if self.shared.keeps_waits() {
+            return;
+        }
         let unused = {
             let mut state = self.channel.lock();
             state.waits.close(self.id);

@@ -21,6 +21,7 @@ impl Measured {
     /// Counts the calls of a model.
     #[must_use]
     pub fn new(model: Arc<dyn Model>, meters: ModelMeters) -> Self {
+        model.count_retries(&meters.retries);
         Self { model, meters }
     }
 }

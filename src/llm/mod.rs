@@ -25,6 +25,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use futures::Stream;
+use prometheus_client::metrics::counter::Counter;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -79,6 +80,11 @@ pub trait Model: Send + Sync {
     /// What is counted of its calls, where they are counted.
     fn meters(&self) -> Option<ModelMeters> {
         None
+    }
+
+    /// Counts from now on, with this, the requests that are made again.
+    fn count_retries(&self, retries: &Counter) {
+        let _ = retries;
     }
 
     /// Begins one answer. Nothing happens before the stream is polled; dropping it gives the answer up.

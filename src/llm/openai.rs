@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::stream;
+use prometheus_client::metrics::counter::Counter;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::body::body;
@@ -43,6 +44,11 @@ impl Model for OpenAi {
 
     fn takes_images(&self, _model: Option<&str>) -> bool {
         self.upstream.options.images
+    }
+
+    fn count_retries(&self, retries: &Counter) {
+        // The first one stays: a model is measured once.
+        let _ = self.upstream.retried.set(retries.clone());
     }
 
     fn call(&self, request: ModelRequest) -> ModelStream {
@@ -112,6 +118,9 @@ impl Answer {
             let step = match std::mem::replace(&mut self.phase, Phase::Over) {
                 Phase::Wait(wait) => {
                     sleep(wait).await;
+                    if let Some(retried) = self.upstream.retried.get() {
+                        retried.inc();
+                    }
                     self.usage_by = None;
                     self.reader = Reader::new(self.model.clone(), Bounds::default());
                     self.send().await

@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures::stream;
+use prometheus_client::metrics::counter::Counter;
 use regex::Regex;
 
 use super::{Model, ModelError, ModelRequest, ModelStream};
@@ -136,6 +137,11 @@ impl Model for Router {
     fn builtin_functions(&self, model: Option<&str>) -> Vec<Function> {
         self.find(model)
             .map_or_else(|_| Vec::new(), |found| found.builtin_functions(model))
+    }
+
+    fn count_retries(&self, retries: &Counter) {
+        self.default.count_retries(retries);
+        self.routes.iter().for_each(|route| route.model.count_retries(retries));
     }
 
     fn call(&self, request: ModelRequest) -> ModelStream {

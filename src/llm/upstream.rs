@@ -2,9 +2,11 @@
 //!
 //! It sends one request at a time and repeats none; what a good answer means is read elsewhere.
 
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use prometheus_client::metrics::counter::Counter;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -30,6 +32,8 @@ pub(super) struct Upstream {
     shown: String,
     authorization: Option<HeaderValue>,
     pub(super) options: ModelOptions,
+    /// Counts the requests that are made again, once somebody wants them counted.
+    pub(super) retried: OnceLock<Counter>,
 }
 
 impl Upstream {
@@ -57,6 +61,7 @@ impl Upstream {
             shown: client::shown(&url),
             authorization,
             options,
+            retried: OnceLock::new(),
         })
     }
 

@@ -365,7 +365,7 @@ pub struct RunSummary {
     /// The names of the functions that it waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiting: Vec<String>,
-    /// How often a restart of the server broke into its work.
+    /// How often a restart of the server broke into the iteration that goes on; absent once the run has come further.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub restarts: u32,
     /// The same calls with where their answers belong, in the same order; absent on older servers.

@@ -301,6 +301,8 @@ fn event_of(block: &str) -> Result<Option<Value>, String> {
             "event" => kind = Some(value),
             "data" => data = Some(value),
             "id" => id = Some(value),
+            // How long a browser waits before it connects again; it is no event.
+            "retry" => {}
             _ => return Err(format!("another field: {line:?}")),
         }
     }

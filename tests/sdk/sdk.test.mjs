@@ -1,9 +1,10 @@
 // The official JavaScript SDK, unchanged, against the real server with a scripted upstream model:
-// dispatch, subscribe with historyLength, publish, complete (streaming and not), functions, errors.
+// dispatch, subscribe with historyLength, publish, complete (streaming and not), functions of each kind, limits, bots,
+// datasets, skillsets, features, contacts, attachments, time zones, repeated requests, errors, and the OpenAPI document.
 
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { createServer as createTcpServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -18,24 +19,40 @@ const ANSWER = 'Hello, wörld \u{1f600}\u2028done.'
 
 let upstream, server, folder, client, other, base
 
-// The upstream: an OpenAI-compatible endpoint. A prompt that holds "[call NAME]" or "[call NAME {…}]" makes it call that
-// function first; then, and otherwise, it answers ANSWER a few characters at a time.
+// What the upstream was asked, in order; each with its messages and tools.
+const asked = []
+// How often the next prompts that hold "[busy]" are refused before they are answered.
+let busy = 0
+
+// The upstream: an OpenAI-compatible endpoint. A prompt that holds "[call NAME ARGUMENTS]" makes it call that
+// function first; then, and otherwise, it answers ANSWER a few characters at a time. It has a document, too.
 function startUpstream() {
   const http = createServer((request, response) => {
+    if (request.url === '/notes.txt') {
+      response.writeHead(200, { 'content-type': 'text/plain' }).end('The password of the day is marmalade.')
+      return
+    }
     let body = ''
     request.on('data', (chunk) => (body += chunk))
     request.on('end', () => {
-      const { messages } = JSON.parse(body)
+      const { messages, tools, tool_choice: choice } = JSON.parse(body)
+      asked.push({ messages, tools })
       const prompt = messages.filter((message) => message.role === 'user').at(-1)?.content ?? ''
       const text = typeof prompt === 'string' ? prompt : prompt.map((part) => part.text ?? '').join('')
-      const [, wanted, given] = /\[call (\w+)(?: (\{.*?\}))?\]/.exec(text) ?? []
-      const answered = messages.some((message) => message.role === 'tool')
+      const call = /\[call (\w+)(?: (\{.*\}))?\]/.exec(text)
+      const wanted = choice?.function?.name ?? call?.[1]
+      const answered = messages.some((message) => message.role === 'tool') && !choice?.function
+      if (text.includes('[busy]') && busy > 0) {
+        busy -= 1
+        response.writeHead(503, { 'retry-after': '0', 'content-type': 'application/json' }).end('{"error":{"message":"busy"}}')
+        return
+      }
       response.writeHead(200, { 'content-type': 'text/event-stream' })
       const send = (delta, rest = {}) =>
         response.write(`data: ${JSON.stringify({ model: 'scripted', choices: [{ index: 0, delta, ...rest }] })}\n\n`)
       if (wanted && !answered) {
         send({ tool_calls: [{ index: 0, id: 'call_1', type: 'function', function: { name: wanted, arguments: '' } }] })
-        send({ tool_calls: [{ index: 0, function: { arguments: given ?? '{"city":"Rio"}' } }] })
+        send({ tool_calls: [{ index: 0, function: { arguments: call?.[2] ?? '{"city":"Rio"}' } }] })
         send({}, { finish_reason: 'tool_calls' })
       } else {
         const result = messages.find((message) => message.role === 'tool')?.content
@@ -62,6 +79,17 @@ function freePort() {
 
 // What requests name: `[server.bots.NAME]` and the like.
 const CONFIGURATION = `
+[server.attachments]
+allow = ["127.0.0.1"]
+ports = []
+
+[server.bots.zoo]
+backstory = "You are the support of the zoo."
+datasets = ["animals"]
+
+[server.datasets.animals]
+records = ["Wrens are fed at noon."]
+
 [server.bots.support]
 model = "scripted"
 backstory = "You are calm."
@@ -285,13 +313,195 @@ test('errors carry their code and a message that names the field', async () => {
     assert.match(error.message, /messages/)
     return true
   })
-  await assert.rejects(
-    client.conversation.dispatch(null, { messages: [{ type: 'user', text: 'x' }], botId: 'b' }).then(() => {}),
-    (error) => {
-      assert.equal(error.code, 'NOT_FOUND')
-      assert.match(error.message, /botId/)
+  for (const [field, value, code] of [
+    ['botId', 'nobody', 'NOT_FOUND'],
+    ['datasetId', 'nothing', 'NOT_FOUND'],
+    ['skillsetId', 'nothing', 'NOT_FOUND'],
+    ['moderation', true, 'NOT_IMPLEMENTED'],
+    ['surprise', 1, 'NOT_IMPLEMENTED'],
+    ['limits', { iterations: 0 }, 'BAD_REQUEST'],
+  ]) {
+    const request = { messages: [{ type: 'user', text: 'x' }], [field]: value }
+    await assert.rejects(client.conversation.dispatch(null, request), (error) => {
+      assert.equal(error.code, code, field)
+      assert.match(error.message, new RegExp(field))
       return true
-    }
-  )
+    })
+  }
   await assert.rejects(client.channel.publish('short', { message: {} }), { code: 'BAD_REQUEST' })
+})
+
+const system = (request) =>
+  request.messages
+    .filter((message) => message.role === 'system')
+    .map((message) => message.content)
+    .join('\n')
+
+async function run(request, which = client) {
+  const { channelId } = await which.conversation.dispatch(null, request)
+  return follow(which, channelId, { historyLength: 10000 })
+}
+
+const say = (text) => [{ type: 'user', text }]
+
+test('a function that the caller handles: the run ends, and a dispatch with the response goes on', async () => {
+  const functions = [weather()]
+  const events = await run({ messages: say('[call weather]'), functions })
+  assert.equal(events.at(-1).data.end.reason, 'activity')
+  const request = events.filter((event) => event.type === 'message').at(-1).data
+  assert.equal(request.meta.activity.type, 'request')
+  const activity = structuredClone(request.meta.activity)
+  activity.type = 'response'
+  activity.function.result = { sky: 'grey' }
+  const response = { type: 'activity', text: '', meta: { activity } }
+  const more = await run({ messages: [...say('[call weather]'), request, response], functions })
+  assert.equal(more.at(-1).data.text, 'The function said {"sky":"grey"}')
+  assert.equal(more.at(-1).data.end.reason, 'stop')
+})
+
+test('a function that is called at the start, and one that is called at the end', async () => {
+  const result = { data: { sky: 'clear' } }
+  const first = await run({ messages: say('hello'), functions: [{ ...weather(result), call: { start: true } }] })
+  const activities = first.filter((event) => event.type === 'message' && event.data.type === 'activity')
+  assert.equal(activities[0].data.meta.activity.function.name, 'weather')
+  const last = await run({ messages: say('hello'), functions: [{ ...weather(result), call: { end: true } }] })
+  const called = last.filter((event) => event.type === 'message' && event.data.type === 'activity')
+  assert.equal(called.length >= 1, true)
+  assert.equal(last.at(-1).type, 'result')
+})
+
+test('a call that does not fit its parameters goes back to the model', async () => {
+  const events = await run({ messages: say('[call weather {"city":7}]'), functions: [weather({ data: 'clear' })] })
+  assert.match(events.at(-1).data.text, /city/)
+  assert.equal(events.at(-1).type, 'result')
+})
+
+test('limits end a run with their reason', async () => {
+  const events = await run({
+    messages: say('[call weather]'),
+    functions: [weather({ data: 'clear' })],
+    limits: { iterations: 1, calls: 1, continuations: 1 },
+  })
+  assert.equal(events.at(-1).data.end.reason, 'iteration')
+})
+
+test('a bot and a dataset of the configuration', async () => {
+  await run({ messages: say('who are you?'), botId: 'zoo' })
+  assert.match(system(asked.at(-1)), /support of the zoo/)
+  assert.match(JSON.stringify(asked.at(-1)), /Wrens are fed at noon/)
+})
+
+test('extensions: a backstory, datasets, skillsets and features', async () => {
+  await run({
+    messages: say('hello'),
+    backstory: 'You are brief.',
+    extensions: { backstory: 'You like birds.', datasets: [{ name: 'birds', records: [{ text: 'The wren is small.' }] }] },
+  })
+  assert.match(system(asked.at(-1)), /You are brief\.[^]*You like birds\./)
+  assert.match(JSON.stringify(asked.at(-1)), /The wren is small/)
+
+  const records = Array.from({ length: 400 }, (_, number) => ({ text: `Bird ${number} lives in region ${number * 7}, far away.` }))
+  const searched = await run({
+    messages: say('[call search_birds {"query":"bird 123"}]'),
+    extensions: { datasets: [{ name: 'birds', records }] },
+  })
+  assert.ok(types(searched).includes('operationBegin') && types(searched).includes('operationEnd'))
+  assert.match(searched.at(-1).data.text, /Bird 123/)
+
+  const ability = { name: 'shout', description: 'Shouts', instruction: 'Write it in capital letters.' }
+  const events = await run({
+    messages: say('[call shout {"input":"hi"}]'),
+    extensions: { skillsets: [{ name: 'voice', abilities: [ability] }] },
+  })
+  assert.ok(asked.some((request) => /capital letters/.test(JSON.stringify(request.messages))))
+  assert.match(events.at(-1).data.text, /Hello/)
+
+  await run({ messages: say('hello'), extensions: { features: [{ name: 'time', options: { timezone: 'Europe/Berlin' } }] } })
+  assert.equal(asked.at(-1).tools.length, 1)
+  await assert.rejects(run({ messages: say('hello'), extensions: { features: [{ name: 'telepathy' }] } }), (error) => {
+    assert.equal(error.code, 'NOT_IMPLEMENTED')
+    assert.match(error.message, /time/)
+    return true
+  })
+})
+
+test('a contact, a time zone, and the meta of messages', async () => {
+  const abroad = new ChatBotKit({ secret: SECRET, baseUrl: base, timezone: 'Asia/Tokyo' })
+  const contactId = { fingerprint: 'f-123', name: 'Ada', email: 'ada@example.com' }
+  const events = await run({ messages: [{ type: 'user', text: 'hello', meta: { source: 'sdk' } }], contactId }, abroad)
+  assert.match(system(asked.at(-1)), /Asia\/Tokyo/)
+  assert.match(system(asked.at(-1)), /Ada/)
+  assert.doesNotMatch(JSON.stringify(asked.at(-1)), /ada@example|f-123/)
+  assert.deepEqual(events[0].data.meta, { source: 'sdk' })
+})
+
+test('an attachment goes in as context', async () => {
+  const url = `http://127.0.0.1:${upstream.address().port}/notes.txt`
+  await run({ messages: say('what is in it?'), attachments: [{ url }] })
+  assert.match(JSON.stringify(asked.at(-1)), /marmalade/)
+})
+
+test('a model that is busy is asked again', async () => {
+  busy = 1
+  const answer = await client.conversation.complete(null, { messages: say('[busy] hi') })
+  assert.equal(answer.text, ANSWER)
+  assert.equal(busy, 0)
+})
+
+test('what the SDK repeats starts nothing twice', async () => {
+  let tries = 0
+  // The first answer gets lost on its way, as behind a proxy that is overloaded.
+  const proxy = createServer(async (request, response) => {
+    let body = ''
+    for await (const chunk of request) body += chunk
+    const { authorization } = request.headers
+    const answer = await fetch(`${base}${request.url}`, {
+      method: 'POST',
+      headers: { authorization, 'content-type': 'application/json' },
+      body,
+    })
+    const text = await answer.text()
+    tries += 1
+    if (tries === 1) response.writeHead(503).end('{}')
+    else response.writeHead(answer.status, { 'content-type': 'application/json' }).end(text)
+  })
+  await new Promise((resolve) => proxy.listen(0, '127.0.0.1', resolve))
+  const proxied = new ChatBotKit({ secret: SECRET, baseUrl: `http://127.0.0.1:${proxy.address().port}` })
+  const channelId = 'sdk-repeated-channel-0123456789'
+  const answer = await proxied.conversation.dispatch(null, { channelId, messages: say('once') })
+  proxy.close()
+  assert.equal(answer.channelId, channelId)
+  assert.equal(tries, 2)
+  const events = await follow(client, channelId, { historyLength: 10000 })
+  assert.equal(types(events).filter((type) => type === 'result').length, 1)
+  const list = await fetch(`${base}/v1/run/list?take=1000`, { headers: { authorization: `Bearer ${SECRET}` } })
+  const { items } = await list.json()
+  assert.equal(items.filter((run) => run.channelId === channelId).length, 1)
+})
+
+test("the OpenAPI document has the SDK's operations, and every field that the SDK's types have", async () => {
+  const document = await (await fetch(`${base}/v1/openapi.json`)).json()
+  assert.equal(document.openapi, '3.1.0')
+  const declared = readFileSync(new URL('./node_modules/@chatbotkit/sdk/dist/esm/types/api/v1.d.ts', import.meta.url), 'utf8')
+  const properties = (schema) => {
+    const target = schema.$ref ? document.components.schemas[schema.$ref.split('/').at(-1)] : schema
+    return Object.keys(target.properties ?? {})
+  }
+  for (const [operation, path] of [
+    ['completeConversation', '/conversation/complete'],
+    ['dispatchConversation', '/conversation/dispatch'],
+    ['subscribeChannelMessages', '/channel/{channelId}/subscribe'],
+    ['publishChannelMessage', '/channel/{channelId}/publish'],
+  ]) {
+    const ours = document.paths[path].post
+    assert.ok(ours, path)
+    // The operation's block of the type declarations, then the fields of its body by their indentation.
+    const block = declared.split(`\n    ${operation}: {\n`)[1]?.split('\n    };\n')[0]
+    assert.ok(block, operation)
+    const body = block.split('requestBody')[1].split('responses:')[0]
+    const fields = [...new Set([...body.matchAll(/^ {20}(\w+)\??:/gm)].map((match) => match[1]))]
+    const known = properties(ours.requestBody.content['application/json'].schema)
+    assert.ok(fields.length > 0, operation)
+    for (const field of fields) assert.ok(known.includes(field), `${operation}: ${field}`)
+  }
 })

@@ -332,7 +332,7 @@ async fn a_run_with_everything_in_it_comes_to_the_same() {
     let got: Vec<&String> = events.iter().filter(|event| event.starts_with("got")).collect();
     assert_eq!(got[..3], told);
     for event in ["operationBegin", "operationEnd", "response search_notes"] {
-        assert!(events.iter().any(|told| told == event), "{event}: {events:?}");
+        assert!(events.iter().any(|told| told.starts_with(event)), "{event}: {events:?}");
     }
     assert_eq!(events.last().map(String::as_str), Some("result activity 9"));
     assert_eq!(events[events.len() - 2], "request caller");

@@ -241,7 +241,7 @@ fn channels() -> Vec<Route> {
             path: "/channel/{channelId}/subscribe",
             handler: post(channel::subscribe),
             doc: Doc {
-                id: "subscribeChannel",
+                id: "subscribeChannelMessages",
                 tag: "channel",
                 summary: "Read a channel",
                 description: "A stream that stays open: first what is retained and asked for, then what comes. A client \
@@ -294,7 +294,7 @@ fn channels() -> Vec<Route> {
             path: "/channel/{channelId}/publish",
             handler: post(channel::publish),
             doc: Doc {
-                id: "publishChannel",
+                id: "publishChannelMessage",
                 tag: "channel",
                 summary: "Publish on a channel",
                 description: "Delivered to who subscribes now, and to a run that waits for it; not retained.",

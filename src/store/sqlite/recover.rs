@@ -8,8 +8,8 @@ use bytes::Bytes;
 use memchr::memchr_iter;
 use rusqlite::Connection;
 
-use super::SqliteOptions;
 use super::writer::{Contents, Doomed, Known, Row};
+use super::{SqliteOptions, schema};
 use crate::hub::{AccountId, ChannelKey};
 use crate::store::{KeptEvents, Recovered, RecoveredChannel, RecoveredRun, RunProgress, RunRecord};
 use crate::wire::ChannelId;
@@ -74,6 +74,8 @@ pub(super) fn read(
         if known.private && over {
             known.give_up(&mut contents.doomed);
             channel.events = KeptEvents::default();
+        } else if known.private {
+            contents.secrets.insert(channel.key.clone());
         }
         known.next_id = known.next_id.max(channel.next_id);
         channel.next_id = known.next_id;
@@ -144,7 +146,7 @@ fn runs(
         let waiting: Vec<WaitingOn> = serde_json::from_str(&waiting).unwrap_or_default();
         let record = RunRecord {
             key,
-            order: Bytes::from(row.get::<_, Option<Vec<u8>>>(11)?.unwrap_or_default()),
+            order: text(row.get_ref(11)?.as_blob_or_null()?).unwrap_or_default(),
             digest: digest.try_into().unwrap_or([0; 32]),
             title: row.get(2)?,
             model: row.get(3)?,
@@ -166,12 +168,17 @@ fn runs(
         };
         let run = RecoveredRun {
             record,
-            checkpoint: row.get::<_, Option<Vec<u8>>>(12)?.map(Bytes::from),
+            checkpoint: text(row.get_ref(12)?.as_blob_or_null()?),
             answers: answers.remove(&id).unwrap_or_default(),
         };
         all.push((id, run));
     }
     Ok(all)
+}
+
+/// A text that may have been kept.
+fn text(written: Option<&[u8]>) -> Option<Bytes> {
+    written.map(|written| Bytes::copy_from_slice(schema::unveiled(written)))
 }
 
 type Answers = HashMap<i64, Vec<(String, Bytes)>>;
@@ -181,7 +188,8 @@ fn answers(connection: &Connection) -> rusqlite::Result<Answers> {
     let mut rows = statement.query([])?;
     let mut all = Answers::new();
     while let Some(row) = rows.next()? {
-        let answer = (row.get(1)?, Bytes::from(row.get::<_, Vec<u8>>(2)?));
+        let message = Bytes::copy_from_slice(schema::unveiled(row.get_ref(2)?.as_blob()?));
+        let answer = (row.get(1)?, message);
         all.entry(row.get(0)?).or_default().push(answer);
     }
     Ok(all)
@@ -199,7 +207,7 @@ fn read_events(
     while let Some(row) = rows.next()? {
         let (seq, id): (i64, i64) = (row.get(0)?, row.get(1)?);
         let (first_id, count) = (unsigned(row.get(2)?), row.get::<_, u32>(3)?);
-        let lines = row.get_ref(5)?.as_blob()?;
+        let lines = schema::unveiled(row.get_ref(5)?.as_blob()?);
         contents.next_seq = contents.next_seq.max(seq + 1);
         contents.next_channel = contents.next_channel.max(id + 1);
         let kept = Row {

@@ -2,6 +2,7 @@
 //!
 //! It neither reads nor writes what runs keep there.
 
+use std::borrow::Cow;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -68,6 +69,29 @@ const MIGRATIONS: &[&str] = &[
          PRIMARY KEY (channel, call)
      ) STRICT, WITHOUT ROWID;",
 ];
+
+/// Texts of private runs are written behind so many zeros: more than what a page of a table keeps of a row itself. So
+/// they lie in pages of their own, which are overwritten whole when the row goes. Of what shares its page with other
+/// rows SQLite may leave copies in the unused part when it puts the page in order, `secure_delete` or not.
+const VEIL: usize = 4096;
+
+/// What is written for a text: a private one is kept apart from other rows.
+pub(super) fn veiled(private: bool, text: &[u8]) -> Cow<'_, [u8]> {
+    if !private {
+        return Cow::Borrowed(text);
+    }
+    let mut veiled = vec![0; VEIL];
+    veiled.extend_from_slice(text);
+    Cow::Owned(veiled)
+}
+
+/// The text that was written. None begins with a zero: all of them are JSON.
+pub(super) fn unveiled(written: &[u8]) -> &[u8] {
+    match written.first() {
+        Some(0) => written.get(VEIL..).unwrap_or_default(),
+        _ => written,
+    }
+}
 
 /// How long a statement waits for somebody else who has the database locked, such as a backup.
 const BUSY: Duration = Duration::from_secs(1);

@@ -3,7 +3,7 @@
 //! It knows which rows hold a channel's events, so that nothing has to be looked for on disk. What it knows changes
 //! only when a commit has succeeded. How the database is read at a start is in `recover`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -125,6 +125,8 @@ impl Known {
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) channels: HashMap<ChannelKey, Known>,
+    /// Channels of private runs that are not over: their texts are on disk.
+    pub(super) secrets: HashSet<ChannelKey>,
     /// Rows of events that are to go.
     pub(super) doomed: VecDeque<Doomed>,
     /// Channels that are to go, by their numbers, with their runs; their rows of events are among the doomed.
@@ -239,12 +241,18 @@ pub(super) fn run(mut connection: Connection, helper: Connection, options: Sqlit
                 drop(transaction);
                 drop(answer.send(result));
                 writer.checkpoint_if_due();
+                // Nobody waits for a quiet moment for ever.
+                writer.scrub_if_due(SCRUB_PAUSE);
             }
             Ok(Job::Recover(forget_before, answer)) => {
                 let recovered = recover::read(&connection, &options, forget_before);
                 let recovered = recovered.map_err(|error| schema::failure(&error));
                 drop(answer.send(recovered.map(|(recovered, contents)| {
                     writer.contents = contents;
+                    if writer.contents.channels.values().any(|known| known.private) {
+                        // The server before may have gone between removing them and cutting off the log.
+                        writer.scrub_soon();
+                    }
                     recovered
                 })));
             }
@@ -297,7 +305,7 @@ impl Writer<'_> {
     }
 
     fn try_commit(&mut self, transaction: &Transaction) -> rusqlite::Result<()> {
-        self.be_secure(self.is_private(transaction))?;
+        self.be_secure(transaction.queued.iter().any(|run| run.private))?;
         self.statements.begin.execute([])?;
         let mut plan = Plan {
             fresh: HashMap::new(),
@@ -317,28 +325,15 @@ impl Writer<'_> {
         };
         let removed = self.remove(slice)?;
         self.statements.commit.execute([])?;
-        self.contents.doomed.drain(..removed);
+        self.forget_doomed(removed);
         self.adopt(plan);
         Ok(())
     }
 
-    /// Whether a transaction removes or replaces something of a private run.
-    fn is_private(&self, transaction: &Transaction) -> bool {
-        let private = |key: &ChannelKey| self.contents.channels.get(key).is_some_and(|known| known.private);
-        transaction.checkpoints.iter().any(|(key, _)| private(key))
-            || transaction.expired.iter().any(private)
-            || transaction
-                .progress
-                .iter()
-                .any(|(key, progress)| progress.is_over() && private(key))
-    }
-
-    /// Has SQLite overwrite what is removed, or not.
+    /// Has SQLite overwrite what is removed, or not: it does so as long as there are private texts.
     fn be_secure(&mut self, secure: bool) -> rusqlite::Result<()> {
-        let secure = secure || self.contents.doomed.front().is_some_and(|doomed| doomed.secure);
-        if secure {
-            self.scrub.get_or_insert_with(|| Instant::now() + IDLE);
-        }
+        let contents = &self.contents;
+        let secure = secure || !contents.secrets.is_empty() || contents.doomed.front().is_some_and(|row| row.secure);
         if secure != self.secure {
             let value = if secure { "ON" } else { "OFF" };
             self.connection
@@ -364,7 +359,8 @@ impl Writer<'_> {
             self.statements
                 .run
                 .execute(params![id, digest, title, run.model, created_at, run.private])?;
-            self.statements.order.execute(params![id, &run.order[..]])?;
+            let order = schema::veiled(run.private, &run.order);
+            self.statements.order.execute(params![id, &order[..]])?;
             self.write_progress(id, &run.progress)?;
         }
         let over = |key: &ChannelKey| {
@@ -380,9 +376,10 @@ impl Writer<'_> {
             let seq = plan.next_seq;
             plan.next_seq += 1;
             let (first, created_at) = (signed(batch.first_id), signed(batch.created_at));
+            let lines = schema::veiled(private, &batch.lines);
             self.statements
                 .events
-                .execute(params![seq, id, first, batch.count, created_at, &batch.lines[..]])?;
+                .execute(params![seq, id, first, batch.count, created_at, &lines[..]])?;
             let row = Row {
                 seq,
                 count: batch.count,
@@ -392,14 +389,14 @@ impl Writer<'_> {
             plan.changes.push(Change::Row(batch.key.clone(), row, next_id));
         }
         for (key, state) in &transaction.checkpoints {
-            let (id, _) = self.channel(key, false, 0, plan)?;
+            let (id, private) = self.channel(key, false, 0, plan)?;
+            let state = schema::veiled(private, state);
             self.statements.checkpoint.execute(params![id, &state[..]])?;
         }
         for answer in &transaction.answers {
-            let (id, _) = self.channel(&answer.run, false, 0, plan)?;
-            self.statements
-                .answer
-                .execute(params![id, answer.call, &answer.message[..]])?;
+            let (id, private) = self.channel(&answer.run, false, 0, plan)?;
+            let message = schema::veiled(private, &answer.message);
+            self.statements.answer.execute(params![id, answer.call, &message[..]])?;
         }
         for (key, progress) in &transaction.progress {
             let (id, private) = self.channel(key, false, 0, plan)?;
@@ -489,13 +486,28 @@ impl Writer<'_> {
         Ok(removed)
     }
 
+    /// Rows are removed: private ones are still in the log.
+    fn forget_doomed(&mut self, removed: usize) {
+        if self.contents.doomed.drain(..removed).any(|doomed| doomed.secure) {
+            self.scrub_soon();
+        }
+    }
+
+    fn scrub_soon(&mut self) {
+        self.scrub.get_or_insert_with(|| Instant::now() + IDLE);
+    }
+
     fn adopt(&mut self, plan: Plan<'_>) {
         let contents = &mut self.contents;
         contents.next_channel = plan.next_channel;
         contents.next_seq = plan.next_seq;
         for (key, (id, private)) in plan.fresh {
             contents.channels.insert(key.clone(), Known::new(id, private));
+            if private {
+                contents.secrets.insert(key.clone());
+            }
         }
+        let secrets = contents.secrets.len();
         for change in plan.changes {
             match change {
                 Change::Row(key, row, next_id) => {
@@ -506,17 +518,22 @@ impl Writer<'_> {
                     }
                 }
                 Change::Emptied(key, next_id) => {
+                    contents.secrets.remove(&key);
                     if let Some(known) = contents.channels.get_mut(&key) {
                         known.next_id = next_id;
                         known.give_up(&mut contents.doomed);
                     }
                 }
                 Change::Expired(key) => {
+                    contents.secrets.remove(&key);
                     if let Some(mut known) = contents.channels.remove(&key) {
                         known.give_up(&mut contents.doomed);
                     }
                 }
             }
+        }
+        if contents.secrets.len() < secrets {
+            self.scrub_soon();
         }
     }
 
@@ -534,15 +551,23 @@ impl Writer<'_> {
                 std::thread::sleep(IDLE);
             }
             self.checkpoint_if_due();
-        } else if self.scrub.is_some_and(|due| due <= Instant::now()) {
-            self.scrub = match self
-                .connection
-                .wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE)
-            {
-                Ok(_) => None,
-                Err(_) => Some(Instant::now() + SCRUB_PAUSE),
-            };
+        } else {
+            self.scrub_if_due(Duration::ZERO);
         }
+    }
+
+    /// Cuts off the log if that has been due for so long.
+    fn scrub_if_due(&mut self, since: Duration) {
+        if self.scrub.is_none_or(|due| due + since > Instant::now()) {
+            return;
+        }
+        let cut = self
+            .connection
+            .wal_checkpoint_v2(None::<&str>, CheckpointMode::TRUNCATE);
+        self.scrub = match cut {
+            Ok(_) => None,
+            Err(_) => Some(Instant::now() + SCRUB_PAUSE),
+        };
     }
 
     fn try_remove(&mut self) -> rusqlite::Result<()> {
@@ -554,7 +579,7 @@ impl Writer<'_> {
             self.statements.remove_channel(*id)?;
         }
         self.statements.commit.execute([])?;
-        self.contents.doomed.drain(..removed);
+        self.forget_doomed(removed);
         self.contents.gone.drain(..channels);
         Ok(())
     }
