@@ -418,6 +418,54 @@ fn a_reader_that_leaves_ends_the_command_quietly() {
 }
 
 #[test]
+fn a_secret_is_hashed_for_the_configuration_and_what_is_no_secret_is_refused() {
+    let user = User::new();
+    let made = user.run(&["server", "hash-secret", "--new", "--scope", "watch"]);
+    let lines: Vec<&str> = made.ok().lines().collect();
+    let [secret, line] = lines.as_slice() else {
+        panic!("{made:?}")
+    };
+    assert!(secret.starts_with("sb_") && secret.len() == 46, "{made:?}");
+    let piped = |text: &str| {
+        let file = user.path("secret");
+        std::fs::write(&file, text).expect("written");
+        let mut command = user.command(&["server", "hash-secret", "--scope", "watch"]);
+        command.stdin(std::fs::File::open(&file).expect("a file"));
+        wait(
+            command
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("it runs"),
+        )
+    };
+    assert_eq!(piped(&format!("{secret}\n")).ok(), *line);
+    piped("hunter2\n").fails(2, &["7 characters", "--new"]);
+    assert!(!piped("hunter2\n").err.contains("hunter2"));
+    // What it prints can stand in the configuration, and the secret may do what its scope says.
+    user.configure(&format!(
+        "[server.model]\ndemo = true\n[server.accounts.wall]\n{line}\n"
+    ));
+    let server = Serve::start(&user);
+    let run = |args: &[&str]| {
+        let mut command = server.command(&user, args);
+        command.env("SWITCHBOARD_TOKEN", secret);
+        cli_support::finish(command)
+    };
+    run(&["runs"]).ok();
+    run(&["dispatch", "hello"]).fails(9, &["scope `watch`"]);
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_is_told_before_the_server_listens() {
+    let user = User::new();
+    user.configure("[server.tls]\ncertificate = \"/nowhere/c.pem\"\nkey = \"/nowhere/k.pem\"\n");
+    let mut serve = user.command(&["serve", "--demo", "--listen", "127.0.0.1:0"]);
+    serve.env("SWITCHBOARD_SECRET", "geheim");
+    cli_support::finish(serve).fails(2, &["[server.tls]", "/nowhere/c.pem cannot be read"]);
+}
+
+#[test]
 fn completions_and_the_manual_page_are_made() {
     let user = User::new();
     assert!(user.run(&["completions", "bash"]).ok().contains("switchboard"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use sha2::{Digest as _, Sha256};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,8 @@ use crate::server::{self, Account, AccountSecret, Rate, ServerOptions, Tls, TlsF
 use crate::wire::SecretHash;
 use crate::wire::request::Limits;
 
+/// How many connections wait to be accepted: after a restart all readers come back at once.
+const BACKLOG: u32 = 4096;
 /// A secret with fewer characters can be guessed over a network, given time.
 const SHORT_SECRET: usize = 16;
 /// How many seconds' worth of requests may come at once when the configuration does not say.
@@ -91,7 +93,7 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
     many_threads()?.block_on(async {
         // Before anybody is told that it is there, and may end it.
         let shutdown = stop_on_signals()?;
-        let listener = listen(address).await?;
+        let listener = listen(address)?;
         let engine = engine(model, config).await?;
         let address = say_address(&listener, if encrypted { "https" } else { "http" })?;
         if !address.ip().is_loopback() {
@@ -156,7 +158,7 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
     };
     let outcome = many_threads()?.block_on(async {
         let shutdown = stop_on_signals()?;
-        let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
+        let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
         let engine = engine(model, config).await?;
         let port = say_address(&listener, "http")?.port();
         let record = Record {
@@ -329,8 +331,18 @@ fn fetcher(config: &AttachmentsConfig) -> Option<Fetcher> {
     config.enabled.then(|| Fetcher::new(options))
 }
 
-async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).await.map_err(|error| {
+fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let bind = || {
+        let socket = match address {
+            SocketAddr::V4(_) => TcpSocket::new_v4(),
+            SocketAddr::V6(_) => TcpSocket::new_v6(),
+        }?;
+        // A server that starts anew takes its port back from connections that are still ending.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().map_err(|error: std::io::Error| {
         let advice = match error.kind() {
             std::io::ErrorKind::AddrInUse => "another program has this port; choose another with --listen",
             std::io::ErrorKind::PermissionDenied => "choose a port of 1024 or more with --listen",

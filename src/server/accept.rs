@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use super::error::Refusal;
 use super::framing::{MessageIndex, host_flaw};
+use super::limits::Seldom;
 use super::options::ServerOptions;
 use super::socket::{Findings, Timed, Watched};
 use super::tls::Tls;
@@ -64,8 +65,11 @@ struct Shared {
     header_timeout: Duration,
     reader_timeout: Duration,
     tls: Option<Arc<Tls>>,
-    /// How many were accepted, ever.
+    /// How many were accepted, ever; how many had no place; how many were cut because their clients took too little.
     accepted: AtomicU64,
+    turned_away_ever: AtomicU64,
+    cut: AtomicU64,
+    said: Seldom,
     /// Ends connections at the next border between requests.
     finish: CancellationToken,
     /// Ends them at once.
@@ -97,6 +101,9 @@ impl Connections {
             reader_timeout: options.reader_timeout,
             tls: options.tls.clone(),
             accepted: AtomicU64::new(0),
+            turned_away_ever: AtomicU64::new(0),
+            cut: AtomicU64::new(0),
+            said: Seldom::default(),
             finish: CancellationToken::new(),
             abort: CancellationToken::new(),
         }))
@@ -110,6 +117,16 @@ impl Connections {
     /// How many were accepted so far.
     pub(super) fn accepted(&self) -> u64 {
         self.0.accepted.load(Ordering::Relaxed)
+    }
+
+    /// How many had no place so far.
+    pub(super) fn turned_away(&self) -> u64 {
+        self.0.turned_away_ever.load(Ordering::Relaxed)
+    }
+
+    /// How many were cut so far because their clients took too little.
+    pub(super) fn cut(&self) -> u64 {
+        self.0.cut.load(Ordering::Relaxed)
     }
 
     /// Accepts until `stop` is cancelled.
@@ -162,10 +179,15 @@ impl Connections {
 
     /// Tells a client that there is no place for it. Who speaks TLS could not read it.
     fn turn_away(&self, mut stream: TcpStream) {
-        tracing::warn!(
-            most = self.0.most,
-            "all connections are taken, and another one is turned away"
-        );
+        self.0.turned_away_ever.fetch_add(1, Ordering::Relaxed);
+        if let Some(unsaid) = self.0.said.happened() {
+            let most = self.0.most;
+            tracing::warn!(
+                most,
+                unsaid,
+                "all connections are taken, and another one is turned away"
+            );
+        }
         let Ok(turn) = Arc::clone(&self.0.turned_away).try_acquire_owned() else {
             return;
         };
@@ -224,6 +246,9 @@ impl Shared {
         };
         if let Err(error) = &result {
             tracing::debug!(%error, "a connection ended early");
+            if took_too_little(error) {
+                self.cut.fetch_add(1, Ordering::Relaxed);
+            }
         }
         let mut stream = connection.into_parts().io.into_inner();
         let answer = match &result {
@@ -337,6 +362,12 @@ impl http_body::Body for Checked {
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
     }
+}
+
+/// Whether a connection ended because its client took too little of what waited for it.
+fn took_too_little(error: &hyper::Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    source.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
 }
 
 fn is_fatal(error: &std::io::Error) -> bool {

@@ -156,6 +156,12 @@ impl Collector for Asked {
         let accepted = ConstCounter::new(self.connections.accepted());
         let help = "Connections that were accepted";
         accepted.encode(encoder.encode_descriptor("connections_accepted", help, None, MetricType::Counter)?)?;
+        let turned_away = ConstCounter::new(self.connections.turned_away());
+        let help = "Connections for which there was no place";
+        turned_away.encode(encoder.encode_descriptor("connections_turned_away", help, None, MetricType::Counter)?)?;
+        let cut = ConstCounter::new(self.connections.cut());
+        let help = "Connections whose clients took too little of what waited for them";
+        cut.encode(encoder.encode_descriptor("connections_cut", help, None, MetricType::Counter)?)?;
         if let Some(bytes) = self.hub.stored_bytes() {
             gauge(
                 &mut encoder,

@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 use accept::Connections;
 use accounts::Accounts;
+use limits::Seldom;
 use metrics::Metrics;
 use runs::Runs;
 
@@ -72,6 +73,8 @@ struct App {
     /// The OpenAPI document, once somebody has asked for it.
     openapi: OnceLock<Bytes>,
     shutdown: CancellationToken,
+    /// What the log says of requests that are turned away.
+    said: Seldom,
 }
 
 /// Serves the API on a listener until `shutdown` is cancelled, somebody stops it over the API, or it
@@ -113,6 +116,7 @@ pub async fn serve(
     let connections = Connections::new(&options);
     let metrics = Metrics::new(Arc::clone(&hub), connections.clone(), engine.meters());
     let app = Arc::new(App {
+        said: Seldom::default(),
         accounts,
         runs: Runs::new(
             Arc::clone(&hub),

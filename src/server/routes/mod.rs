@@ -85,7 +85,10 @@ async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> R
         .observe(took.as_secs_f64());
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match status {
-        429 | 503 => tracing::warn!(method, route, status, ms, "a request was turned away"),
+        429 | 503 => match app.said.happened() {
+            Some(unsaid) => tracing::warn!(method, route, status, ms, unsaid, "a request was turned away"),
+            None => tracing::debug!(method, route, status, ms, "a request was turned away"),
+        },
         _ => tracing::debug!(method, route, status, ms, "a request was answered"),
     }
     response
