@@ -126,7 +126,11 @@ impl Reader<'_> {
             self.begun = true;
             return Ok(());
         }
-        hold!(!self.cancelled || kind == "result", "an event after it was cancelled");
+        let restarted = kind == "abort" && data["reason"] == "server restarted";
+        hold!(
+            !self.cancelled || kind == "result" || restarted,
+            "an event after it was cancelled"
+        );
         match kind {
             "completeBegin" => self.complete_begin(data),
             "token" => self.piece(data, false),
