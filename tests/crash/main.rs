@@ -43,6 +43,9 @@ async fn what_was_acknowledged_survives_kills_at_any_moment() {
         let why = match outcome {
             Ok(Ok(tally)) => {
                 sum += tally;
+                if sum.rounds.is_multiple_of(100) {
+                    println!("so far {sum}");
+                }
                 continue;
             }
             Ok(Err(why)) => why,

@@ -409,9 +409,9 @@ impl Reader<'_> {
                 return Err(format!("{} was acknowledged, and {} won", lost.message, won.message));
             }
         }
-        // A call that waits still has no answer that was acknowledged.
-        let waits = self.calls.iter().filter(|call| call.begun && call.message.is_none());
-        for call in waits.filter(|_| !self.cancelled && self.end.is_some()) {
+        // A run does not end while a call of it waits, unless it is cancelled.
+        let waiting = self.calls.iter().find(|call| call.begun && call.message.is_none());
+        if let Some(call) = waiting.filter(|_| !self.cancelled && self.end.is_some()) {
             return Err(format!("the run ended while {} waited", call.id));
         }
         Ok(())
