@@ -606,4 +606,48 @@ mod tests {
         hub.stop().await;
         assert!(hub.shared.find(&key).is_none());
     }
+
+    /// Keeps the answers that it takes.
+    #[derive(Default)]
+    struct Answered(Mutex<Vec<Bytes>>);
+
+    #[async_trait]
+    impl Store for Answered {
+        async fn commit(&self, transaction: Arc<Transaction>) -> Result<(), StoreError> {
+            let messages = transaction.answers.iter().map(|answer| answer.message.clone());
+            self.0.lock().expect("not poisoned").extend(messages);
+            Ok(())
+        }
+
+        async fn recover(&self, _: u64) -> Result<Recovered, StoreError> {
+            Ok(Recovered::default())
+        }
+
+        async fn close(&self) {}
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_comes_while_the_runs_are_left_to_a_later_server_is_kept() {
+        for (keeps, kept) in [(false, 0), (true, 1)] {
+            let store = Arc::new(Answered::default());
+            let hub = MemoryHub::start(HubOptions::default(), Arc::<Answered>::clone(&store));
+            let key = |number: u8| ChannelKey {
+                account: AccountId::new("one"),
+                channel: ChannelId::from_random([number; 18]),
+            };
+            let listener = hub.listen(&key(1), &key(2).channel, "call").await;
+            if keeps {
+                hub.keep_waits();
+            }
+            drop(listener);
+            // The second one is no answer: the first wins.
+            for message in ["\"first\"", "\"second\""] {
+                hub.publish(&key(2), message.as_bytes()).await.expect("taken");
+            }
+            hub.stop().await;
+            let answers = store.0.lock().expect("not poisoned").clone();
+            assert_eq!(answers.len(), kept);
+            assert!(answers.iter().all(|answer| *answer == "\"first\""));
+        }
+    }
 }
