@@ -406,8 +406,11 @@ impl Reader<'_> {
             }
         }
         // A call that waits still has no answer that was acknowledged.
-        let waits = self.calls.iter().filter(|call| call.begun && call.message.is_none());
-        for call in waits.filter(|_| !self.cancelled && self.end.is_some()) {
+        let mut waits = self.calls.iter().filter(|call| call.begun && call.message.is_none());
+        if let Some(call) = waits.next()
+            && !self.cancelled
+            && self.end.is_some()
+        {
             return Err(format!("the run ended while {} waited", call.id));
         }
         Ok(())
