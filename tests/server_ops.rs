@@ -613,14 +613,16 @@ async fn metrics_count_what_happened_and_name_nobody() {
         ("switchboard_commit_events_sum", ""),
         ("switchboard_http_request_duration_seconds_bucket", "+Inf"),
         ("process_resident_memory_bytes", ""),
-        ("process_cpu_seconds_total", ""),
         ("process_open_fds", ""),
     ] {
+        let mut samples = metrics.samples.iter();
         assert!(
-            metrics.value(name, &[labels]).is_some_and(|value| value > 0.0),
+            samples.any(|(other, own, value)| other == name && own.contains(labels) && *value > 0.0),
             "{name}"
         );
     }
+    // A test that is quick enough takes no time that the system counts.
+    assert!(metrics.value("process_cpu_seconds_total", &[]).is_some());
     for (name, labels, _) in &metrics.samples {
         for secret in ["channel-", "one", "two", "secret"] {
             assert!(!labels.contains(secret), "{name} {labels}");

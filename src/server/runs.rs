@@ -376,15 +376,15 @@ impl Runs {
             .live()
             .get(key)
             .map(|live| (live.cancel.clone(), live.over.clone()));
-        let Some((cancel, over)) = live else {
-            return match self.hub.run(key).await {
-                Some(_) => Ok(()),
-                None => Err(Refusal::new(ErrorCode::NotFound, "this channel has no run")),
-            };
-        };
-        cancel.cancel();
+        if live.is_none() && self.hub.run(key).await.is_none() {
+            return Err(Refusal::new(ErrorCode::NotFound, "this channel has no run"));
+        }
         let ended = async {
-            over.cancelled().await;
+            if let Some((cancel, over)) = live {
+                cancel.cancel();
+                over.cancelled().await;
+            }
+            // Also the end of one that is over may be on its way to the store still.
             self.hub.settle().await
         };
         match tokio::time::timeout(CANCEL_TIME, ended).await {

@@ -112,7 +112,7 @@ async fn a_server_without_room_refuses_runs_serves_readers_and_heals() {
         for run in [before, during, after] {
             let item = until_over(&world, &at, run).await;
             let log = replay(&world, &at, &channel(run)).await.expect("a log");
-            check_one(run, &log, &item).unwrap_or_else(|why| panic!("{}: {why}", run.plan.name));
+            check_one(&world, run, &log, &item).unwrap_or_else(|why| panic!("{}: {why}", run.plan.name));
             assert!(!log.iter().any(|line| line.contains("\"abort\"")), "{log:?}");
             logs.push(log);
         }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::plan::{Call, INPUT_TOKENS, Plan, Source, Turn};
 use crate::world::{Attempt, Known, Sent};
 
-/// How often a server may end in the middle of an iteration before its run is given up.
+/// How often a server may be killed in the middle of an iteration before its run is given up.
 const MOST_SEAMS: u32 = 3;
 
 /// A model call whose events are not all there yet.
@@ -57,6 +57,8 @@ pub struct End {
 struct Reader<'a> {
     plan: &'a Plan,
     known: &'a Known,
+    /// How many servers ended in good order: that counts as no attempt of a run.
+    clean: u32,
     begun: bool,
     instance: Option<Value>,
     /// Model calls that are finished.
@@ -72,11 +74,12 @@ struct Reader<'a> {
     end: Option<End>,
 }
 
-/// Checks the log of a run, or its beginning; gives how it ends.
-pub fn check(plan: &Plan, known: &Known, lines: &[String]) -> Result<Option<End>, String> {
+/// Checks the log of a run, or its beginning, after so many clean ends of servers; gives how it ends.
+pub fn check(plan: &Plan, known: &Known, clean: u32, lines: &[String]) -> Result<Option<End>, String> {
     let mut reader = Reader {
         plan,
         known,
+        clean,
         begun: false,
         instance: None,
         done: 0,
@@ -348,7 +351,7 @@ impl Reader<'_> {
             "server restarted" => {
                 self.open = None;
                 self.seams += 1;
-                hold!(self.seams <= MOST_SEAMS, "it was begun again too often");
+                hold!(self.seams <= MOST_SEAMS + self.clean, "it was begun again too often");
             }
             "cancelled" => {
                 hold!(self.known.cancel_sent, "nobody cancelled it");
@@ -403,8 +406,11 @@ impl Reader<'_> {
             }
         }
         // A call that waits still has no answer that was acknowledged.
-        let waits = self.calls.iter().filter(|call| call.begun && call.message.is_none());
-        for call in waits.filter(|_| !self.cancelled && self.end.is_some()) {
+        let mut waits = self.calls.iter().filter(|call| call.begun && call.message.is_none());
+        if let Some(call) = waits.next()
+            && !self.cancelled
+            && self.end.is_some()
+        {
             return Err(format!("the run ended while {} waited", call.id));
         }
         Ok(())

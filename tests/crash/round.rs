@@ -306,18 +306,18 @@ async fn check_all(world: &World, at: &Address, list: &[Value]) -> Result<HashMa
             return Err(format!("{name} was refused each time, and is there"));
         }
         let log = replay(world, at, channel).await?;
-        check_one(run, &log, item).map_err(|why| format!("{name}: {why}"))?;
+        check_one(world, run, &log, item).map_err(|why| format!("{name}: {why}"))?;
         logs.insert(name.clone(), log);
     }
     Ok(logs)
 }
 
-pub fn check_one(run: &Run, log: &[String], item: &Value) -> Result<(), String> {
+pub fn check_one(world: &World, run: &Run, log: &[String], item: &Value) -> Result<(), String> {
     let known = run.lock();
     let seen: Vec<String> = known.seen.values().cloned().collect();
     if log.is_empty() && run.plan.secret.is_some() {
         // It had ended before a server did, and its texts with it: what was seen is all there is.
-        oracle::check(&run.plan, &known, &seen)?;
+        oracle::check(&run.plan, &known, world.clean_ends(), &seen)?;
         return Ok(());
     }
     for (at, (id, line)) in known.seen.iter().enumerate() {
@@ -328,7 +328,7 @@ pub fn check_one(run: &Run, log: &[String], item: &Value) -> Result<(), String> 
             return Err(format!("seen was {line}, there is {:?}", log.get(at)));
         }
     }
-    let end = oracle::check(&run.plan, &known, log)?;
+    let end = oracle::check(&run.plan, &known, world.clean_ends(), log)?;
     let Some(End { reason }) = end else {
         return Err("its log has no end".to_owned());
     };

@@ -85,7 +85,7 @@ fn find(world: &World, server: usize, body: &[u8]) -> Result<(Arc<Run>, usize), 
                 return Err(format!("{name} asks with {result} after {call}"));
             }
             if let Source::Known(value) = &planned.source
-                && content != value.to_string()
+                && *content != *value.to_string()
             {
                 return Err(format!("{name} got another known result: {result}"));
             }

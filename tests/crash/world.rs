@@ -205,6 +205,12 @@ impl World {
             .contains(&server)
     }
 
+    /// How many servers were asked to end.
+    pub fn clean_ends(&self) -> u32 {
+        let clean = self.clean.lock().unwrap_or_else(PoisonError::into_inner);
+        u32::try_from(clean.len()).unwrap_or(u32::MAX)
+    }
+
     /// A request to a server. Errors say that the server went, or refused the connection.
     pub async fn post(&self, at: &Address, path: &str, body: &Value) -> Result<reqwest::Response, reqwest::Error> {
         let request = self.client.post(format!("{}/v1/{path}", at.url));
