@@ -583,6 +583,8 @@ async fn metrics_count_what_happened_and_name_nobody() {
         ("switchboard_runs_dispatched_total", &[], 2.0),
         ("switchboard_runs_ended_total", &["reason=\"stop\""], 1.0),
         ("switchboard_subscribers", &[], 1.0),
+        ("switchboard_connections_stalled_total", &[], 0.0),
+        ("switchboard_commits_refused_total", &[], 0.0),
         (
             "switchboard_http_requests_total",
             &["route=\"/conversation/dispatch\"", "status=\"200\"", "method=\"POST\""],

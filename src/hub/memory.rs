@@ -512,6 +512,10 @@ impl Hub for MemoryHub {
         self.shared.meters.clone()
     }
 
+    fn queued(&self) -> usize {
+        self.requests.max_capacity() - self.requests.capacity()
+    }
+
     fn stored_bytes(&self) -> Option<u64> {
         self.store.stored_bytes()
     }

@@ -203,6 +203,9 @@ pub trait Hub: Send + Sync + 'static {
     /// What it counts.
     fn meters(&self) -> HubMeters;
 
+    /// How many appends and begins wait for the committer.
+    fn queued(&self) -> usize;
+
     /// How many bytes the store takes on disk; `None` where it takes none.
     fn stored_bytes(&self) -> Option<u64>;
 

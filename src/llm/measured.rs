@@ -109,3 +109,70 @@ impl Drop for Timed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use futures::StreamExt;
+    use prometheus_client::encoding::text::encode;
+    use prometheus_client::metrics::histogram::Histogram;
+    use prometheus_client::registry::Registry;
+
+    use super::*;
+
+    /// Says something after a second, and fails after another one.
+    struct Failing;
+
+    impl Model for Failing {
+        fn name(&self) -> &str {
+            "failing"
+        }
+
+        fn call(&self, _: ModelRequest) -> ModelStream {
+            let items = [
+                Ok(ModelEvent::Usage {
+                    model: "m".into(),
+                    input: 7,
+                    output: 5,
+                }),
+                Err(ModelError::Cut { url: "u".into() }),
+            ];
+            Box::pin(futures::stream::iter(items).then(|item| async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                item
+            }))
+        }
+    }
+
+    fn shown(histogram: &Histogram) -> String {
+        let (mut registry, mut text) = (Registry::default(), String::new());
+        registry.register("times", "Times", histogram.clone());
+        encode(&mut text, &registry).expect("a text");
+        text
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_are_counted_and_timed() {
+        let meters = ModelMeters::default();
+        let model = Measured::new(Arc::new(Failing), meters.clone());
+        drop(model.call(ModelRequest::default()));
+        assert_eq!(meters.calls.get(), 0, "nothing happens before it is polled");
+        let mut call = model.call(ModelRequest::default());
+        assert!(matches!(call.next().await, Some(Ok(_))));
+        assert_eq!((meters.calls.get(), meters.in_flight.get()), (1, 1));
+        assert!(matches!(call.next().await, Some(Err(_))));
+        drop(call);
+        assert_eq!(meters.in_flight.get(), 0);
+        assert!(shown(&meters.first_piece_seconds).contains("_sum 1.0\n"));
+        assert!(shown(&meters.seconds).contains("_sum 2.0\n"));
+        assert_eq!((meters.input_tokens.get(), meters.output_tokens.get()), (7, 5));
+        assert_eq!(meters.errors.get_or_create(&ReasonLabel { reason: "cut" }).get(), 1);
+        // One that is given up is over too.
+        let mut call = model.call(ModelRequest::default());
+        let _ = call.next().await;
+        drop(call);
+        assert!(shown(&meters.seconds).contains("_count 2\n"));
+        assert_eq!(meters.in_flight.get(), 0);
+    }
+}

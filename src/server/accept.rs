@@ -20,6 +20,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -67,6 +68,8 @@ struct Shared {
     tls: Option<Arc<Tls>>,
     /// How many were accepted, ever; how many had no place; how many were cut because their clients took too little.
     accepted: AtomicU64,
+    /// Counts those that were cut because their clients took too little.
+    stalled: Counter,
     turned_away_ever: AtomicU64,
     cut: AtomicU64,
     said: Seldom,
@@ -101,6 +104,7 @@ impl Connections {
             reader_timeout: options.reader_timeout,
             tls: options.tls.clone(),
             accepted: AtomicU64::new(0),
+            stalled: Counter::default(),
             turned_away_ever: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             said: Seldom::default(),
@@ -112,6 +116,11 @@ impl Connections {
     /// How many are open.
     pub(super) fn count(&self) -> usize {
         self.0.tracker.len()
+    }
+
+    /// Counts the connections that were cut because their clients took too little.
+    pub(super) fn stalled(&self) -> &Counter {
+        &self.0.stalled
     }
 
     /// How many were accepted so far.
@@ -168,7 +177,7 @@ impl Connections {
         };
         match self.0.tls.clone() {
             None => {
-                let stream = Timed::new(stream, self.0.reader_timeout);
+                let stream = Timed::new(stream, self.0.reader_timeout, self.0.stalled.clone());
                 self.0.tracker.spawn(shared.connection(stream, router, slot));
             }
             Some(tls) => {
@@ -278,7 +287,7 @@ impl Shared {
                 last_words(&mut stream, &unparsed::not_encrypted()).await;
                 return Ok(None);
             }
-            let stream = Timed::new(stream, self.reader_timeout);
+            let stream = Timed::new(stream, self.reader_timeout, self.stalled.clone());
             tls.acceptor().accept(stream).await.map(Some)
         };
         let shaken = tokio::select! {

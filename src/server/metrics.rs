@@ -162,6 +162,11 @@ impl Collector for Asked {
         let cut = ConstCounter::new(self.connections.cut());
         let help = "Connections whose clients took too little of what waited for them";
         cut.encode(encoder.encode_descriptor("connections_cut", help, None, MetricType::Counter)?)?;
+        let stalled = ConstCounter::new(self.connections.stalled().get());
+        let help = "Connections that were cut because too little was taken of what waited";
+        stalled.encode(encoder.encode_descriptor("connections_stalled", help, None, MetricType::Counter)?)?;
+        let help = "Appends of runs that wait for a commit";
+        gauge(&mut encoder, "commit_queue", help, None, self.hub.queued() as u64)?;
         if let Some(bytes) = self.hub.stored_bytes() {
             gauge(
                 &mut encoder,

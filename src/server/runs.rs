@@ -254,7 +254,7 @@ impl Runs {
             tracing::info!(
                 run = %key.channel.short(),
                 account = key.account.as_str(),
-                model = ?self.model_of(order),
+                model = self.model_of(order).as_str(),
                 restarts = progress.restarts,
                 "a run begins"
             );
@@ -302,7 +302,11 @@ impl Runs {
                     () = cancel.cancelled() => None,
                     slot = runs.slots.acquire() => slot.ok(),
                 };
-                tracing::info!(account = name.as_str(), model = ?runs.model_of(&order), "an inline run begins");
+                tracing::info!(
+                    account = name.as_str(),
+                    model = runs.model_of(&order).as_str(),
+                    "an inline run begins"
+                );
                 runs.execute(&order, None, &sink, &answers, &cancel).await;
                 runs.ended("inline", name.as_str(), begun, &sink);
             };
@@ -334,10 +338,11 @@ impl Runs {
         }
     }
 
-    /// The name of the model of an order, cut where it is longer than names are.
+    /// The name of the model of an order as a log can show it: on one line, and not longer than names are.
     fn model_of(&self, order: &Order) -> String {
         let name = order.request.model.clone().unwrap_or_else(|| self.engine.model_name());
-        name.chars().take(LONGEST_TITLE).collect()
+        let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+        name.chars().take(LONGEST_TITLE).map(shown).collect()
     }
 
     /// Counts a run that has ended, and says so.

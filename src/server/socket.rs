@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
@@ -148,6 +149,8 @@ impl Cut for TcpStream {
 pub(super) struct Timed<T> {
     inner: T,
     limit: Duration,
+    /// Counts those that fail so.
+    stalled: Counter,
     /// While bytes wait: when the time is over, and how many were taken since it began.
     waiting: Option<Pin<Box<Waiting>>>,
 }
@@ -158,10 +161,11 @@ struct Waiting {
 }
 
 impl<T: Cut> Timed<T> {
-    pub(super) fn new(inner: T, limit: Duration) -> Self {
+    pub(super) fn new(inner: T, limit: Duration, stalled: Counter) -> Self {
         Self {
             inner,
             limit,
+            stalled,
             waiting: None,
         }
     }
@@ -198,6 +202,7 @@ impl<T: Cut> Timed<T> {
             seconds = limit.as_secs(),
             "a reader takes too little of what waits for it and is cut"
         );
+        self.stalled.inc();
         self.inner.cut();
         Poll::Ready(io::Error::new(io::ErrorKind::TimedOut, "the client takes too little"))
     }
@@ -266,7 +271,7 @@ mod tests {
     async fn a_reader_that_takes_nothing_is_cut_after_its_time_and_a_slow_one_is_not() {
         let begin = Instant::now();
         let (server, mut client) = tokio::io::duplex(1024);
-        let mut server = Timed::new(server, LIMIT);
+        let mut server = Timed::new(server, LIMIT, Counter::default());
         let error = server.write_all(&[0; 2000]).await.expect_err("nobody reads");
         assert_eq!((error.kind(), begin.elapsed()), (io::ErrorKind::TimedOut, LIMIT));
         let mut taken = vec![0; 1024];
@@ -274,7 +279,7 @@ mod tests {
 
         // So slow that it takes an hour, and never too slow.
         let (server, mut client) = tokio::io::duplex(1024);
-        let mut server = Timed::new(server, LIMIT);
+        let mut server = Timed::new(server, LIMIT, Counter::default());
         let reading = tokio::spawn(async move {
             let mut piece = [0; 1024];
             for _ in 0..600 {
@@ -290,7 +295,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn single_bytes_do_not_keep_a_connection() {
         let (server, mut client) = tokio::io::duplex(1024);
-        let mut server = Timed::new(server, LIMIT);
+        let mut server = Timed::new(server, LIMIT, Counter::default());
         let reading = tokio::spawn(async move {
             // A byte every second.
             while client.read_u8().await.is_ok() {
@@ -306,7 +311,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_waited_once_and_was_taken_starts_no_clock() {
         let (server, mut client) = tokio::io::duplex(1024);
-        let mut server = Timed::new(server, LIMIT);
+        let mut server = Timed::new(server, LIMIT, Counter::default());
         let mut piece = [0; 2000];
         for _ in 0..3 {
             let (wrote, read) = tokio::join!(
