@@ -86,6 +86,8 @@ struct Answering {
     channel: Arc<Channel>,
     wait: WaitId,
     answer: store::Answer,
+    /// Whether anybody can need it: of a run that is over nothing more is kept.
+    wanted: bool,
     taken: oneshot::Sender<Result<(), HubError>>,
 }
 
@@ -161,6 +163,7 @@ impl Commit {
             } => self.answers.push(Answering {
                 channel,
                 wait,
+                wanted: !shared.is_over(&answer.run),
                 answer,
                 taken,
             }),
@@ -193,9 +196,10 @@ impl Commit {
                 .checkpoints
                 .extend(part.checkpoint.clone().map(|checkpoint| (key.clone(), checkpoint)));
         }
+        let wanted = self.answers.iter().filter(|answering| answering.wanted);
         transaction
             .answers
-            .extend(self.answers.iter().map(|answering| answering.answer.clone()));
+            .extend(wanted.map(|answering| answering.answer.clone()));
         transaction
     }
 

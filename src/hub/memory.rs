@@ -60,8 +60,8 @@ pub(super) struct Shared {
     flushes: Mutex<VecDeque<(Instant, Arc<Channel>)>>,
     flush_wanted: Notify,
     stopped: AtomicBool,
-    /// Waits stay when nobody listens any more.
-    keeps_waits: AtomicBool,
+    /// Where calls wait to which nobody listens any more, by their runs: until the end of the run is durable.
+    unheard: Mutex<HashMap<ChannelKey, Vec<ChannelKey>>>,
     /// Why the store refuses, while it does.
     refused: Mutex<Option<StoreError>>,
     /// Answers to calls of runs that have not asked for them since the restart.
@@ -114,7 +114,7 @@ impl Shared {
             flushes: Mutex::default(),
             flush_wanted: Notify::new(),
             stopped: AtomicBool::new(false),
-            keeps_waits: AtomicBool::new(false),
+            unheard: Mutex::default(),
             refused: Mutex::default(),
             kept_answers: Mutex::default(),
         }
@@ -193,23 +193,36 @@ impl Shared {
         self.kept_answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the run of a channel is over, as far as it is committed.
+    pub(super) fn is_over(&self, key: &ChannelKey) -> bool {
+        let channel = self.find(key);
+        channel.is_some_and(|channel| channel.lock().run.as_ref().is_some_and(|run| run.progress.is_over()))
+    }
+
+    fn unheard(&self) -> MutexGuard<'_, HashMap<ChannelKey, Vec<ChannelKey>>> {
+        self.unheard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call of a run waits on a channel, and nobody listens any more.
+    pub(super) fn wait_unheard(&self, run: ChannelKey, channel: &ChannelKey) {
+        self.unheard().entry(run).or_default().push(channel.clone());
+    }
+
     /// Forgets what a run that is over waited for, on these channels of its account.
     pub(super) fn forget_run(&self, run: &ChannelKey, waited: impl IntoIterator<Item = String>) {
         self.kept_answers().remove(run);
-        for name in waited {
-            let Ok(channel) = ChannelId::parse(&name) else { continue };
-            let key = ChannelKey {
+        let unheard = self.unheard().remove(run).unwrap_or_default();
+        let waited = waited.into_iter().filter_map(|name| {
+            Some(ChannelKey {
                 account: run.account.clone(),
-                channel,
-            };
+                channel: ChannelId::parse(&name).ok()?,
+            })
+        });
+        for key in waited.chain(unheard) {
             let Some(channel) = self.find(&key) else { continue };
             channel.lock().waits.close_run(run);
             self.remove_if_unused(&key);
         }
-    }
-
-    pub(super) fn keeps_waits(&self) -> bool {
-        self.keeps_waits.load(Ordering::Acquire)
     }
 
     /// Says that the store refuses, and why, or that it takes again.
@@ -424,10 +437,6 @@ impl Hub for MemoryHub {
         })
     }
 
-    fn keep_waits(&self) {
-        self.shared.keeps_waits.store(true, Ordering::Release);
-    }
-
     async fn publish(&self, key: &ChannelKey, message: &[u8]) -> Result<(), HubError> {
         if self.shared.stopped.load(Ordering::Acquire) {
             return Err(HubError::Stopped);
@@ -572,6 +581,7 @@ impl Drop for Cursor {
 mod tests {
     use super::*;
     use crate::store::{RunProgress, Transaction};
+    use crate::wire::request::RunStatus;
 
     struct Full;
 
@@ -631,27 +641,51 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_comes_while_the_runs_are_left_to_a_later_server_is_kept() {
-        for (keeps, kept) in [(false, 0), (true, 1)] {
-            let store = Arc::new(Answered::default());
-            let hub = MemoryHub::start(HubOptions::default(), Arc::<Answered>::clone(&store));
-            let key = |number: u8| ChannelKey {
-                account: AccountId::new("one"),
-                channel: ChannelId::from_random([number; 18]),
-            };
-            let listener = hub.listen(&key(1), &key(2).channel, "call").await;
-            if keeps {
-                hub.keep_waits();
+    async fn an_answer_that_comes_when_nobody_listens_any_more_is_kept_until_the_run_is_over() {
+        let store = Arc::new(Answered::default());
+        let hub = MemoryHub::start(HubOptions::default(), Arc::<Answered>::clone(&store));
+        let key = |number: u8| ChannelKey {
+            account: AccountId::new("one"),
+            channel: ChannelId::from_random([number; 18]),
+        };
+        let kept = || store.0.lock().expect("not poisoned").clone();
+        let run = RunRecord {
+            key: key(1),
+            order: Bytes::from_static(b"{}"),
+            digest: [1; 32],
+            title: String::new(),
+            model: String::new(),
+            created_at: 1,
+            private: false,
+            progress: RunProgress::queued(),
+        };
+        hub.begin(run, Vec::new()).await.expect("taken");
+        for channel in [2, 3, 4] {
+            let listener = hub.listen(&key(1), &key(channel).channel, "call").await;
+            if channel == 2 {
+                assert_eq!(listener.close().await, None);
+            } else {
+                drop(listener);
             }
-            drop(listener);
-            // The second one is no answer: the first wins.
-            for message in ["\"first\"", "\"second\""] {
-                hub.publish(&key(2), message.as_bytes()).await.expect("taken");
-            }
-            hub.stop().await;
-            let answers = store.0.lock().expect("not poisoned").clone();
-            assert_eq!(answers.len(), kept);
-            assert!(answers.iter().all(|answer| *answer == "\"first\""));
         }
+        for (channel, message, count) in [(2, "\"late\"", 0), (3, "\"first\"", 1), (3, "\"second\"", 1)] {
+            hub.publish(&key(channel), message.as_bytes()).await.expect("taken");
+            assert_eq!(kept().len(), count, "{message}");
+        }
+        assert_eq!(kept(), ["\"first\""]);
+        let over = Append {
+            key: key(1),
+            events: Vec::new(),
+            progress: Some(RunProgress {
+                status: RunStatus::Ended,
+                ..RunProgress::queued()
+            }),
+            checkpoint: None,
+        };
+        hub.append(over).await.expect("queued");
+        hub.settle().await.expect("settled");
+        assert!(hub.shared.find(&key(3)).is_none() && hub.shared.find(&key(4)).is_none());
+        hub.publish(&key(4), b"\"late\"").await.expect("taken");
+        assert_eq!(kept().len(), 1);
     }
 }

@@ -172,12 +172,9 @@ pub trait Hub: Send + Sync + 'static {
 
     /// Listens for the answer to a call of a run on a channel of its account: the first message that is published
     /// there from now on and is no other call's. It is durable when it is given; one that was kept over a restart is
-    /// given at once. The wait ends when what listens is dropped, or with its run.
+    /// given at once. The wait ends when it has its answer, when what listens is closed, or with its run: for a run that
+    /// is being stopped it goes on until the run's end is durable, and for one that is left to a later server it stays.
     async fn listen(&self, run: &ChannelKey, channel: &ChannelId, call: &str) -> Box<dyn Listening>;
-
-    /// From now on a call waits on when its stream is dropped: the runs are left to a later server, and what is
-    /// published for them meanwhile is theirs then.
-    fn keep_waits(&self);
 
     /// Hands a message (ASCII JSON without line breaks) to the readers that exist now, and to the first call that
     /// waits for one on this channel: then it returns when the answer is durable. Apart from that it is not kept.

@@ -140,6 +140,16 @@ impl Waits {
         }
     }
 
+    /// Nobody listens to a call any more. Gives its run if it waits on.
+    fn leave(&mut self, id: WaitId) -> Option<ChannelKey> {
+        let wait = self.waits.iter().find(|wait| wait.id == id)?;
+        if wait.closing || matches!(wait.claim, Claim::Answered(_)) {
+            self.close(id);
+            return None;
+        }
+        Some(wait.run.clone())
+    }
+
     pub(super) fn close(&mut self, id: WaitId) {
         self.waits.retain(|wait| wait.id != id);
     }
@@ -169,7 +179,8 @@ impl Wait {
     }
 }
 
-/// Listens for the answer of one call. Dropping it ends the wait, unless waits are kept for a later server.
+/// Listens for the answer of one call. Dropped before that has come, it leaves the wait to the run: what is published
+/// until the run's end is durable is acknowledged as its answer, so a later server has to find it.
 pub(super) struct Answering {
     pub(super) shared: Arc<Shared>,
     pub(super) channel: Arc<Channel>,
@@ -200,14 +211,14 @@ impl Listening for Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        if self.shared.keeps_waits() {
-            return;
-        }
-        let unused = {
+        let (left, unused) = {
             let mut state = self.channel.lock();
-            state.waits.close(self.id);
-            state.is_unused()
+            let left = state.waits.leave(self.id);
+            (left, state.is_unused())
         };
+        if let Some(run) = left {
+            self.shared.wait_unheard(run, &self.channel.key);
+        }
         if unused {
             self.shared.remove_if_unused(&self.channel.key);
         }

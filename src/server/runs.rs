@@ -403,8 +403,6 @@ impl Runs {
     pub(super) async fn stop(&self, keep: bool) {
         self.stop.cancel();
         if keep {
-            // An answer that comes now is for the server that goes on with the run.
-            self.hub.keep_waits();
             self.halt.cancel();
         } else {
             self.live().values().for_each(|live| live.cancel.cancel());

@@ -2,8 +2,8 @@
 //! true then: every acknowledged dispatch ends exactly once, nothing that anybody saw is taken back, no answer that was
 //! acknowledged is lost, and what a private run said is not on the disk.
 //!
-//! `SWITCHBOARD_CRASH_ROUNDS` says how many rounds, `SWITCHBOARD_CRASH_SEED` which one is the first; a failure names
-//! the seed of its round. What the clients of a round do follows from its seed, when they do it from the machine.
+//! `SWITCHBOARD_CRASH_ROUNDS` says how many rounds, `SWITCHBOARD_CRASH_AT_ONCE` how many of them go on at the same time,
+//! `SWITCHBOARD_CRASH_SEED` which one is the first; a failure names the seed of its round. What the clients of a round do follows from its seed, when they do it from the machine.
 
 #[cfg(target_os = "linux")]
 mod full;
@@ -19,7 +19,7 @@ use futures::StreamExt as _;
 use round::{Ends, Tally, round};
 
 /// How many rounds go on at the same time: most of a round is waiting.
-const AT_ONCE: usize = 2;
+const AT_ONCE: u64 = 2;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
@@ -33,10 +33,11 @@ fn number(name: &str) -> Option<u64> {
 async fn what_was_acknowledged_survives_kills_at_any_moment() {
     let rounds = number("SWITCHBOARD_CRASH_ROUNDS").unwrap_or(20);
     let first = number("SWITCHBOARD_CRASH_SEED").unwrap_or_else(|| fastrand::u64(..1_000_000_000));
+    let at_once = number("SWITCHBOARD_CRASH_AT_ONCE").unwrap_or(AT_ONCE);
     println!("{rounds} rounds from the seed {first}");
     let outcomes = futures::stream::iter(first..first + rounds)
         .map(|seed| async move { (seed, tokio::spawn(round(seed, Ends::Any)).await) })
-        .buffered(AT_ONCE);
+        .buffered(usize::try_from(at_once).expect("a small number"));
     let mut outcomes = std::pin::pin!(outcomes);
     let (mut sum, mut failed) = (Tally::default(), Vec::new());
     while let Some((seed, outcome)) = outcomes.next().await {
