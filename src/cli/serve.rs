@@ -197,6 +197,7 @@ fn options(config: &ServerConfig) -> ServerOptions {
         retention_events: number(config.retention.events),
         runs_in_flight: number(config.limits.runs),
         live_runs: number(config.limits.runs.saturating_add(config.limits.queue)),
+        memory: config.limits.memory,
         body_limit: number(http.max_body),
         head_limit: number(http.max_head),
         headers: number(http.max_headers),

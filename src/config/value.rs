@@ -164,6 +164,7 @@ pub(super) fn bytes<'de, const MOST: u64, D: Deserializer<'de>>(deserializer: D)
 /// A size as people write it.
 fn written(size: u64) -> String {
     match size {
+        size if size >= 1 << 30 && size.is_multiple_of(1 << 30) => format!("{}GiB", size >> 30),
         size if size >= 1 << 20 && size.is_multiple_of(1 << 20) => format!("{}MiB", size >> 20),
         size if size >= 1 << 10 && size.is_multiple_of(1 << 10) => format!("{}KiB", size >> 10),
         size => format!("{size}B"),
@@ -181,6 +182,8 @@ fn size(text: &str) -> Option<u64> {
         "kib" => 1 << 10,
         "mb" => 1_000_000,
         "mib" => 1 << 20,
+        "gb" => 1_000_000_000,
+        "gib" => 1 << 30,
         _ => return None,
     };
     number.checked_mul(unit)
@@ -196,6 +199,7 @@ mod tests {
             ("256KiB", Some(262_144)),
             ("256 KiB", Some(262_144)),
             ("1mb", Some(1_000_000)),
+            ("2GiB", Some(1 << 31)),
             ("12", None),
             ("KiB", None),
             ("-1KiB", None),

@@ -461,6 +461,7 @@ fn finish(shared: &Shared, expiries: &mut Expiries, part: Part, batch: Option<&E
     state.pins -= 1;
     let before = standing(state.run.as_ref());
     let waited = apply(&mut state, shared, batch, part.run, part.progress, expired);
+    state.count_held();
     shared.index.note(&channel, before, standing(state.run.as_ref()));
     if (state.run.is_some() || state.log.has_events()) && !state.expiry_planned {
         state.expiry_planned = true;

@@ -241,6 +241,12 @@ impl Log {
         self.first_id < self.next_id
     }
 
+    /// How many bytes of events it holds.
+    #[must_use]
+    pub fn event_bytes(&self) -> usize {
+        self.event_bytes + self.kept.as_ref().map_or(0, |kept| kept.lines.len())
+    }
+
     /// Whether somebody reads.
     #[must_use]
     pub fn has_readers(&self) -> bool {

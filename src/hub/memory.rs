@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::committer::{self, Request};
+use super::held::{HeldBytes, HeldShare};
 use super::index::{RunIndex, standing};
 use super::log::{Log, ReaderId, Step};
 use super::waits::{Answering, Waits};
@@ -56,6 +57,7 @@ pub(super) struct Shared {
     pub(super) options: HubOptions,
     pub(super) index: RunIndex,
     pub(super) meters: HubMeters,
+    held: HeldBytes,
     channels: RwLock<HashMap<ChannelKey, Arc<Channel>>>,
     flushes: Mutex<VecDeque<(Instant, Arc<Channel>)>>,
     flush_wanted: Notify,
@@ -86,9 +88,20 @@ pub(super) struct State {
     pub(super) expiry_planned: bool,
     last_flush: Option<Instant>,
     flush_planned: bool,
+    /// The order of its run, and its events.
+    held: HeldShare,
 }
 
 impl State {
+    /// Brings its share of what is held up to date; called wherever its run or its log has changed.
+    pub(super) fn count_held(&mut self) {
+        self.held.set(self.held_now());
+    }
+
+    fn held_now(&self) -> usize {
+        self.log.event_bytes() + self.run.as_ref().map_or(0, |run| run.order.len())
+    }
+
     pub(super) fn is_unused(&self) -> bool {
         self.pins == 0
             && self.run.is_none()
@@ -110,6 +123,7 @@ impl Shared {
             options,
             index: RunIndex::default(),
             meters: HubMeters::default(),
+            held: HeldBytes::default(),
             channels: RwLock::default(),
             flushes: Mutex::default(),
             flush_wanted: Notify::new(),
@@ -148,6 +162,7 @@ impl Shared {
             .filter(|(_, call)| !answers.iter().any(|(answered, _)| answered == call))
             .collect();
         state.run = record;
+        state.count_held();
         {
             let mut channels = self.channels.write().unwrap_or_else(PoisonError::into_inner);
             if let Some(known) = channels.get(&key) {
@@ -186,6 +201,7 @@ impl Shared {
             expiry_planned: false,
             last_flush: None,
             flush_planned: false,
+            held: self.held.share(0),
         }
     }
 
@@ -336,6 +352,7 @@ impl Shared {
 fn flush_now(mut state: MutexGuard<'_, State>, now: Instant) {
     let mut wakers: Vec<Waker> = Vec::new();
     state.log.seal();
+    state.count_held();
     state.last_flush = Some(now);
     state.log.take_wakers(&mut wakers);
     drop(state);
@@ -474,9 +491,12 @@ impl Hub for MemoryHub {
     }
 
     async fn open(&self, key: &ChannelKey, start: Start) -> BoxStream<'static, Bytes> {
-        let (channel, reader) = self
-            .shared
-            .with(key, |channel, state| (Arc::clone(channel), state.log.open(start)));
+        let (channel, reader) = self.shared.with(key, |channel, state| {
+            let reader = state.log.open(start);
+            // Kept events may have become lines.
+            state.count_held();
+            (Arc::clone(channel), reader)
+        });
         Cursor {
             shared: Arc::clone(&self.shared),
             channel,
@@ -515,6 +535,10 @@ impl Hub for MemoryHub {
 
     fn counts(&self) -> RunCounts {
         self.shared.index.counts()
+    }
+
+    fn held(&self) -> &HeldBytes {
+        &self.shared.held
     }
 
     fn meters(&self) -> HubMeters {
@@ -576,6 +600,10 @@ impl Drop for Cursor {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "held_tests.rs"]
+mod held_tests;
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@
 //! two writers). It knows no HTTP and no engine, and never looks into an event.
 
 mod committer;
+mod held;
 mod index;
 mod log;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use crate::store::{RunProgress, RunRecord, StoreError};
 use crate::wire::ChannelId;
 
 pub(crate) use committer::unix_millis;
+pub use held::{HeldBytes, HeldShare};
 pub use index::{NoRunPlace, RunCounts, RunPlace, RunQuery};
 pub use log::{Log, Overrun, ReaderId, Step};
 pub use memory::MemoryHub;
@@ -196,6 +198,9 @@ pub trait Hub: Send + Sync + 'static {
 
     /// How many runs are retained, of all accounts; costs nothing.
     fn counts(&self) -> RunCounts;
+
+    /// How many bytes it holds: the orders of runs that have not ended, and the retained events. Others may add theirs.
+    fn held(&self) -> &HeldBytes;
 
     /// What it counts.
     fn meters(&self) -> HubMeters;

@@ -6,12 +6,14 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use futures::{FutureExt as _, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::engine::{About, AnswerListener, Answers, Checkpoint, Engine, EventSink, Order, SinkClosed};
@@ -60,6 +62,11 @@ pub trait RunEngine: Send + Sync + 'static {
     /// Whether that model is the built-in demo.
     fn is_demo(&self) -> bool;
 
+    /// How long a run may take, where that is bounded: whoever takes its events too slowly is waited for no longer.
+    fn longest_run(&self) -> Option<Duration> {
+        None
+    }
+
     /// What is counted of its model calls, where they are counted.
     fn meters(&self) -> Option<ModelMeters> {
         None
@@ -100,6 +107,10 @@ impl RunEngine for Engine {
 
     fn is_demo(&self) -> bool {
         Engine::is_demo(self)
+    }
+
+    fn longest_run(&self) -> Option<Duration> {
+        Some(Engine::limits(self).run)
     }
 
     fn meters(&self) -> Option<ModelMeters> {
@@ -169,7 +180,65 @@ enum Target {
         /// Whether there is a checkpoint to go on from.
         kept: AtomicBool,
     },
-    Answer(mpsc::Sender<Event>),
+    Answer(Answering),
+}
+
+/// The answer to a client that a run's events go into.
+struct Answering {
+    events: mpsc::Sender<Event>,
+    /// A place for the last event, which waits for nobody.
+    last: Mutex<Option<mpsc::OwnedPermit<Event>>>,
+    progress: Mutex<RunProgress>,
+    slot: Slot,
+    /// How long the run may take, and, once it has begun, until when.
+    longest: Option<Duration>,
+    deadline: OnceLock<Option<Instant>>,
+}
+
+impl Answering {
+    async fn begin(&self) {
+        self.slot.take().await;
+        let deadline = self.longest.and_then(|longest| Instant::now().checked_add(longest));
+        let _ = self.deadline.set(deadline);
+    }
+
+    /// Waits for a client that is slow, for as long as the run may take; then that is how the run ended.
+    async fn send(&self, event: Event, outcome: &OnceLock<Outcome>) -> Result<(), SinkClosed> {
+        if outcome.get().is_some() {
+            return self.send_last(event);
+        }
+        let place = self.events.reserve();
+        let place = match self.deadline.get().copied().flatten() {
+            Some(deadline) => tokio::time::timeout_at(deadline, place).await,
+            None => Ok(place.await),
+        };
+        let Ok(place) = place else {
+            let error = EventKind::Error(Box::new(RunError {
+                message: "the run's time passed while its client took too little of the answer".to_owned(),
+                code: Some(ErrorCode::Timeout.to_string()),
+                extra: Object::new(),
+            }));
+            if let Some(ended) = Outcome::of(&error) {
+                // It has not ended: that was looked at right above, and a run is one task.
+                let _ = outcome.set(ended);
+            }
+            self.send_last(error.into())?;
+            return Err(SinkClosed);
+        };
+        let moved = {
+            let mut progress = locked(&self.progress);
+            advance(&mut progress, &event.kind).then_some(progress.status)
+        };
+        place.map_err(|_| SinkClosed)?.send(event);
+        self.slot.follow(moved, &self.progress).await;
+        Ok(())
+    }
+
+    fn send_last(&self, event: Event) -> Result<(), SinkClosed> {
+        let place = locked(&self.last).take().filter(|_| !self.events.is_closed());
+        place.ok_or(SinkClosed)?.send(event);
+        Ok(())
+    }
 }
 
 /// A run's place among those that go on at once. A run that waits for answers has none.
@@ -207,6 +276,21 @@ impl Slot {
     fn give_back(&self) {
         self.held().take();
     }
+
+    /// Gives the place back when the run begins to wait, and takes one again when it goes on.
+    async fn follow(&self, moved: Option<RunStatus>, progress: &Mutex<RunProgress>) {
+        match moved {
+            Some(RunStatus::Waiting) => self.give_back(),
+            Some(RunStatus::Running) => {
+                self.take().await;
+                // Another call of it may have begun to wait meanwhile.
+                if locked(progress).status == RunStatus::Waiting {
+                    self.give_back();
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 impl RunSink {
@@ -224,9 +308,18 @@ impl RunSink {
         }
     }
 
-    pub(super) fn answer(events: mpsc::Sender<Event>) -> Self {
+    /// Into an answer, for a run that may take so long. The queue of events keeps one place for the last one.
+    pub(super) fn answer(events: mpsc::Sender<Event>, longest: Option<Duration>, slot: Slot) -> Self {
+        let last = events.clone().try_reserve_owned().ok();
         Self {
-            target: Target::Answer(events),
+            target: Target::Answer(Answering {
+                events,
+                last: Mutex::new(last),
+                progress: Mutex::new(RunProgress::queued()),
+                slot,
+                longest,
+                deadline: OnceLock::new(),
+            }),
             outcome: OnceLock::new(),
         }
     }
@@ -243,21 +336,21 @@ impl RunSink {
 
     /// Whether nobody takes the events any more because the client of an answer has left.
     pub(super) fn is_abandoned(&self) -> bool {
-        matches!(&self.target, Target::Answer(events) if events.is_closed())
+        matches!(&self.target, Target::Answer(answer) if answer.events.is_closed())
     }
 
     /// Waits for the run's turn and says that it goes on; with a seam that event comes first, and is durable before
     /// anything else is done: a run that takes its server down with it is counted.
     pub(super) async fn begin(&self, seam: Option<Event>) {
-        let Target::Channel {
-            hub,
-            key,
-            progress,
-            slot,
-            ..
-        } = &self.target
-        else {
-            return;
+        let (hub, key, progress, slot) = match &self.target {
+            Target::Answer(answer) => return answer.begin().await,
+            Target::Channel {
+                hub,
+                key,
+                progress,
+                slot,
+                ..
+            } => (hub, key, progress, slot),
         };
         slot.take().await;
         let progress = {
@@ -348,7 +441,7 @@ impl RunSink {
             let _ = self.outcome.set(outcome);
         }
         match &self.target {
-            Target::Answer(events) => events.send(event).await.map_err(|_| SinkClosed),
+            Target::Answer(answer) => answer.send(event, &self.outcome).await,
             Target::Channel {
                 hub,
                 key,
@@ -377,25 +470,15 @@ impl RunSink {
                     checkpoint: checkpoint.map(Checkpoint::into_bytes),
                 };
                 hub.append(append).await.map_err(|_| SinkClosed)?;
-                match status {
-                    Some(RunStatus::Waiting) => slot.give_back(),
-                    Some(RunStatus::Running) => {
-                        slot.take().await;
-                        // Another call of it may have begun to wait meanwhile.
-                        if locked(progress).status == RunStatus::Waiting {
-                            slot.give_back();
-                        }
-                    }
-                    _ => {}
-                }
+                slot.follow(status, progress).await;
                 Ok(())
             }
         }
     }
 }
 
-fn locked(progress: &Mutex<RunProgress>) -> MutexGuard<'_, RunProgress> {
-    progress.lock().unwrap_or_else(PoisonError::into_inner)
+fn locked<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes an event into account; says whether the run stands elsewhere with it.

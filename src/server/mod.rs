@@ -36,7 +36,7 @@ use accept::Connections;
 use accounts::Accounts;
 use limits::Seldom;
 use metrics::Metrics;
-use runs::Runs;
+use runs::{Bounds, Runs};
 
 use crate::hub::{Hub, HubOptions, MemoryHub, unix_millis};
 use crate::store::{MemoryStore, RecoveredRun, SqliteOptions, SqliteStore, Store, StoreError};
@@ -122,8 +122,11 @@ pub async fn serve(
             Arc::clone(&hub),
             Arc::clone(&engine),
             metrics.runs.clone(),
-            options.runs_in_flight,
-            options.live_runs,
+            Bounds {
+                in_flight: options.runs_in_flight,
+                live: options.live_runs,
+                memory: options.memory,
+            },
         ),
         metrics,
         hub,

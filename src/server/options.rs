@@ -69,9 +69,12 @@ pub struct ServerOptions {
     pub runs_in_flight: usize,
     /// How many runs may have been dispatched and not ended, the queued ones included; more are refused.
     pub live_runs: usize,
-    /// How many connections are open at once; more are told so and closed.
+    /// How many bytes the orders of runs that have not ended and the retained events may take; beyond that, new runs are
+    /// refused, and those that exist go on.
+    pub memory: u64,
+    /// How many connections are open at once; those beyond are closed, and told so where that is possible.
     pub connections: usize,
-    /// The largest address and headers together that are taken, in bytes; 8 KiB at least.
+    /// The largest address and headers together that are taken, in bytes; the parser takes no less than 8 KiB.
     pub head_limit: usize,
     /// How many headers are taken.
     pub headers: usize,
@@ -111,6 +114,7 @@ impl Default for ServerOptions {
             body_timeout: Duration::from_secs(60),
             runs_in_flight: 256,
             live_runs: 10_000,
+            memory: 2 * 1024 * 1024 * 1024,
             connections: 16_384,
             head_limit: 32 * 1024,
             headers: 100,

@@ -18,7 +18,7 @@ use tokio_util::task::TaskTracker;
 use super::engine::{HubAnswers, RunEngine, RunSink, Slot};
 use super::error::Refusal;
 use crate::engine::{Checkpoint, Order};
-use crate::hub::{AccountId, Begun, ChannelKey, Hub, HubError, unix_millis};
+use crate::hub::{AccountId, Begun, ChannelKey, HeldShare, Hub, HubError, unix_millis};
 use crate::measure::{ReasonLabel, RunMeters};
 use crate::store::{RecoveredRun, RunProgress, RunRecord};
 use crate::wire::event::{ABORT_SERVER_RESTARTED, Abort};
@@ -29,6 +29,8 @@ use crate::wire::{ChannelId, CompleteRequest, ErrorCode, Event, EventKind, Messa
 const LONGEST_TITLE: usize = 80;
 /// When to dispatch again after the queue was full.
 const QUEUE_FULL: Duration = Duration::from_secs(5);
+/// When to dispatch again after much was held: events go with time.
+const MEMORY_FULL: Duration = Duration::from_secs(60);
 /// How often a server may end in the middle of a run's iteration before the run is given up (DESIGN, "Durable before
 /// visible").
 const MOST_RESTARTS: u32 = 3;
@@ -47,6 +49,32 @@ struct Live {
     holders: usize,
 }
 
+/// The runs that have not ended.
+#[derive(Default)]
+struct LiveRuns {
+    channels: HashMap<ChannelKey, Live>,
+    /// How many are carried out inline.
+    inline: usize,
+}
+
+impl LiveRuns {
+    fn count(&self) -> usize {
+        self.channels.len() + self.inline
+    }
+}
+
+/// Counts a run that is carried out inline, and its order.
+struct Inline {
+    runs: Runs,
+    _held: HeldShare,
+}
+
+impl Drop for Inline {
+    fn drop(&mut self) {
+        self.runs.live().inline -= 1;
+    }
+}
+
 /// Keeps the entry of a channel as long as a dispatch or its run needs it.
 struct Holder {
     runs: Runs,
@@ -56,7 +84,7 @@ struct Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        let mut live = self.runs.live();
+        let live = &mut self.runs.live().channels;
         if let Some(entry) = live.get_mut(&self.key) {
             entry.holders -= 1;
             if entry.holders == 0 {
@@ -67,6 +95,17 @@ impl Drop for Holder {
     }
 }
 
+/// How many runs are taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Runs that go on at once.
+    pub(super) in_flight: usize,
+    /// Runs that have not ended.
+    pub(super) live: usize,
+    /// Bytes that are held.
+    pub(super) memory: u64,
+}
+
 /// Starts, cancels and ends runs.
 #[derive(Clone)]
 pub(super) struct Runs {
@@ -74,8 +113,8 @@ pub(super) struct Runs {
     engine: Arc<dyn RunEngine>,
     meters: RunMeters,
     slots: Arc<Semaphore>,
-    most_live: usize,
-    live: Arc<Mutex<HashMap<ChannelKey, Live>>>,
+    bounds: Bounds,
+    live: Arc<Mutex<LiveRuns>>,
     tracker: TaskTracker,
     /// Nothing more is taken, and the runs that are executed inline are cancelled.
     stop: CancellationToken,
@@ -84,19 +123,13 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    pub(super) fn new(
-        hub: Arc<dyn Hub>,
-        engine: Arc<dyn RunEngine>,
-        meters: RunMeters,
-        in_flight: usize,
-        most_live: usize,
-    ) -> Self {
+    pub(super) fn new(hub: Arc<dyn Hub>, engine: Arc<dyn RunEngine>, meters: RunMeters, bounds: Bounds) -> Self {
         Self {
             hub,
             engine,
             meters,
-            slots: Arc::new(Semaphore::new(in_flight.clamp(1, Semaphore::MAX_PERMITS))),
-            most_live,
+            slots: Arc::new(Semaphore::new(bounds.in_flight.clamp(1, Semaphore::MAX_PERMITS))),
+            bounds,
             live: Arc::default(),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -104,13 +137,16 @@ impl Runs {
         }
     }
 
-    fn live(&self) -> MutexGuard<'_, HashMap<ChannelKey, Live>> {
+    fn live(&self) -> MutexGuard<'_, LiveRuns> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn hold(&self, key: &ChannelKey) -> Holder {
-        let mut live = self.live();
-        let entry = live.entry(key.clone()).or_insert_with(|| Live {
+        self.hold_among(&mut self.live(), key)
+    }
+
+    fn hold_among(&self, live: &mut LiveRuns, key: &ChannelKey) -> Holder {
+        let entry = live.channels.entry(key.clone()).or_insert_with(|| Live {
             cancel: CancellationToken::new(),
             over: CancellationToken::new(),
             holders: 0,
@@ -123,12 +159,46 @@ impl Runs {
         }
     }
 
+    /// Holds a channel for a run that is one more.
+    fn admit(&self, key: &ChannelKey) -> Result<Holder, Refusal> {
+        let mut live = self.live();
+        self.check_room(&live)?;
+        Ok(self.hold_among(&mut live, key))
+    }
+
+    fn admit_inline(&self, kept: &KeptOrder) -> Result<Inline, Refusal> {
+        let mut live = self.live();
+        self.check_room(&live)?;
+        live.inline += 1;
+        Ok(Inline {
+            runs: self.clone(),
+            _held: self.hub.held().share(kept.json.len()),
+        })
+    }
+
+    /// Refuses a run that would be one too many. How many there are is no account's business.
+    fn check_room(&self, live: &LiveRuns) -> Result<(), Refusal> {
+        let full = |message: &str| Refusal::new(ErrorCode::LimitsReached, message);
+        if live.count() >= self.bounds.live {
+            return Err(
+                full("the server has as many runs as it takes: ask again when some have ended").retry_after(QUEUE_FULL),
+            );
+        }
+        if self.hub.held().bytes() >= self.bounds.memory {
+            return Err(
+                full("the server holds as much of runs and their events as it may: ask again later")
+                    .retry_after(MEMORY_FULL),
+            );
+        }
+        Ok(())
+    }
+
     /// Takes a run durably and starts it; the same dispatch again is answered the same and starts nothing.
     pub(super) async fn dispatch(
         &self,
         account: AccountId,
         channel_id: Option<ChannelId>,
-        mut order: Order,
+        order: Order,
     ) -> Result<ChannelId, Refusal> {
         self.check_going()?;
         self.engine.check(&order)?;
@@ -152,37 +222,36 @@ impl Runs {
             private: about.private,
             progress: RunProgress::queued(),
         };
-        order.asked_at = Some(record.created_at);
-        let live = self.live().len();
-        // One that is repeated is no run more.
-        if live >= self.most_live && self.hub.run(&record.key).await.is_none() {
-            return Err(Refusal::new(
-                ErrorCode::LimitsReached,
-                format!("{live} runs have not ended, and the server takes no more: dispatch again when some have"),
-            )
-            .retry_after(QUEUE_FULL));
-        }
+        let events = first_events(&order.request);
+        // As it is kept it takes a fraction of what it takes when it is read.
+        drop(order);
+        // Before the first event can be seen: whoever sees it may cancel the run at once.
+        let holder = match self.admit(&record.key) {
+            Ok(holder) => holder,
+            // One that is repeated is no run more.
+            Err(_) if self.hub.run(&record.key).await.is_some() => self.hold(&record.key),
+            Err(refusal) => return Err(refusal),
+        };
         // A task of its own: the run must start even if the client leaves while it is being stored.
         let (answer, answered) = oneshot::channel();
         let runs = self.clone();
         self.tracker
-            .spawn(async move { runs.begin(record, order, answer).await });
+            .spawn(async move { runs.begin(record, events, holder, answer).await });
         match answered.await {
             Ok(result) => result.map(|()| channel).map_err(Refusal::from),
             Err(_) => Err(HubError::Stopped.into()),
         }
     }
 
-    async fn begin(self, record: RunRecord, order: Order, answer: oneshot::Sender<Result<(), HubError>>) {
+    async fn begin(
+        self,
+        record: RunRecord,
+        events: Vec<Bytes>,
+        holder: Holder,
+        answer: oneshot::Sender<Result<(), HubError>>,
+    ) {
         let key = record.key.clone();
-        let events: Vec<Bytes> = order
-            .request
-            .new_messages()
-            .iter()
-            .map(|message| ascii::to_json(&Event::from(EventKind::Message(Box::new(message.clone())))).into())
-            .collect();
-        // Before the first event can be seen: whoever sees it may cancel the run at once.
-        let holder = self.hold(&key);
+        let kept = KeptOrder::of(&record);
         let begun = self.hub.begin(record, events).await;
         // Nobody to tell if the client has gone.
         let _ = answer.send(begun.clone().map(|_| ()));
@@ -194,7 +263,7 @@ impl Runs {
             progress: RunProgress::queued(),
             checkpoint: None,
         };
-        self.go_on(&key, &order, from, &holder.cancel).await;
+        self.go_on(&key, kept, from, &holder.cancel).await;
     }
 
     /// Goes on with runs that had not ended when a server did. Each can be cancelled when this returns.
@@ -203,24 +272,13 @@ impl Runs {
             let key = run.record.key.clone();
             let holder = self.hold(&key);
             let runs = self.clone();
+            let kept = KeptOrder::of(&run.record);
             self.tracker.spawn(async move {
                 let from = From {
                     progress: run.record.progress,
                     checkpoint: run.checkpoint.map(Checkpoint::new),
                 };
-                match serde_json::from_slice::<Order>(&run.record.order) {
-                    Ok(mut order) => {
-                        order.asked_at = Some(run.record.created_at);
-                        runs.go_on(&key, &order, from, &holder.cancel).await;
-                    }
-                    Err(error) => {
-                        // What the error says besides may repeat a text.
-                        tracing::error!(column = error.column(), run = %key.channel.short(), "a kept run cannot be understood");
-                        let sink = runs.sink(&key, &from, &holder.cancel);
-                        sink.give_up("this version of the server does not understand what was kept of the run")
-                            .await;
-                    }
-                }
+                runs.go_on(&key, kept, from, &holder.cancel).await;
             });
         }
     }
@@ -232,7 +290,7 @@ impl Runs {
     }
 
     /// Executes the run of a channel from where it stands, until it ends or the server does.
-    async fn go_on(&self, key: &ChannelKey, order: &Order, from: From, cancel: &CancellationToken) {
+    async fn go_on(&self, key: &ChannelKey, kept: KeptOrder, from: From, cancel: &CancellationToken) {
         let sink = self.sink(key, &from, cancel);
         let From { progress, checkpoint } = from;
         let work = async {
@@ -250,16 +308,24 @@ impl Runs {
                 let seam = begun.then(seam);
                 sink.begin(seam).await;
             }
+            let order = match kept.read() {
+                Ok(order) => order,
+                Err(error) => {
+                    // What the error says besides may repeat a text.
+                    tracing::error!(column = error.column(), run = %key.channel.short(), "a kept run cannot be understood");
+                    return sink.give_up(NOT_UNDERSTOOD).await;
+                }
+            };
             let answers = HubAnswers::of_run(Arc::clone(&self.hub), key.clone());
             tracing::info!(
                 run = %key.channel.short(),
                 account = key.account.as_str(),
-                model = self.model_of(order).as_str(),
+                model = self.model_of(&order).as_str(),
                 restarts = progress.restarts,
                 "a run begins"
             );
             let begun = Instant::now();
-            self.execute(order, checkpoint.as_ref(), &sink, &answers, cancel).await;
+            self.execute(&order, checkpoint.as_ref(), &sink, &answers, cancel).await;
             self.ended(&key.channel.short(), key.account.as_str(), begun, &sink);
         };
         tokio::select! {
@@ -282,12 +348,21 @@ impl Runs {
     ) -> Result<(mpsc::Receiver<Event>, DropGuard), Refusal> {
         self.check_going()?;
         self.engine.check(&order)?;
-        let (events, receiver) = mpsc::channel(ANSWER_QUEUE);
+        let kept = KeptOrder {
+            json: ascii::to_json(&order).into(),
+            asked_at: order.asked_at,
+        };
+        drop(order);
+        let inline = self.admit_inline(&kept)?;
+        // One more for the last event.
+        let (events, receiver) = mpsc::channel(ANSWER_QUEUE + 1);
         let cancel = self.stop.child_token();
         let guard = cancel.clone().drop_guard();
         let runs = self.clone();
         self.tracker.spawn(async move {
-            let sink = RunSink::answer(events.clone());
+            let _inline = inline;
+            let slot = Slot::new(Arc::clone(&runs.slots), cancel.clone());
+            let sink = RunSink::answer(events.clone(), runs.engine.longest_run(), slot);
             let left = async {
                 events.closed().await;
                 cancel.cancel();
@@ -296,12 +371,15 @@ impl Runs {
             let name = account.clone();
             let answers = HubAnswers::inline(Arc::clone(&runs.hub), account);
             let work = async {
-                let begun = Instant::now();
-                let _slot = tokio::select! {
-                    // A run that is cancelled before its turn still says so.
-                    () = cancel.cancelled() => None,
-                    slot = runs.slots.acquire() => slot.ok(),
+                sink.begin(None).await;
+                let order = match kept.read() {
+                    Ok(order) => order,
+                    Err(error) => {
+                        tracing::error!(column = error.column(), "an order cannot be read again");
+                        return sink.give_up(NOT_UNDERSTOOD).await;
+                    }
                 };
+                let begun = Instant::now();
                 tracing::info!(
                     account = name.as_str(),
                     model = runs.model_of(&order).as_str(),
@@ -374,6 +452,7 @@ impl Runs {
         self.check_going()?;
         let live = self
             .live()
+            .channels
             .get(key)
             .map(|live| (live.cancel.clone(), live.over.clone()));
         if live.is_none() && self.hub.run(key).await.is_none() {
@@ -405,7 +484,7 @@ impl Runs {
         if keep {
             self.halt.cancel();
         } else {
-            self.live().values().for_each(|live| live.cancel.cancel());
+            self.live().channels.values().for_each(|live| live.cancel.cancel());
         }
         self.tracker.close();
         self.tracker.wait().await;
@@ -419,6 +498,39 @@ fn seam() -> Event {
         ..Abort::default()
     };
     EventKind::Abort(Box::new(abort)).into()
+}
+
+/// What an order is called for that cannot be read again.
+const NOT_UNDERSTOOD: &str = "this version of the server does not understand what was kept of the run";
+
+/// An order whose run waits for its turn, as the hub keeps it: read, it may take fifty times as much.
+struct KeptOrder {
+    json: Bytes,
+    asked_at: Option<u64>,
+}
+
+impl KeptOrder {
+    fn of(record: &RunRecord) -> Self {
+        Self {
+            json: record.order.clone(),
+            asked_at: Some(record.created_at),
+        }
+    }
+
+    fn read(self) -> Result<Order, serde_json::Error> {
+        let order = serde_json::from_slice(&self.json)?;
+        Ok(Order {
+            asked_at: self.asked_at,
+            ..order
+        })
+    }
+}
+
+/// What the channel of a run begins with: a second device sees the prompt too.
+fn first_events(request: &CompleteRequest) -> Vec<Bytes> {
+    let event = |message: &Message| Event::from(EventKind::Message(Box::new(message.clone())));
+    let messages = request.new_messages().iter();
+    messages.map(|message| ascii::to_json(&event(message)).into()).collect()
 }
 
 /// Where a run goes on.
@@ -456,114 +568,5 @@ fn title(request: &CompleteRequest) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use async_trait::async_trait;
-
-    use super::*;
-    use crate::engine::{Checkpoint, EventSink as _};
-    use crate::hub::{HubOptions, MemoryHub};
-    use crate::store::{Recovered, Store, StoreError, Transaction};
-
-    /// Takes its time for each commit.
-    struct Slow;
-
-    #[async_trait]
-    impl Store for Slow {
-        async fn commit(&self, _: Arc<Transaction>) -> Result<(), StoreError> {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            Ok(())
-        }
-
-        async fn recover(&self, _: u64) -> Result<Recovered, StoreError> {
-            Ok(Recovered::default())
-        }
-
-        async fn close(&self) {}
-    }
-
-    /// Runs until it is cancelled.
-    struct Endless;
-
-    #[async_trait]
-    impl RunEngine for Endless {
-        async fn run(
-            &self,
-            _: &Order,
-            _: Option<&Checkpoint>,
-            sink: &RunSink,
-            _: &HubAnswers,
-            cancel: &CancellationToken,
-        ) {
-            cancel.cancelled().await;
-            let _ = sink.emit(EventKind::Result(Box::default()).into()).await;
-        }
-
-        fn model_name(&self) -> String {
-            "m".into()
-        }
-
-        fn is_demo(&self) -> bool {
-            true
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_run_can_be_cancelled_before_it_is_stored() {
-        let hub: Arc<dyn Hub> = Arc::new(MemoryHub::start(HubOptions::default(), Arc::new(Slow)));
-        let runs = Runs::new(Arc::clone(&hub), Arc::new(Endless), RunMeters::default(), 8, 8);
-        let channel = ChannelId::from_random([7; 18]);
-        let account = AccountId::new("one");
-        let key = ChannelKey {
-            account: account.clone(),
-            channel: channel.clone(),
-        };
-        let order = |text: &str| Order::from(CompleteRequest::prompt(text));
-        let dispatch = |text: &str| runs.dispatch(account.clone(), Some(channel.clone()), order(text));
-        let dispatched = async {
-            tokio::join!(dispatch("a"), async {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-                runs.cancel(&key).await.expect("its run is coming");
-            })
-        };
-        assert_eq!(dispatched.await.0.expect("taken"), channel);
-        // A dispatch that is repeated or refused takes nothing away from the run.
-        assert!(dispatch("a").await.is_ok());
-        assert!(dispatch("b").await.is_err());
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let run = hub.run(&key).await.expect("a run");
-        assert!(run.progress.is_over(), "{run:?}");
-        assert!(runs.live().is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn more_runs_than_are_allowed_are_refused_and_a_repeated_one_is_not() {
-        let hub = MemoryHub::start(HubOptions::default(), Arc::new(Slow));
-        let runs = Runs::new(Arc::new(hub), Arc::new(Endless), RunMeters::default(), 1, 2);
-        let account = AccountId::new("one");
-        let dispatch = |number: u8| {
-            let channel = ChannelId::from_random([number; 18]);
-            runs.dispatch(account.clone(), Some(channel), CompleteRequest::prompt("a").into())
-        };
-        assert!(dispatch(1).await.is_ok() && dispatch(2).await.is_ok());
-        let refusal = dispatch(3).await.expect_err("there are two");
-        assert!(format!("{refusal:?}").contains("LimitsReached"), "{refusal:?}");
-        assert!(dispatch(2).await.is_ok());
-        runs.stop(false).await;
-        assert!(runs.live().is_empty());
-        let refusal = dispatch(3).await.expect_err("it takes no more");
-        assert!(format!("{refusal:?}").contains("ServiceUnavailable"), "{refusal:?}");
-    }
-
-    #[test]
-    fn a_title_is_the_first_line_of_the_last_prompt() {
-        let mut request = CompleteRequest::prompt("old");
-        request.messages.push(Message::new(MessageKind::Bot, "answer"));
-        request
-            .messages
-            .push(Message::new(MessageKind::User, "\n  new one \nmore"));
-        assert_eq!(title(&request), "new one");
-        let long = title(&CompleteRequest::prompt("ü".repeat(100)));
-        assert_eq!(long.chars().count(), LONGEST_TITLE);
-        assert!(long.ends_with('…'));
-    }
-}
+#[path = "runs_tests.rs"]
+mod tests;

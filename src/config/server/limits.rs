@@ -36,6 +36,10 @@ pub struct LimitsConfig {
     /// Runs in the queue; further ones are refused.
     #[serde(deserialize_with = "value::at_least_one")]
     pub queue: u64,
+    /// What the orders of unfinished runs and the retained events may take in memory, in bytes; beyond that, further runs
+    /// are refused.
+    #[serde(deserialize_with = "value::bytes_between::<{ 1 << 20 }, { 1 << 40 }, _>")]
+    pub memory: u64,
     /// How long a run waits for the answer to a function call; never longer than the run may take.
     #[serde(deserialize_with = "value::duration")]
     pub wait: Duration,
@@ -55,6 +59,7 @@ impl Default for LimitsConfig {
             default_continuations: None,
             runs: 256,
             queue: 10_000,
+            memory: 2 * 1024 * 1024 * 1024,
             wait: Duration::from_secs(10 * 60),
             run: Duration::from_secs(15 * 60),
         }
