@@ -26,7 +26,7 @@ pub(super) fn server_sent_events(_: &mut SchemaGenerator) -> Schema {
     schemars::json_schema!({
         "type": "string",
         "description": "`event:` is the type of each line, `id:` its id where it has one, `data:` its data as JSON. \
-                        A comment shows life after silence; `retry:` says when to connect again.",
+                        A comment shows life after silence; a subscription's `retry:` says when to connect again.",
     })
 }
 

@@ -21,7 +21,8 @@ use tokio::time::{Instant, Sleep};
 use super::request::Format;
 use crate::wire::LineDecoder;
 
-/// What server-sent events begin with: how long a browser waits before it connects again, in milliseconds.
+/// What a subscription's server-sent events begin with: how long a browser waits before it connects again, in milliseconds.
+/// Other streams are not to be asked for again: that would be another run.
 const RETRY: &[u8] = b"retry: 1000\n\n";
 
 /// An answer that streams whole JSON lines in a form; its head is sent at once.
@@ -38,7 +39,8 @@ pub(super) fn counted(lines: BoxStream<'static, Bytes>, format: Format, heartbea
 fn respond(lines: BoxStream<'static, Bytes>, format: Format, heartbeat: Duration, open: Option<Gauge>) -> Response {
     let body = StreamBody {
         lines,
-        sse: (format == Format::Sse).then(LineDecoder::default),
+        // The lines are our own: none is too long.
+        sse: (format == Format::Sse).then(|| LineDecoder::with_limit(usize::MAX)),
         heartbeat,
         last: Instant::now(),
         timer: Box::pin(tokio::time::sleep(heartbeat)),
@@ -84,7 +86,7 @@ impl http_body::Body for StreamBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        if !std::mem::replace(&mut self.begun, true) && self.sse.is_some() {
+        if !std::mem::replace(&mut self.begun, true) && self.sse.is_some() && self.open.is_some() {
             return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(RETRY)))));
         }
         loop {
@@ -197,5 +199,30 @@ mod tests {
                 (60, space)
             ]
         );
+    }
+
+    #[tokio::test]
+    async fn only_a_subscription_asks_to_be_connected_again() {
+        let lines = || futures::stream::once(async { Bytes::from_static(b"{\"type\":\"a\"}\n") }).boxed();
+        let open = Gauge::default();
+        let heartbeat = Duration::from_secs(15);
+        for (response, begins) in [
+            (answer(lines(), Format::Sse, heartbeat), "event: a"),
+            (counted(lines(), Format::Sse, heartbeat, &open), "retry: 1000"),
+            (counted(lines(), Format::Jsonl, heartbeat, &open), "{"),
+        ] {
+            let body = response.into_body().collect().await.expect("no error").to_bytes();
+            assert!(body.starts_with(begins.as_bytes()), "{body:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_of_any_length_becomes_an_event() {
+        let text = "x".repeat(crate::wire::jsonl::LONGEST_LINE);
+        let line = Bytes::from(format!("{{\"type\":\"message\",\"data\":\"{text}\"}}\n"));
+        let lines = futures::stream::once(async { line }).boxed();
+        let body = answer(lines, Format::Sse, Duration::from_secs(15)).into_body();
+        let body = body.collect().await.expect("no error").to_bytes();
+        assert!(body.len() > text.len(), "{}", body.len());
     }
 }

@@ -32,7 +32,8 @@ pub(super) async fn subscribe(
         .map(|value| value.to_str().ok().and_then(|id| id.trim().parse().ok()))
         .map(|id: Option<u64>| id.ok_or_else(|| Refusal::bad_request("`Last-Event-ID` is the number of an event")))
         .transpose()?;
-    let start = match request.after.or(last_seen) {
+    // A reader that connects again sends the same body, and what it has seen since beside it.
+    let start = match last_seen.or(request.after) {
         Some(after) => Start::After(after),
         None => Start::Newest(request.history_length.unwrap_or(0)),
     };
