@@ -11,7 +11,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::response::Response;
 use bytes::Bytes;
-use http::{Request, StatusCode, header};
+use http::{Request, StatusCode, Version, header};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 
@@ -32,16 +32,14 @@ where
     if request.body().is_end_stream() {
         return answer(request.map(|_| Body::empty())).await;
     }
-    if request.headers().contains_key(header::EXPECT) {
-        // Nothing comes before it is asked for.
-        return answer(request.map(Body::new)).await;
-    }
+    let unasked = !is_asked_for(&request);
     let rest = Rest::default();
     let lent = Arc::clone(&rest);
     let request = request.map(|body| {
         Body::new(Lent {
             body: Some(body),
             rest: lent,
+            coming: unasked,
         })
     });
     let response = answer(request).await;
@@ -55,6 +53,13 @@ where
         }
     }
     response
+}
+
+/// Whether a body comes only when it is asked for, which reading it does (RFC 9110, 10.1.1).
+fn is_asked_for<B>(request: &Request<B>) -> bool {
+    let mut expected = request.headers().get_all(header::EXPECT).iter();
+    request.version() >= Version::HTTP_11
+        && expected.any(|value| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"100-continue"))
 }
 
 async fn drain<B: http_body::Body<Data = Bytes> + Unpin>(mut body: B) {
@@ -71,6 +76,8 @@ async fn drain<B: http_body::Body<Data = Bytes> + Unpin>(mut body: B) {
 struct Lent<B: http_body::Body> {
     body: Option<B>,
     rest: Rest<B>,
+    /// Whether it is being sent: it was not to be asked for, or it was.
+    coming: bool,
 }
 
 impl<B: http_body::Body<Data = Bytes, Error = axum::Error> + Unpin> http_body::Body for Lent<B> {
@@ -81,6 +88,7 @@ impl<B: http_body::Body<Data = Bytes, Error = axum::Error> + Unpin> http_body::B
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.coming = true;
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
@@ -102,7 +110,8 @@ impl<B: http_body::Body<Data = Bytes, Error = axum::Error> + Unpin> http_body::B
 
 impl<B: http_body::Body> Drop for Lent<B> {
     fn drop(&mut self) {
-        if let Some(body) = self.body.take().filter(|body| !body.is_end_stream()) {
+        let coming = self.coming;
+        if let Some(body) = self.body.take().filter(|body| coming && !body.is_end_stream()) {
             *self.rest.lock().unwrap_or_else(PoisonError::into_inner) = Some(body);
         }
     }

@@ -9,6 +9,7 @@ use axum::extract::{FromRequestParts, Path};
 use bytes::{Bytes, BytesMut};
 use http::request::Parts;
 use http::{HeaderMap, header};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
@@ -216,39 +217,32 @@ impl Format {
     /// The form that the `Accept` header asks for among those that a route has; the first one is the
     /// route's own.
     pub(super) fn negotiate(headers: &HeaderMap, offered: &[Self]) -> Result<Self, Refusal> {
-        let mut asked = false;
-        let mut best: Option<(Self, f32)> = None;
-        for value in headers.get_all(header::ACCEPT) {
-            for range in value.to_str().unwrap_or_default().split(',') {
-                let mut parts = range.split(';').map(str::trim);
-                let media = parts.next().unwrap_or_default().to_ascii_lowercase();
-                if media.is_empty() {
-                    continue;
-                }
-                asked = true;
-                let quality: f32 = parts
-                    .find_map(|part| part.strip_prefix("q="))
-                    .and_then(|quality| quality.parse().ok())
-                    .unwrap_or(1.0);
-                let format = offered.iter().copied().find(|format| {
-                    let own = format.content_type();
-                    media == own
-                        || media == "*/*"
-                        || media
-                            .strip_suffix("/*")
-                            .is_some_and(|kind| own.split('/').next() == Some(kind))
-                });
-                if let Some(format) = format
-                    && quality > 0.0
-                    && best.is_none_or(|(_, known)| quality > known)
-                {
-                    best = Some((format, quality));
-                }
+        let ranges: Vec<Range> = headers
+            .get_all(header::ACCEPT)
+            .iter()
+            .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+            .filter_map(Range::read)
+            .collect();
+        if ranges.is_empty() {
+            return Ok(offered[0]);
+        }
+        let mut best: Option<(Self, f32, usize)> = None;
+        for format in offered {
+            // The range that names it most closely decides (RFC 9110, 12.5.1); among equals the first one.
+            let closest = ranges
+                .iter()
+                .enumerate()
+                .filter_map(|(at, range)| Some((range.names(*format)?, at, range.quality)))
+                .max_by_key(|(closeness, at, _)| (*closeness, std::cmp::Reverse(*at)));
+            if let Some((_, at, quality)) = closest
+                && quality > 0.0
+                && best.is_none_or(|(_, known, before)| quality > known || (quality == known && at < before))
+            {
+                best = Some((*format, quality, at));
             }
         }
         match best {
-            Some((format, _)) => Ok(format),
-            None if !asked => Ok(offered[0]),
+            Some((format, ..)) => Ok(format),
             None => {
                 let names: Vec<&str> = offered.iter().map(|format| format.content_type()).collect();
                 Err(Refusal::bad_request(format!(
@@ -256,6 +250,33 @@ impl Format {
                     names.join(" or ")
                 )))
             }
+        }
+    }
+}
+
+/// One of the ranges of media that an `Accept` header names.
+struct Range {
+    media: String,
+    quality: f32,
+}
+
+impl Range {
+    fn read(text: &str) -> Option<Self> {
+        let text = text.to_ascii_lowercase();
+        let mut parts = text.split(';').map(str::trim);
+        let media = parts.next().filter(|media| !media.is_empty())?.to_owned();
+        let quality = parts.find_map(|part| part.strip_prefix("q="));
+        let quality = quality.and_then(|quality| quality.parse().ok()).unwrap_or(1.0);
+        Some(Self { media, quality })
+    }
+
+    /// How closely it names a format; `None` if it does not.
+    fn names(&self, format: Format) -> Option<u8> {
+        let own = format.content_type();
+        match self.media.strip_suffix("/*") {
+            None => (self.media == own).then_some(2),
+            Some("*") => Some(0),
+            Some(kind) => (own.split('/').next() == Some(kind)).then_some(1),
         }
     }
 }
@@ -288,6 +309,10 @@ pub(super) async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Res
 }
 
 async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Refusal> {
+    // Before anything of it is read, and who asks whether to send it is told to.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(Refusal::too_large(limit));
+    }
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -340,4 +365,33 @@ pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
         .end()
         .map_err(|reason| Refusal::bad_request(format!("the body is no valid JSON: {reason}")))?;
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    #[test]
+    fn the_form_is_what_the_closest_range_allows() {
+        let all = [Format::Json, Format::Jsonl, Format::Sse];
+        for (accept, form) in [
+            ("", Some(Format::Json)),
+            ("*/*", Some(Format::Json)),
+            ("application/jsonl", Some(Format::Jsonl)),
+            ("text/event-stream, application/json", Some(Format::Sse)),
+            ("application/json;q=0.5, text/*", Some(Format::Sse)),
+            ("application/json;q=0, */*", Some(Format::Jsonl)),
+            ("*/*, application/json;Q=0", Some(Format::Jsonl)),
+            ("application/*;q=0, */*;q=0.1", Some(Format::Sse)),
+            ("text/html, */*;q=0.1", Some(Format::Json)),
+            ("application/json;q=0, application/jsonl;q=0, text/*;q=0, */*", None),
+            ("text/html", None),
+            ("*/*;q=0", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(Format::negotiate(&headers, &all).ok(), form, "{accept}");
+        }
+    }
 }

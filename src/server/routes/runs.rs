@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use bytes::Bytes;
@@ -28,9 +29,11 @@ pub(super) async fn list(
     State(app): State<Arc<App>>,
     Watcher(account): Watcher,
     headers: HeaderMap,
-    Query(parameters): Query<Vec<(String, String)>>,
+    parameters: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Response, Refusal> {
     let format = Format::negotiate(&headers, DOCUMENT)?;
+    let Query(parameters) =
+        parameters.map_err(|error| Refusal::bad_request(format!("the query: {}", error.body_text())))?;
     let query = read_query(&parameters)?;
     if format == Format::Json {
         let mut query = RunQuery {
