@@ -1,8 +1,12 @@
-//! The instruments of the server's parts: counters and histograms that a part holds and counts with.
+//! The instruments of the server's parts: counters and histograms that a part holds and counts with, and how often a log
+//! says what happens often.
 //!
 //! Who measures knows only its own instruments; `server::metrics` shows them all. Nothing here names an account, a
 //! channel or a person, and nothing costs more than an atomic for each event of a run; what takes a lock is counted
 //! once a commit, a request or a model call.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -145,4 +149,51 @@ pub struct RunMeters {
     pub dispatched: Counter,
     /// Runs that ended, by how.
     pub ended: Family<ReasonLabel, Counter>,
+}
+
+/// How long the log is silent about what it said just now.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Something that the log says now and then, however often it happens: whoever floods the server does not flood its log.
+#[derive(Debug, Default)]
+pub(crate) struct Seldom(Mutex<Said>);
+
+#[derive(Debug, Default)]
+struct Said {
+    last: Option<Instant>,
+    unsaid: u64,
+}
+
+impl Seldom {
+    /// Counts one more; when it is to be said, how often it happened without being said.
+    pub(crate) fn happened(&self) -> Option<u64> {
+        self.happened_at(Instant::now())
+    }
+
+    fn happened_at(&self, now: Instant) -> Option<u64> {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.last.is_some_and(|last| now.duration_since(last) < SILENCE) {
+            said.unsaid += 1;
+            return None;
+        }
+        said.last = Some(now);
+        Some(std::mem::take(&mut said.unsaid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_happens_often_is_said_seldom() {
+        let seldom = Seldom::default();
+        let now = Instant::now();
+        assert_eq!(seldom.happened_at(now), Some(0));
+        for _ in 0..1000 {
+            assert_eq!(seldom.happened_at(now), None);
+        }
+        assert_eq!(seldom.happened_at(now + SILENCE), Some(1000));
+        assert_eq!(seldom.happened_at(now + SILENCE), None);
+    }
 }

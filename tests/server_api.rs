@@ -243,7 +243,70 @@ async fn a_dispatch_is_repeatable_and_a_channel_holds_one_run() {
     assert_eq!(list["items"][0]["status"], "ended");
     assert_eq!(list["items"][0]["title"], "tokens 3");
     let (_, info) = server.json("GET", "/api/v1/server", Value::Null).await;
-    assert_eq!((&info["model"], &info["liveRuns"]), (&json!("script"), &json!(0)));
+    assert_eq!(info["model"], "script");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn only_a_server_that_may_be_stopped_says_what_goes_on_in_it() {
+    for allow_stop in [false, true] {
+        let server = server(|options| {
+            options.allow_stop = allow_stop;
+            options.config_digest = Some("digest".into());
+        })
+        .await;
+        let hang = prompt_on(CHANNEL, "hang");
+        assert_eq!(server.json("POST", "/v1/conversation/dispatch", hang).await.0, 200);
+        let (status, info) = server.json("GET", "/v1/server", Value::Null).await;
+        let said = (info.get("liveRuns"), info.get("configDigest"));
+        let (one, digest) = (json!(1), json!("digest"));
+        let expected = if allow_stop {
+            (Some(&one), Some(&digest))
+        } else {
+            (None, None)
+        };
+        assert_eq!((status, said), (200, expected));
+        server.end().await;
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_not_asked_for_and_what_was_asked_for_is_read() {
+    let server = server(|options| options.body_limit = 100_000).await;
+    let head = |headers: &str| {
+        format!(
+            "POST /v1/conversation/dispatch HTTP/1.1\r\nhost: x\r\nauthorization: Bearer secret-one\r\n\
+             connection: close\r\nexpect: 100-continue\r\ncontent-type: application/json\r\n{headers}\r\n"
+        )
+    };
+    let refused = server
+        .raw(head("content-length: 20000000\r\n").as_bytes())
+        .await
+        .end()
+        .await;
+    assert_eq!(parsed(&refused).0, 413, "{refused}");
+
+    // How long it will be is not known: it is asked for, and read until the refusal can be.
+    let mut answer = server.raw(head("transfer-encoding: chunked\r\n").as_bytes()).await;
+    assert_eq!(answer.until("\r\n\r\n").await, "HTTP/1.1 100 Continue\r\n\r\n");
+    answer.seen.clear();
+    let chunk = format!("{:x}\r\n{}\r\n", 1_000_000, " ".repeat(1_000_000));
+    for _ in 0..20 {
+        answer
+            .stream
+            .write_all(chunk.as_bytes())
+            .await
+            .expect("sent to the end");
+    }
+    answer.stream.write_all(b"0\r\n\r\n").await.expect("sent to the end");
+    assert_eq!(parsed(&answer.end().await).0, 413);
+
+    // What it says besides is no reason to leave a body unread.
+    let body = " ".repeat(20_000_000);
+    let odd = head("content-length: 20000000\r\n").replace("100-continue", "200-ok");
+    let mut answer = server.raw(odd.as_bytes()).await;
+    answer.stream.write_all(body.as_bytes()).await.expect("sent to the end");
+    assert_eq!(parsed(&answer.end().await).0, 413);
     server.end().await;
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use server_support::{Answer, CHANNEL, PATIENCE, Server, lines, parsed, prompt_on, server};
 use switchboard::server::{Rate, Tls, TlsFiles};
+use switchboard::wire::SecretHash;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -340,6 +341,58 @@ async fn a_queue_that_is_full_says_when_to_come_again() {
     server.end().await;
 }
 
+#[tokio::test]
+async fn what_is_refused_before_it_reaches_a_route_is_counted() {
+    let server = server(|options| {
+        options.metrics = Some(SecretHash::of(b"secret-metrics"));
+        options.header_timeout = Duration::from_millis(300);
+        options.connections = 2;
+    })
+    .await;
+    let big = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(40_000));
+    for (request, status) in [
+        ("POST /v1/health HTTP/1.1\r\n\r\n", "400"),
+        ("NO HTTP\r\n\r\n", "400"),
+        (big.as_str(), "431"),
+        ("GET /v1/heal", "408"),
+    ] {
+        let text = server.raw(request.as_bytes()).await.end().await;
+        assert_eq!(text.split(' ').nth(1), Some(status), "{text}");
+    }
+    let mut held = Vec::new();
+    for number in 0..2 {
+        let channel = format!("channel-{number}-0123456789abcdef");
+        held.push(server.subscribe("secret-one", &channel, json!({})).await);
+    }
+    let text = server.raw(SMUGGLED.as_bytes()).await.end().await;
+    assert_eq!(parsed(&text).0, 503);
+    drop(held);
+    let counted = |text: &str, method: &str, status: &str| {
+        let labels = format!("{{method=\"{method}\",route=\"other\",status=\"{status}\"}} 1");
+        text.contains(&format!("switchboard_http_requests_total{labels}\n"))
+    };
+    let asking = async {
+        loop {
+            let text = server
+                .ask("GET", "/v1/metrics", "secret-metrics", "", "")
+                .await
+                .end()
+                .await;
+            // The places of those who leave are free a moment later.
+            if !text.starts_with("HTTP/1.1 503 ") {
+                return text;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let text = tokio::time::timeout(PATIENCE, asking).await.expect("a free place");
+    for (method, status) in [("POST", "400"), ("other", "400"), ("other", "431"), ("other", "408")] {
+        assert!(counted(&text, method, status), "{method} {status}: {text}");
+    }
+    assert!(text.contains("route=\"other\",status=\"503\"}"), "{text}");
+    server.end().await;
+}
+
 /// A subscription whose client does not read on.
 async fn slow_reader(address: SocketAddr, channel: &str) -> Answer {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
@@ -418,12 +471,19 @@ async fn what_a_channel_holds_for_slow_readers_is_bounded_and_they_are_cut_where
     server.end().await;
 }
 
+/// How many readers are held at once: a thousand, or `SWITCHBOARD_READERS`. Both ends are in this process, so 10,000 take
+/// 20,000 open files: `ulimit -n 21000; SWITCHBOARD_READERS=10000 cargo test --test server_hostile idle_readers`.
+fn many_readers() -> usize {
+    let wanted = std::env::var("SWITCHBOARD_READERS");
+    wanted.map_or(1000, |wanted| wanted.parse().expect("a number"))
+}
+
 #[tokio::test]
 async fn a_thousand_idle_readers_are_held_and_all_are_told() {
-    const READERS: usize = 1000;
+    let count = many_readers();
     let server = server(|options| options.heartbeat = Duration::from_secs(600)).await;
     let mut readers = Vec::new();
-    for number in 0..READERS {
+    for number in 0..count {
         let channel = format!("channel-{:02}-0123456789abcdef", number % 20);
         let mut reader = server
             .raw(
@@ -438,7 +498,7 @@ async fn a_thousand_idle_readers_are_held_and_all_are_told() {
         readers.push(reader);
     }
     // Half of them leave, without a word.
-    readers.truncate(READERS / 2);
+    readers.truncate(count / 2);
     for number in 0..20 {
         let path = format!("/v1/channel/channel-{number:02}-0123456789abcdef/publish");
         let (status, _) = server.json("POST", &path, json!({"message": "for all"})).await;

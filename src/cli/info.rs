@@ -47,7 +47,7 @@ pub(super) async fn server(common: &CommonArgs, command: &ServerCommand) -> Resu
                     status.pid,
                     status.port,
                     status.info.version,
-                    status.info.live_runs,
+                    status.info.live_runs.unwrap_or_default(),
                     status.runs.len(),
                     files.log().display()
                 );

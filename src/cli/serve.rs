@@ -24,18 +24,18 @@ use crate::llm::Measured;
 use crate::local::{Lock, Record};
 use crate::measure::ModelMeters;
 use crate::server::{self, Account, AccountSecret, Rate, ServerOptions, Tls, TlsFiles};
-use crate::wire::SecretHash;
 use crate::wire::request::Limits;
+use crate::wire::{SecretHash, access};
 
 /// How many connections wait to be accepted: after a restart all readers come back at once.
 const BACKLOG: u32 = 4096;
-/// A secret with fewer characters can be guessed over a network, given time.
-const SHORT_SECRET: usize = 16;
 /// How many seconds' worth of requests may come at once when the configuration does not say.
 const USUAL_BURST: u64 = 10;
 /// How often the local server tries to take its lock again, and how long it waits in between.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
+/// How long the local server's clients have to take the ends of their streams: whoever stops it waits.
+const LOCAL_GRACE: Duration = Duration::from_secs(1);
 
 /// Serves the API until a signal ends it.
 pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure> {
@@ -72,9 +72,15 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
     let model = ModelChoice::resolve(&args.model, env, config)?;
     let tls = certificate(config)?;
     let encrypted = tls.is_some();
-    let guessable = secrets
+    if secrets
         .iter()
-        .any(|secret| secret.expose().chars().count() < SHORT_SECRET);
+        .any(|secret| access::check_strength(secret.expose()).is_err())
+    {
+        warn(
+            "a secret can be guessed, over the network or by whoever reads the database; `switchboard server hash-secret \
+             --new` makes one that cannot",
+        );
+    }
     let data_dir = match args.data_dir.as_ref().or(config.data_dir.as_ref()) {
         Some(dir) => dir.clone(),
         None => context.places.data_dir().join("server"),
@@ -83,7 +89,7 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
     let options = ServerOptions {
         tls,
         cors: origins(config),
-        accounts: secrets.iter().map(account).chain(named_accounts(config)).collect(),
+        accounts: (1..).zip(&secrets).map(account).chain(named_accounts(config)).collect(),
         data_dir: Some(data_dir),
         config_digest: Some(model.digest(config)),
         metrics: metrics_secret(config)?,
@@ -101,12 +107,6 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
                 warn(
                     "it listens beyond this machine without TLS, so that secrets can be read on the way; give it a \
                      certificate ([server.tls] in the configuration), or put a proxy that speaks TLS in front",
-                );
-            }
-            if guessable {
-                warn(
-                    "it listens beyond this machine with a secret that is short enough to be guessed; `switchboard server \
-                     hash-secret --new` makes one that is not",
                 );
             }
         }
@@ -154,6 +154,7 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
         config_digest: Some(digest.clone()),
         allow_stop: true,
         idle_exit: Some(config.idle_exit),
+        shutdown_grace: LOCAL_GRACE,
         ..options(config)
     };
     let outcome = many_threads()?.block_on(async {
@@ -246,17 +247,20 @@ fn warn(text: &str) {
     eprintln!("switchboard: warning: {text}");
 }
 
-/// The account of a secret. Its name is made from the secret, so that it stays the same when secrets are
-/// added or change places, and gives nothing away.
-fn account(secret: &Secret) -> Account {
+/// The account of a secret. Its name is made from the secret, so that it stays the same when secrets are added or change
+/// places. Whoever has the name can try secrets that people make up, so it stands in the database and nowhere else: logs
+/// call the account by its place among the secrets.
+fn account((number, secret): (usize, &Secret)) -> Account {
     let digest = Sha256::digest([b"switchboard account ", secret.expose().as_bytes()].concat());
     Account::with_secret(format!("account-{}", hex(&digest[..8])), secret.expose())
+        .shown_as(format!("account-{number}"))
 }
 
 /// The accounts that the configuration names.
 fn named_accounts(config: &ServerConfig) -> impl Iterator<Item = Account> {
     config.accounts.iter().map(|(name, account)| Account {
         name: name.get_ref().clone(),
+        shown: None,
         secrets: account
             .secrets
             .iter()
@@ -274,7 +278,8 @@ fn metrics_secret(config: &ServerConfig) -> Result<Option<SecretHash>, Failure> 
         return Ok(config.metrics.hash);
     };
     match env(name) {
-        Some(secret) => Ok(Some(SecretHash::of(secret.as_bytes()))),
+        // As it is read from a request.
+        Some(secret) => Ok(Some(SecretHash::of(secret.trim().as_bytes()))),
         None => Err(Failure::usage(format!(
             "the environment variable {name} is not set, and [server.metrics] expects the secret of the metrics in it"
         ))),

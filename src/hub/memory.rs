@@ -26,7 +26,7 @@ use super::index::{RunIndex, standing};
 use super::log::{Log, ReaderId, Step};
 use super::waits::{Answering, Waits};
 use super::{AccountId, Append, Begun, ChannelKey, Hub, HubError, HubOptions, Listening, RunCounts, RunQuery, Start};
-use crate::measure::HubMeters;
+use crate::measure::{HubMeters, Seldom};
 use crate::store::{Recovered, RecoveredChannel, RunRecord, Store, StoreError};
 use crate::wire::ChannelId;
 
@@ -58,6 +58,8 @@ pub(super) struct Shared {
     pub(super) index: RunIndex,
     pub(super) meters: HubMeters,
     held: HeldBytes,
+    /// What the log says of readers that are too slow.
+    said: Seldom,
     channels: RwLock<HashMap<ChannelKey, Arc<Channel>>>,
     flushes: Mutex<VecDeque<(Instant, Arc<Channel>)>>,
     flush_wanted: Notify,
@@ -124,6 +126,7 @@ impl Shared {
             index: RunIndex::default(),
             meters: HubMeters::default(),
             held: HeldBytes::default(),
+            said: Seldom::default(),
             channels: RwLock::default(),
             flushes: Mutex::default(),
             flush_wanted: Notify::new(),
@@ -581,7 +584,10 @@ impl Stream for Cursor {
             Step::Idle => Poll::Pending,
             Step::Overrun(overrun) => {
                 self.shared.meters.overruns.inc();
-                tracing::warn!(channel = %self.channel.key.channel.short(), ?overrun, "a reader was too slow and is disconnected");
+                if let Some(unsaid) = self.shared.said.happened() {
+                    let channel = self.channel.key.channel.short();
+                    tracing::warn!(%channel, ?overrun, unsaid, "a reader was too slow and is disconnected");
+                }
                 Poll::Ready(None)
             }
         }

@@ -110,7 +110,9 @@ pub async fn stop(files: &Files, force: bool) -> Result<bool, LocalError> {
         Err(_) if force => tracing::debug!("the local server does not answer, it is ended"),
         Ok(Err(error @ ClientError::Api { status: 409, .. })) => {
             let info = info(&record).await.map_err(|_| error)?;
-            return Err(LocalError::Busy { live: info.live_runs });
+            return Err(LocalError::Busy {
+                live: info.live_runs.unwrap_or_default(),
+            });
         }
         Ok(Err(error)) => return Err(error.into()),
         Err(_) => return Err(LocalError::Silent { pid: record.pid }),
@@ -190,7 +192,7 @@ async fn replace(
     deadline: Instant,
 ) -> Result<Ensured, LocalError> {
     // The next one has what it keeps; but runs that go on are not interrupted unasked.
-    if info.live_runs == 0 && client(record)?.stop_server(false).await.is_ok() {
+    if info.live_runs == Some(0) && client(record)?.stop_server(false).await.is_ok() {
         wait_until_gone(&options.files, record, Instant::now() + STOP_DEADLINE).await?;
         let grace = Instant::now() + options.deadline;
         return start(options, deadline.max(grace)).await;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -29,12 +30,12 @@ use tokio_util::task::TaskTracker;
 
 use super::error::Refusal;
 use super::framing::{MessageIndex, host_flaw};
-use super::limits::Seldom;
 use super::options::ServerOptions;
 use super::socket::{Findings, Timed, Watched};
 use super::tls::Tls;
 use super::unparsed::{self, HeadLimits};
 use super::{ServeError, routes, sockets};
+use crate::measure::{HttpMeters, RequestLabels, Seldom};
 
 /// How long to wait after the system refused to accept, as when all files are in use.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -47,6 +48,8 @@ const WRITE_BUFFER: usize = 64 * 1024;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How many connections that have no place are told so at the same time; more are closed without a word.
 const TURNED_AWAY_AT_ONCE: usize = 64;
+/// How the method of a request is called that was not read so far.
+const UNKNOWN_METHOD: &str = "other";
 /// How much of what a client still sends is read after its last answer, and for how long: closing over unread bytes would
 /// take the answer away from it.
 const LINGER_BYTES: usize = 1024 * 1024;
@@ -66,13 +69,17 @@ struct Shared {
     header_timeout: Duration,
     reader_timeout: Duration,
     tls: Option<Arc<Tls>>,
-    /// How many were accepted, ever; how many had no place; how many were cut because their clients took too little.
+    /// How many were accepted, ever.
     accepted: AtomicU64,
+    /// How many had no place, ever.
+    turned_away_ever: AtomicU64,
     /// Counts those that were cut because their clients took too little.
     stalled: Counter,
-    turned_away_ever: AtomicU64,
-    cut: AtomicU64,
+    /// Counts requests that reach no route.
+    meters: HttpMeters,
+    /// What the log says of connections that have no place, and of those that could not be accepted.
     said: Seldom,
+    said_broken: Seldom,
     /// Ends connections at the next border between requests.
     finish: CancellationToken,
     /// Ends them at once.
@@ -80,7 +87,7 @@ struct Shared {
 }
 
 impl Connections {
-    pub(super) fn new(options: &ServerOptions) -> Self {
+    pub(super) fn new(options: &ServerOptions, meters: HttpMeters) -> Self {
         let most = sockets::affordable(options.connections).clamp(1, Semaphore::MAX_PERMITS);
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new())
@@ -106,8 +113,9 @@ impl Connections {
             accepted: AtomicU64::new(0),
             stalled: Counter::default(),
             turned_away_ever: AtomicU64::new(0),
-            cut: AtomicU64::new(0),
+            meters,
             said: Seldom::default(),
+            said_broken: Seldom::default(),
             finish: CancellationToken::new(),
             abort: CancellationToken::new(),
         }))
@@ -133,11 +141,6 @@ impl Connections {
         self.0.turned_away_ever.load(Ordering::Relaxed)
     }
 
-    /// How many were cut so far because their clients took too little.
-    pub(super) fn cut(&self) -> u64 {
-        self.0.cut.load(Ordering::Relaxed)
-    }
-
     /// Accepts until `stop` is cancelled.
     ///
     /// # Errors
@@ -157,7 +160,9 @@ impl Connections {
                 Ok((stream, _)) => self.serve(stream, router.clone()),
                 Err(error) if is_fatal(&error) => return Err(ServeError::Listener(error)),
                 Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
+                    if let Some(unsaid) = self.0.said_broken.happened() {
+                        tracing::warn!(%error, unsaid, "a connection could not be accepted");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -207,6 +212,7 @@ impl Connections {
         self.0.tracker.spawn(async move {
             let _turn = turn;
             let answer = unparsed::too_many(shared.most);
+            shared.refused(UNKNOWN_METHOD, StatusCode::SERVICE_UNAVAILABLE.as_u16());
             tokio::select! {
                 () = shared.abort.cancelled() => {}
                 () = last_words(&mut stream, &answer) => {}
@@ -226,6 +232,14 @@ impl Connections {
 }
 
 impl Shared {
+    /// Counts a request that was refused before it reached a route, and gives it a line of the log.
+    fn refused(&self, method: &'static str, status: u16) {
+        let route = "other";
+        let labels = RequestLabels { method, route, status };
+        self.meters.requests.get_or_create(&labels).inc();
+        tracing::debug!(method, route, status, "a request was refused before it reached a route");
+    }
+
     /// Serves the requests of one connection until it ends.
     async fn connection<S>(self: Arc<Self>, stream: S, router: Router, slot: OwnedSemaphorePermit)
     where
@@ -235,10 +249,11 @@ impl Shared {
         let stream = Watched::new(stream, Arc::clone(&self.head));
         let findings = stream.findings();
         let message = Cell::new(MessageIndex::default());
+        let shared = Arc::clone(&self);
         let service = service_fn(move |request| {
             let this = message.get();
             message.set(this.saturating_add(1));
-            answer(router.clone(), Arc::clone(&findings), this, request)
+            answer(&shared, router.clone(), Arc::clone(&findings), this, request)
         });
         let mut connection = self.http.serve_connection(TokioIo::new(stream), service);
         let mut finishing = false;
@@ -255,11 +270,11 @@ impl Shared {
         };
         if let Err(error) = &result {
             tracing::debug!(%error, "a connection ended early");
-            if took_too_little(error) {
-                self.cut.fetch_add(1, Ordering::Relaxed);
-            }
         }
         let mut stream = connection.into_parts().io.into_inner();
+        if let Some(status) = stream.refused() {
+            self.refused(UNKNOWN_METHOD, status);
+        }
         let answer = match &result {
             Err(error) if error.is_timeout() && stream.is_in_head() => {
                 unparsed::slow_head(self.header_timeout.as_secs())
@@ -270,10 +285,16 @@ impl Shared {
         if finishing {
             return;
         }
+        if !answer.is_empty() {
+            self.refused(UNKNOWN_METHOD, StatusCode::REQUEST_TIMEOUT.as_u16());
+        }
+        let has_answered = answer.is_empty();
         // Rare and short, so its memory is not every connection's.
         let parting = Box::pin(async move { last_words(&mut stream, &answer).await });
         tokio::select! {
             () = self.abort.cancelled() => {}
+            // A server that ends does not wait for who has its answer already.
+            () = self.finish.cancelled(), if has_answered => {}
             () = parting => {}
         }
     }
@@ -284,6 +305,7 @@ impl Shared {
             let mut first = [0];
             if stream.peek(&mut first).await? == 1 && first[0].is_ascii_alphabetic() {
                 let mut stream = stream;
+                self.refused(UNKNOWN_METHOD, StatusCode::BAD_REQUEST.as_u16());
                 last_words(&mut stream, &unparsed::not_encrypted()).await;
                 return Ok(None);
             }
@@ -323,12 +345,17 @@ async fn last_words<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, answer: &
 }
 
 fn answer(
+    shared: &Shared,
     router: Router,
     findings: Arc<Findings>,
     message: MessageIndex,
     request: hyper::Request<Incoming>,
-) -> impl Future<Output = Result<Response, Infallible>> + Send {
+) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
     let flaw = findings.flaw(message).or_else(|| host_flaw(&request));
+    if flaw.is_some() {
+        let method = routes::known_method(request.method());
+        shared.refused(method, StatusCode::BAD_REQUEST.as_u16());
+    }
     async move {
         if let Some(flaw) = flaw {
             return Ok(Refusal::bad_request(flaw.message()).closing().into_response());
@@ -371,12 +398,6 @@ impl http_body::Body for Checked {
     fn size_hint(&self) -> SizeHint {
         self.incoming.size_hint()
     }
-}
-
-/// Whether a connection ended because its client took too little of what waited for it.
-fn took_too_little(error: &hyper::Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
-    source.is_some_and(|error| error.kind() == std::io::ErrorKind::TimedOut)
 }
 
 fn is_fatal(error: &std::io::Error) -> bool {

@@ -28,7 +28,7 @@ impl Accounts {
                 return Err(ServeError::Accounts("one has no name or no secret".to_owned()));
             }
             if !names.insert(&account.name) {
-                return Err(ServeError::Accounts(format!("two have the name {:?}", account.name)));
+                return Err(ServeError::Accounts(format!("two have the name {:?}", account.shown())));
             }
             let this = Arc::new(Known {
                 id: AccountId::new(account.name.as_str()),
@@ -38,7 +38,7 @@ impl Accounts {
                 if known.iter().any(|(_, other)| other.hash == secret.hash) {
                     return Err(ServeError::Accounts(format!(
                         "a secret of {:?} is given twice, or is another account's too",
-                        account.name
+                        account.shown()
                     )));
                 }
                 known.push((Arc::clone(&this), *secret));

@@ -1,13 +1,10 @@
-//! How many requests an account may make in a time (a bucket that fills at a steady rate and holds a burst), and how often the
-//! log says that somebody was refused.
+//! How many requests an account may make in a time: a bucket that fills at a steady rate and holds a burst.
 
 use std::num::NonZeroU32;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use tokio::time::Instant;
 
 /// A rate of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,47 +41,9 @@ impl Requests {
     }
 }
 
-/// How long the log is silent about what it said just now.
-const SILENCE: Duration = Duration::from_secs(10);
-
-/// Something that the log says now and then, however often it happens: whoever floods the server does not flood its log.
-#[derive(Debug, Default)]
-pub(super) struct Seldom(Mutex<Said>);
-
-#[derive(Debug, Default)]
-struct Said {
-    last: Option<Instant>,
-    unsaid: u64,
-}
-
-impl Seldom {
-    /// Counts one more; when it is to be said, how often it happened without being said.
-    pub(super) fn happened(&self) -> Option<u64> {
-        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if said.last.is_some_and(|last| last.elapsed() < SILENCE) {
-            said.unsaid += 1;
-            return None;
-        }
-        said.last = Some(Instant::now());
-        Some(std::mem::take(&mut said.unsaid))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_happens_often_is_said_seldom() {
-        let seldom = Seldom::default();
-        assert_eq!(seldom.happened(), Some(0));
-        for _ in 0..1000 {
-            assert_eq!(seldom.happened(), None);
-        }
-        tokio::time::sleep(SILENCE).await;
-        assert_eq!(seldom.happened(), Some(1000));
-        assert_eq!(seldom.happened(), None);
-    }
 
     #[test]
     fn a_burst_is_taken_and_what_is_over_it_is_told_to_wait() {

@@ -31,8 +31,13 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    pub(super) fn new(hub: Arc<dyn Hub>, connections: Connections, models: Option<ModelMeters>) -> Self {
-        let (http, runs) = (HttpMeters::default(), RunMeters::default());
+    pub(super) fn new(
+        hub: Arc<dyn Hub>,
+        connections: Connections,
+        http: HttpMeters,
+        models: Option<ModelMeters>,
+    ) -> Self {
+        let runs = RunMeters::default();
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Process));
         let own = registry.sub_registry_with_prefix("switchboard");
@@ -159,14 +164,14 @@ impl Collector for Asked {
         let turned_away = ConstCounter::new(self.connections.turned_away());
         let help = "Connections for which there was no place";
         turned_away.encode(encoder.encode_descriptor("connections_turned_away", help, None, MetricType::Counter)?)?;
-        let cut = ConstCounter::new(self.connections.cut());
-        let help = "Connections whose clients took too little of what waited for them";
-        cut.encode(encoder.encode_descriptor("connections_cut", help, None, MetricType::Counter)?)?;
         let stalled = ConstCounter::new(self.connections.stalled().get());
         let help = "Connections that were cut because too little was taken of what waited";
         stalled.encode(encoder.encode_descriptor("connections_stalled", help, None, MetricType::Counter)?)?;
         let help = "Appends of runs that wait for a commit";
         gauge(&mut encoder, "commit_queue", help, None, self.hub.queued() as u64)?;
+        let help = "Orders of unfinished runs and retained events, in memory";
+        let held = self.hub.held().bytes();
+        gauge(&mut encoder, "held", help, Some(&Unit::Bytes), held)?;
         if let Some(bytes) = self.hub.stored_bytes() {
             gauge(
                 &mut encoder,

@@ -34,11 +34,11 @@ use tokio_util::sync::CancellationToken;
 
 use accept::Connections;
 use accounts::Accounts;
-use limits::Seldom;
 use metrics::Metrics;
 use runs::{Bounds, Runs};
 
 use crate::hub::{Hub, HubOptions, MemoryHub, unix_millis};
+use crate::measure::{HttpMeters, Seldom};
 use crate::store::{MemoryStore, RecoveredRun, SqliteOptions, SqliteStore, Store, StoreError};
 
 pub use engine::{HubAnswers, HubListener, RunEngine, RunSink};
@@ -82,7 +82,7 @@ struct App {
 ///
 /// It begins with what is kept in its data directory: channels have their events under the same ids, and runs that had
 /// not ended go on. At the end it accepts nothing more, leaves the runs to be gone on with, ends the streams at a line
-/// border, and returns within about [`ServerOptions::shutdown_grace`]. Without a data directory nothing is kept, and
+/// border, and returns within about [`ServerOptions::shutdown_grace`]; a slow store can make it half as long again. Without a data directory nothing is kept, and
 /// the runs are cancelled at the end; each still says so in its channel.
 ///
 /// # Errors
@@ -113,8 +113,9 @@ pub async fn serve(
         None => Arc::new(MemoryStore),
     };
     let (hub, unfinished) = restore(hub_options, &store).await?;
-    let connections = Connections::new(&options);
-    let metrics = Metrics::new(Arc::clone(&hub), connections.clone(), engine.meters());
+    let http = HttpMeters::default();
+    let connections = Connections::new(&options, http.clone());
+    let metrics = Metrics::new(Arc::clone(&hub), connections.clone(), http, engine.meters());
     let app = Arc::new(App {
         said: Seldom::default(),
         accounts,
@@ -127,7 +128,8 @@ pub async fn serve(
                 live: options.live_runs,
                 memory: options.memory,
             },
-        ),
+        )
+        .calling(options.shown_accounts()),
         metrics,
         hub,
         engine,
@@ -179,9 +181,14 @@ async fn stop(app: &App, connections: &Connections) {
         tracing::warn!("some runs did not end in time and are cut off");
     }
     app.hub.stop().await;
-    connections
-        .stop(deadline.saturating_duration_since(Instant::now()))
-        .await;
+    let left = deadline.saturating_duration_since(Instant::now());
+    connections.stop(time_for_readers(left, grace)).await;
+}
+
+/// How long the streams have to end when so much is left of the grace: however long the runs and the store took, readers
+/// that keep up are to see their stream end at a line's border.
+fn time_for_readers(left: Duration, grace: Duration) -> Duration {
+    left.max(grace / 2)
 }
 
 /// Follows the files of the certificate; never returns.
@@ -214,6 +221,19 @@ async fn idle(app: &App, connections: &Connections) {
         } else if since.elapsed() >= limit {
             tracing::info!("nothing to do for {} seconds: the server leaves", limit.as_secs());
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_have_half_of_the_grace_whatever_came_before() {
+        let seconds = Duration::from_secs;
+        for (left, time) in [(0, 5), (1, 5), (5, 5), (9, 9), (10, 10)] {
+            assert_eq!(time_for_readers(seconds(left), seconds(10)), seconds(time));
         }
     }
 }

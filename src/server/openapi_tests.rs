@@ -146,6 +146,78 @@ fn what_a_body_may_hold_is_said_as_it_is_checked() {
         (json!({"messages": user, "channelId": "short"}), false),
         (json!({"messages": user, "limits": {"iterations": "three"}}), false),
         (json!({"messages": user, "functions": [{"name": "f"}]}), false),
+        (json!({"messages": []}), false),
+        (json!({"messages": user, "channelId": "c".repeat(257)}), false),
+        (json!({"messages": user, "limits": {"iterations": 0}}), false),
+        (json!({"messages": user, "limits": {"calls": 0}}), false),
+        (json!({"messages": user, "limits": {"continuations": 0}}), false),
+        (json!({"messages": user, "limits": {"continuations": null}}), true),
+        (json!({"messages": user, "limits": 5}), false),
+        (json!({"messages": user, "attachments": [5]}), false),
+        (json!({"messages": user, "extensions": []}), false),
+        (json!({"messages": user, "botId": "b", "model": "m"}), false),
+        (json!({"messages": user, "botId": "b", "privacy": true}), false),
+        (json!({"messages": user, "botId": "b", "model": null}), true),
+        (json!({"messages": user, "botId": null, "model": "m"}), true),
+        (json!({"messages": user, "contactId": " "}), false),
+        (json!({"messages": user, "contactId": {"name": "n"}}), false),
+        (json!({"messages": user, "contactId": {"fingerprint": ""}}), false),
+        (
+            json!({"messages": user, "contactId": {"fingerprint": "f", "name": "n"}}),
+            true,
+        ),
+        (json!({"messages": [{"type": "activity", "text": ""}]}), false),
+        (
+            json!({"messages": [{"type": "activity", "text": "", "meta": {"activity": {"type": "nap", "function": {}}}}]}),
+            false,
+        ),
+        (
+            json!({"messages": [{"type": "activity", "text": "", "meta":
+                {"activity": {"type": "request", "function": {"name": "f", "arguments": {}}}}}]}),
+            true,
+        ),
+    ] {
+        let taken = validate::dispatch(body.to_string().as_bytes()).is_ok();
+        let described = checked.named("DispatchRequest", &body);
+        assert_eq!(taken, valid, "{body}");
+        assert_eq!(described.is_ok(), valid, "{body}: {described:?}");
+    }
+    let function = |fields: Value| {
+        let mut function = json!({"name": "f", "description": "d"});
+        let own = function.as_object_mut().expect("an object");
+        own.extend(fields.as_object().expect("an object").clone());
+        json!({"messages": user, "functions": [function]})
+    };
+    let ability = |field: &str| {
+        let mut ability = json!({"name": "n", "description": "d", "instruction": "i"});
+        if !field.is_empty() {
+            ability[field] = json!(" ");
+        }
+        json!({"messages": user, "extensions": {"skillsets": [{"abilities": [ability]}]}})
+    };
+    for (body, valid) in [
+        (function(json!({"name": "$f_1"})), true),
+        (function(json!({"name": "_f"})), false),
+        (function(json!({"name": "1f"})), false),
+        (function(json!({"name": "f-g"})), false),
+        (function(json!({"name": ""})), false),
+        (function(json!({"name": "f".repeat(64)})), true),
+        (function(json!({"name": "f".repeat(65)})), false),
+        (function(json!({"description": " "})), false),
+        (function(json!({"parameters": {"type": "object"}})), true),
+        (function(json!({"parameters": null})), true),
+        (function(json!({"parameters": {"type": "array"}})), false),
+        (function(json!({"parameters": {}})), false),
+        (function(json!({"parameters": true})), false),
+        (function(json!({"result": {}})), false),
+        (function(json!({"result": {"data": null}})), true),
+        (function(json!({"result": {"channel": null}})), false),
+        (function(json!({"result": {"channel": "short"}})), false),
+        (function(json!({"call": {"start": "yes"}})), false),
+        (ability(""), true),
+        (ability("name"), false),
+        (ability("description"), false),
+        (ability("instruction"), false),
     ] {
         let taken = validate::dispatch(body.to_string().as_bytes()).is_ok();
         let described = checked.named("DispatchRequest", &body);
@@ -153,9 +225,22 @@ fn what_a_body_may_hold_is_said_as_it_is_checked() {
         assert_eq!(described.is_ok(), valid, "{body}: {described:?}");
     }
     for (body, valid) in [
+        (json!({"message": 0}), true),
+        (json!({"message": null}), false),
+        (json!({}), false),
+    ] {
+        let taken = validate::publish(body.to_string().as_bytes()).is_ok();
+        let described = checked.named("PublishRequest", &body);
+        assert_eq!((taken, described.is_ok()), (valid, valid), "{body}: {described:?}");
+    }
+    for (body, valid) in [
         (json!({}), true),
         (json!({"historyLength": 10, "after": 3}), true),
         (json!({"historyLength": -1}), false),
+        (json!({"historyLength": 10_000}), true),
+        (json!({"historyLength": 10_001}), false),
+        (json!({"historyLength": "10"}), false),
+        (json!({"after": -1}), false),
     ] {
         assert_eq!(
             validate::subscribe(body.to_string().as_bytes()).is_ok(),

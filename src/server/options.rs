@@ -2,6 +2,7 @@
 //!
 //! Values only; reading them from files and flags is the business of `config` and `cli`.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,16 @@ use http::HeaderValue;
 
 use super::limits::Rate;
 use super::tls::Tls;
+use crate::hub::AccountId;
 use crate::wire::{Scope, SecretHash};
 
 /// Who may use the server: each account has channels and runs of its own.
 #[derive(Debug, Clone)]
 pub struct Account {
-    /// A stable name; the account's runs are stored under it. It is no secret.
+    /// A stable name; the account's runs are stored under it.
     pub name: String,
+    /// What logs call it, where the name is not to be seen: a name that is made from a secret helps to guess the secret.
+    pub shown: Option<String>,
     /// What its requests may show as `Authorization: Bearer SECRET`.
     pub secrets: Vec<AccountSecret>,
 }
@@ -35,11 +39,24 @@ impl Account {
     pub fn with_secret(name: impl Into<String>, secret: &str) -> Self {
         Self {
             name: name.into(),
+            shown: None,
             secrets: vec![AccountSecret {
                 hash: SecretHash::of(secret.as_bytes()),
                 scope: Scope::Full,
             }],
         }
+    }
+
+    /// The same account, called so in logs.
+    #[must_use]
+    pub fn shown_as(mut self, shown: impl Into<String>) -> Self {
+        self.shown = Some(shown.into());
+        self
+    }
+
+    /// What logs call it.
+    pub(super) fn shown(&self) -> &str {
+        self.shown.as_deref().unwrap_or(&self.name)
     }
 }
 
@@ -74,7 +91,7 @@ pub struct ServerOptions {
     pub memory: u64,
     /// How many connections are open at once; those beyond are closed, and told so where that is possible.
     pub connections: usize,
-    /// The largest address and headers together that are taken, in bytes; the parser takes no less than 8 KiB.
+    /// The largest address and headers together that are taken, in bytes.
     pub head_limit: usize,
     /// How many headers are taken.
     pub headers: usize,
@@ -88,7 +105,8 @@ pub struct ServerOptions {
     pub tls: Option<Arc<Tls>>,
     /// The origins of web pages that may call the API from a browser; `*` stands for all.
     pub cors: Vec<HeaderValue>,
-    /// A digest of the configuration, shown by `GET /v1/server`.
+    /// A digest of the configuration, shown by `GET /v1/server` together with how many runs go on, if the server may be
+    /// stopped over the API.
     pub config_digest: Option<String>,
     /// What is kept of the secret of `GET /v1/metrics`; without one that route is not served.
     pub metrics: Option<SecretHash>,
@@ -127,7 +145,17 @@ impl Default for ServerOptions {
             metrics: None,
             allow_stop: false,
             idle_exit: None,
-            shutdown_grace: Duration::from_secs(1),
+            shutdown_grace: Duration::from_secs(5),
         }
+    }
+}
+
+impl ServerOptions {
+    /// What logs call each account.
+    pub(super) fn shown_accounts(&self) -> HashMap<AccountId, String> {
+        let accounts = self.accounts.iter();
+        accounts
+            .map(|account| (AccountId::new(account.name.as_str()), account.shown().to_owned()))
+            .collect()
     }
 }

@@ -114,6 +114,8 @@ pub(super) struct Runs {
     meters: RunMeters,
     slots: Arc<Semaphore>,
     bounds: Bounds,
+    /// What logs call the accounts.
+    shown: Arc<HashMap<AccountId, String>>,
     live: Arc<Mutex<LiveRuns>>,
     tracker: TaskTracker,
     /// Nothing more is taken, and the runs that are executed inline are cancelled.
@@ -130,10 +132,19 @@ impl Runs {
             meters,
             slots: Arc::new(Semaphore::new(bounds.in_flight.clamp(1, Semaphore::MAX_PERMITS))),
             bounds,
+            shown: Arc::default(),
             live: Arc::default(),
             tracker: TaskTracker::new(),
             stop: CancellationToken::new(),
             halt: CancellationToken::new(),
+        }
+    }
+
+    /// The same, with what logs call the accounts.
+    pub(super) fn calling(self, shown: HashMap<AccountId, String>) -> Self {
+        Self {
+            shown: Arc::new(shown),
+            ..self
         }
     }
 
@@ -319,14 +330,14 @@ impl Runs {
             let answers = HubAnswers::of_run(Arc::clone(&self.hub), key.clone());
             tracing::info!(
                 run = %key.channel.short(),
-                account = key.account.as_str(),
+                account = self.shown(&key.account),
                 model = self.model_of(&order).as_str(),
                 restarts = progress.restarts,
                 "a run begins"
             );
             let begun = Instant::now();
             self.execute(&order, checkpoint.as_ref(), &sink, &answers, cancel).await;
-            self.ended(&key.channel.short(), key.account.as_str(), begun, &sink);
+            self.ended(&key.channel.short(), &key.account, begun, &sink);
         };
         tokio::select! {
             biased;
@@ -381,12 +392,12 @@ impl Runs {
                 };
                 let begun = Instant::now();
                 tracing::info!(
-                    account = name.as_str(),
+                    account = runs.shown(&name),
                     model = runs.model_of(&order).as_str(),
                     "an inline run begins"
                 );
                 runs.execute(&order, None, &sink, &answers, &cancel).await;
-                runs.ended("inline", name.as_str(), begun, &sink);
+                runs.ended("inline", &name, begun, &sink);
             };
             tokio::select! {
                 () = left => {}
@@ -423,14 +434,19 @@ impl Runs {
         name.chars().take(LONGEST_TITLE).map(shown).collect()
     }
 
+    /// What logs call an account; one that the server knows no longer has no name there.
+    fn shown(&self, account: &AccountId) -> &str {
+        self.shown.get(account).map_or("none", String::as_str)
+    }
+
     /// Counts a run that has ended, and says so.
-    fn ended(&self, run: &str, account: &str, begun: Instant, sink: &RunSink) {
+    fn ended(&self, run: &str, account: &AccountId, begun: Instant, sink: &RunSink) {
         let Some(outcome) = sink.outcome() else { return };
         let reason = reason_label(&outcome.reason);
         self.meters.ended.get_or_create(&ReasonLabel { reason }).inc();
         tracing::info!(
             run,
-            account,
+            account = self.shown(account),
             reason,
             code = outcome.code.as_deref(),
             tokens = outcome.tokens,

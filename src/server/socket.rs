@@ -44,6 +44,8 @@ pub(super) struct Watched<T> {
     limits: Arc<unparsed::HeadLimits>,
     /// What goes out in the place of what the parser wrote, and how much of it has.
     instead: Option<(Vec<u8>, usize)>,
+    /// The status of what the parser refused, once it has.
+    refused: Option<u16>,
 }
 
 impl<T> Watched<T> {
@@ -54,7 +56,13 @@ impl<T> Watched<T> {
             findings: Arc::new(Findings::new()),
             limits,
             instead: None,
+            refused: None,
         }
+    }
+
+    /// The status with which the parser refused a request, if it did.
+    pub(super) fn refused(&self) -> Option<u16> {
+        self.refused
     }
 
     pub(super) fn findings(&self) -> Arc<Findings> {
@@ -89,7 +97,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         let this = &mut *self;
         if this.instead.is_none() {
             let flaw = this.framing.flaw().map(|(_, flaw)| flaw);
-            this.instead = unparsed::explained(buffer, flaw, &this.limits).map(|answer| (answer, 0));
+            if let Some((status, answer)) = unparsed::explained(buffer, flaw, &this.limits) {
+                this.refused = Some(status);
+                this.instead = Some((answer, 0));
+            }
         }
         let Some((answer, written)) = &mut this.instead else {
             return Pin::new(&mut this.inner).poll_write(context, buffer);

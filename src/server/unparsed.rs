@@ -15,9 +15,9 @@ pub(super) struct HeadLimits {
     pub(super) headers: usize,
 }
 
-/// The whole answer for a head that only the parser writes: every refusal of ours has a body. `flaw` is what was found
+/// The status and the whole answer for a head that only the parser writes: every refusal of ours has a body. `flaw` is what was found
 /// beside the parser, which often knows more.
-pub(super) fn explained(head: &[u8], flaw: Option<Flaw>, limits: &HeadLimits) -> Option<Vec<u8>> {
+pub(super) fn explained(head: &[u8], flaw: Option<Flaw>, limits: &HeadLimits) -> Option<(u16, Vec<u8>)> {
     if !head.starts_with(b"HTTP/1.1 4") || !head.ends_with(b"\r\n\r\n") {
         return None;
     }
@@ -26,16 +26,18 @@ pub(super) fn explained(head: &[u8], flaw: Option<Flaw>, limits: &HeadLimits) ->
         return None;
     }
     let (status_line, _) = text.split_once("\r\n")?;
-    let message = match (status_line.split(' ').nth(1)?, flaw) {
-        ("431", _) => format!(
+    let status = status_line.split(' ').nth(1)?.parse().ok()?;
+    let message = match (status, flaw) {
+        (431, _) => format!(
             "the request's address and headers are more than the {} bytes or {} headers that this server takes",
             limits.bytes, limits.headers
         ),
-        ("414", _) => "the request's address is longer than this server takes".to_owned(),
+        (414, _) => "the request's address is longer than this server takes".to_owned(),
         (_, Some(flaw)) => flaw.message().to_owned(),
         _ => "this is no HTTP/1.1 request that this server can read".to_owned(),
     };
-    Some(whole(status_line, &ApiError::new(ErrorCode::BadRequest, message), ""))
+    let error = ApiError::new(ErrorCode::BadRequest, message);
+    Some((status, whole(status_line, &error, "")))
 }
 
 /// The answer to a request whose head did not come in time.
@@ -84,7 +86,10 @@ mod tests {
     #[test]
     fn only_what_the_parser_wrote_is_written_anew() {
         let limits = HeadLimits { bytes: 10, headers: 3 };
-        let written = |head: &str, flaw| explained(head.as_bytes(), flaw, &limits).map(String::from_utf8);
+        let written = |head: &str, flaw| {
+            let explained = explained(head.as_bytes(), flaw, &limits);
+            explained.map(|(_, answer)| String::from_utf8(answer))
+        };
         let close = "connection: close\r\ncontent-length: 0\r\n\r\n";
         for (status, flaw, named) in [
             ("400 Bad Request", None, "no HTTP/1.1 request"),

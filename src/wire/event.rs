@@ -132,6 +132,21 @@ impl JsonSchema for MessageKind {
 
 /// A whole message of a conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend(
+    "if" = {"required": ["type"], "properties": {"type": {"const": "activity"}}},
+    "then" = {"required": ["meta"], "properties": {"meta": {
+        "type": "object",
+        "required": ["activity"],
+        "properties": {"activity": {
+            "type": "object",
+            "required": ["type", "function"],
+            "properties": {
+                "type": {"enum": ["request", "response", "trigger"]},
+                "function": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}},
+            },
+        }},
+    }}}
+))]
 pub struct Message {
     /// What kind of message it is.
     #[serde(rename = "type")]

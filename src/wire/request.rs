@@ -13,8 +13,20 @@ use super::{ChannelId, Object};
 /// The body of `complete`, and of `dispatch` but for the channel.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("allOf" = [{
+    "if": {"required": ["botId"], "properties": {"botId": {"type": "string"}}},
+    "then": {"properties": {
+        "model": {"type": "null"},
+        "backstory": {"type": "null"},
+        "datasetId": {"type": "null"},
+        "skillsetId": {"type": "null"},
+        "privacy": {"type": "null"},
+        "moderation": {"type": "null"},
+    }},
+}]))]
 pub struct CompleteRequest {
     /// The conversation; at least one message.
+    #[schemars(length(min = 1))]
     pub messages: Vec<Message>,
     /// The model to use, by name; the server's own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -108,7 +120,7 @@ pub struct Attachment {
 #[serde(untagged)]
 pub enum Contact {
     /// The caller's own id of the contact.
-    Id(String),
+    Id(#[schemars(regex(pattern = r"\S"))] String),
     /// What is known of the contact.
     Person(Box<Person>),
 }
@@ -117,6 +129,7 @@ pub enum Contact {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Person {
     /// What the caller tells the contact apart by.
+    #[schemars(regex(pattern = r"\S"))]
     pub fingerprint: String,
     /// The contact's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -197,10 +210,13 @@ pub struct InlineSkillset {
 #[serde(rename_all = "camelCase")]
 pub struct InlineAbility {
     /// Its name.
+    #[schemars(regex(pattern = r"\S"))]
     pub name: String,
     /// What it does, for the model that decides to use it.
+    #[schemars(regex(pattern = r"\S"))]
     pub description: String,
     /// What is to be done, for the model that does it.
+    #[schemars(regex(pattern = r"\S"))]
     pub instruction: String,
     /// A stored secret that it needs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -224,11 +240,17 @@ pub struct Feature {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Function {
     /// Its name: `^(?!_)[A-Za-z$][A-Za-z0-9_$]*$`, at most 64 characters, unique.
+    #[schemars(length(max = 64), regex(pattern = r"^[A-Za-z$][A-Za-z0-9_$]*$"))]
     pub name: String,
     /// What it does, for the model.
+    #[schemars(regex(pattern = r"\S"))]
     pub description: String,
     /// A JSON Schema of type `object`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("anyOf" = [
+        {"type": "null"},
+        {"type": "object", "required": ["type"], "properties": {"type": {"const": "object"}}},
+    ]))]
     pub parameters: Option<Value>,
     /// Where its result comes from; absent: the run ends and its caller handles the call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -240,6 +262,10 @@ pub struct Function {
 
 /// Where a function's result comes from. Both given: the channel decides.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("anyOf" = [
+    {"required": ["data"]},
+    {"required": ["channel"], "properties": {"channel": {"type": "string"}}},
+]))]
 pub struct FunctionResult {
     /// This value, at once. `Some(Value::Null)` is a result too.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
@@ -265,12 +291,15 @@ pub struct FunctionCall {
 pub struct Limits {
     /// Model calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub iterations: Option<u64>,
     /// Continuations after a stop for length.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub continuations: Option<u64>,
     /// Function calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1))]
     pub calls: Option<u64>,
 }
 
@@ -280,6 +309,7 @@ pub struct Limits {
 pub struct SubscribeRequest {
     /// How many of the newest retained events come first, 0 to 10,000; absent: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = LONGEST_HISTORY))]
     pub history_length: Option<u64>,
     /// Resume: everything retained after this id; our server's addition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -293,6 +323,7 @@ pub const LONGEST_HISTORY: u64 = 10_000;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PublishRequest {
     /// What to publish.
+    #[schemars(extend("not" = {"type": "null"}))]
     pub message: Value,
 }
 
@@ -417,10 +448,10 @@ pub struct ServerInfo {
     /// Bounds of a run on this server.
     #[serde(default)]
     pub limits: Object,
-    /// Runs that have not ended, of all accounts; the local server's starter asks before it stops one.
-    #[serde(default)]
-    pub live_runs: u64,
-    /// A digest of the server's configuration; the local server's starter compares it.
+    /// Runs that have not ended; only the local server says it, and its starter asks before it stops one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live_runs: Option<u64>,
+    /// A digest of the configuration; only the local server says it, and its starter compares it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_digest: Option<String>,
 }

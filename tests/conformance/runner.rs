@@ -73,6 +73,7 @@ fn settings(settings: &Settings) -> (ServerOptions, EngineLimits) {
     options.accounts = vec![
         Account {
             name: "one".to_owned(),
+            shown: None,
             secrets: vec![
                 secret("one", Scope::Full),
                 secret("also one", Scope::Full),
@@ -82,6 +83,7 @@ fn settings(settings: &Settings) -> (ServerOptions, EngineLimits) {
         },
         Account {
             name: "two".to_owned(),
+            shown: None,
             secrets: vec![secret("two", Scope::Full)],
         },
     ];

@@ -31,8 +31,9 @@ pub(super) async fn info(State(app): State<Arc<App>>, _caller: Known, headers: H
             limits.insert("runsInFlight".to_owned(), options.runs_in_flight.into());
             limits
         },
-        live_runs: app.hub.counts().live() as u64,
-        config_digest: options.config_digest.clone(),
+        // For who starts and stops the local server. With several accounts it would be the others' business.
+        live_runs: options.allow_stop.then(|| app.hub.counts().live() as u64),
+        config_digest: options.config_digest.clone().filter(|_| options.allow_stop),
     };
     Ok(document(format, &info))
 }

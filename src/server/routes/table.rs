@@ -409,7 +409,7 @@ fn about() -> Vec<Route> {
                     of::<ServerInfo>,
                     &[(
                         "server",
-                        r#"{"version": "0.1.0", "model": "demo", "demo": true, "liveRuns": 0,
+                        r#"{"version": "0.1.0", "model": "demo", "demo": true,
                             "retention": {"seconds": 3600, "events": 10000}, "limits": {"iterations": 20}}"#,
                     )],
                 ),
