@@ -471,45 +471,6 @@ async fn what_a_channel_holds_for_slow_readers_is_bounded_and_they_are_cut_where
     server.end().await;
 }
 
-/// How many readers are held at once: a thousand, or `SWITCHBOARD_READERS`. Both ends are in this process, so 10,000 take
-/// 20,000 open files: `ulimit -n 21000; SWITCHBOARD_READERS=10000 cargo test --test server_hostile idle_readers`.
-fn many_readers() -> usize {
-    let wanted = std::env::var("SWITCHBOARD_READERS");
-    wanted.map_or(1000, |wanted| wanted.parse().expect("a number"))
-}
-
-#[tokio::test]
-async fn a_thousand_idle_readers_are_held_and_all_are_told() {
-    let count = many_readers();
-    let server = server(|options| options.heartbeat = Duration::from_secs(600)).await;
-    let mut readers = Vec::new();
-    for number in 0..count {
-        let channel = format!("channel-{:02}-0123456789abcdef", number % 20);
-        let mut reader = server
-            .raw(
-                format!(
-                    "POST /v1/channel/{channel}/subscribe HTTP/1.1\r\nhost: x\r\nauthorization: Bearer secret-one\r\n\
-                     content-length: 0\r\n\r\n"
-                )
-                .as_bytes(),
-            )
-            .await;
-        reader.until("\r\n\r\n").await;
-        readers.push(reader);
-    }
-    // Half of them leave, without a word.
-    readers.truncate(count / 2);
-    for number in 0..20 {
-        let path = format!("/v1/channel/channel-{number:02}-0123456789abcdef/publish");
-        let (status, _) = server.json("POST", &path, json!({"message": "for all"})).await;
-        assert_eq!(status, 200);
-    }
-    for reader in &mut readers {
-        reader.until("for all").await;
-    }
-    server.end().await;
-}
-
 #[tokio::test]
 async fn a_web_page_of_a_listed_origin_may_ask_and_another_may_not() {
     let server = server(|options| {

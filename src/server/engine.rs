@@ -564,12 +564,7 @@ impl Answers for HubAnswers {
             account: self.account.clone(),
             channel: channel.clone(),
         };
-        HubListener::Any(Box::new(Published {
-            lines: self.hub.open(&key, Start::Newest(0)).await,
-            // The lines are our own: none is too long.
-            decoder: LineDecoder::with_limit(usize::MAX),
-            ready: VecDeque::new(),
-        }))
+        HubListener::Any(Box::new(Published::of(self.hub.open(&key, Start::Newest(0)).await)))
     }
 }
 
@@ -605,6 +600,15 @@ impl AnswerListener for HubListener {
 }
 
 impl Published {
+    fn of(lines: BoxStream<'static, Bytes>) -> Self {
+        Self {
+            lines,
+            // The lines are our own: none is too long.
+            decoder: LineDecoder::with_limit(usize::MAX),
+            ready: VecDeque::new(),
+        }
+    }
+
     async fn next(&mut self) -> Option<serde_json::Value> {
         loop {
             if let Some(message) = self.ready.pop_front() {
@@ -669,6 +673,15 @@ mod tests {
         assert_eq!(progress.status, RunStatus::Ended);
         assert_eq!(progress.end_reason.as_deref(), Some("stop"));
         assert!(progress.ended_at.is_some());
+    }
+
+    #[tokio::test]
+    async fn an_answer_of_any_length_is_read() {
+        let text = "x".repeat(crate::wire::jsonl::LONGEST_LINE);
+        let line = format!("{{\"type\":\"message\",\"data\":\"{text}\"}}\n");
+        let lines = futures::stream::once(async { Bytes::from(line) }).boxed();
+        let message = Published::of(lines).next().await.expect("an answer");
+        assert_eq!(message.as_str().map(str::len), Some(text.len()));
     }
 
     #[test]

@@ -274,6 +274,33 @@ async fn new_runs_are_refused_while_much_is_held_and_those_that_exist_go_on() {
 }
 
 #[test]
+fn an_order_that_is_taken_is_understood_when_its_run_begins() {
+    let nested = |depth: usize| format!("{}1.5{}", "[".repeat(depth), "]".repeat(depth));
+    let mut deepest = 0;
+    for depth in 0..140 {
+        let body = format!(
+            r#"{{"messages":[{{"type":"user","text":"\ud83d\ude00","meta":{{"a":{}}},"id":"7"}}],"limits":{{"calls":3}}}}"#,
+            nested(depth)
+        );
+        let Ok(request) = super::super::validate::complete(body.as_bytes()) else {
+            break;
+        };
+        deepest = depth;
+        let order = Order {
+            timezone: Some("Europe/Berlin".into()),
+            asked_at: Some(7),
+            ..Order::from(request)
+        };
+        let kept = KeptOrder {
+            json: ascii::to_json(&order).into(),
+            asked_at: order.asked_at,
+        };
+        assert_eq!(kept.read().expect("understood"), order, "{depth}");
+    }
+    assert!(deepest > 100, "{deepest}");
+}
+
+#[test]
 fn a_title_is_the_first_line_of_the_last_prompt() {
     let mut request = CompleteRequest::prompt("old");
     request.messages.push(Message::new(MessageKind::Bot, "answer"));
