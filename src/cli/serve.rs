@@ -102,13 +102,11 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
         let listener = listen(address)?;
         let engine = engine(model, config).await?;
         let address = say_address(&listener, if encrypted { "https" } else { "http" })?;
-        if !address.ip().is_loopback() {
-            if !encrypted {
-                warn(
-                    "it listens beyond this machine without TLS, so that secrets can be read on the way; give it a \
-                     certificate ([server.tls] in the configuration), or put a proxy that speaks TLS in front",
-                );
-            }
+        if !encrypted && !address.ip().is_loopback() {
+            warn(
+                "it listens beyond this machine without TLS, so that secrets can be read on the way; give it a \
+                 certificate ([server.tls] in the configuration), or put a proxy that speaks TLS in front",
+            );
         }
         serve_until_stopped(listener, options, engine, shutdown).await
     })?;
