@@ -217,17 +217,18 @@ pub fn parsed(answer: &str) -> (u16, Value) {
     (status.expect("a status"), body)
 }
 
-/// The JSON lines of a chunked answer, cut where the chunks were.
+/// The whole JSON lines of a chunked answer, as far as it has come: its last chunk may be there in part.
 pub fn lines(answer: &str) -> Vec<Value> {
     let (_, mut rest) = answer.split_once("\r\n\r\n").expect("a head");
     let mut text = String::new();
     while let Some((length, after)) = rest.split_once("\r\n") {
         let length = usize::from_str_radix(length, 16).unwrap_or(0);
-        if length == 0 || after.len() < length {
+        if length == 0 {
             break;
         }
-        text.push_str(&after[..length]);
-        rest = after[length..].trim_start_matches("\r\n");
+        let chunk = after.get(..length).unwrap_or(after);
+        text.push_str(chunk);
+        rest = after[chunk.len()..].trim_start_matches("\r\n");
     }
     let complete = text.rfind('\n').map_or("", |end| &text[..end]);
     complete
