@@ -8,6 +8,7 @@ use std::process::{Child, Stdio};
 
 use cli_support::{PATIENCE, User, eventually};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 const SECRET: &str = "secret-zanzibar-0123456789";
 const METRICS: &str = "metrics-zanzibar-0123456789";
@@ -29,7 +30,7 @@ impl Drop for Server {
     }
 }
 
-fn start(user: &User, args: &[&str]) -> Server {
+fn start(user: &User, secret: &str, args: &[&str]) -> Server {
     user.configure("[server.model]\ndemo = true\n[server.metrics]\nsecret_env = \"METRICS\"\n");
     let log = user.path("log");
     let file = File::create(&log).expect("a file");
@@ -37,7 +38,7 @@ fn start(user: &User, args: &[&str]) -> Server {
     all.extend(args);
     let child = user
         .command(&all)
-        .env("SWITCHBOARD_SECRET", SECRET)
+        .env("SWITCHBOARD_SECRET", secret)
         // As a file of secrets may hold it.
         .env("METRICS", format!(" {METRICS}\n"))
         .stdin(Stdio::null())
@@ -162,12 +163,15 @@ impl Server {
 async fn no_secret_no_channel_and_no_text_is_ever_logged() {
     for (level, format) in [("trace", "text"), ("debug", "json"), ("info", "json")] {
         let user = User::new();
-        let server = start(&user, &["--log-level", level, "--log-format", format]);
+        let server = start(&user, SECRET, &["--log-level", level, "--log-format", format]);
         server.drive().await;
         server.end();
         let log = std::fs::read_to_string(user.path("log")).expect("a log");
+        // The name under which its runs are stored would help to guess its secret.
+        let digest = Sha256::digest(format!("switchboard account {SECRET}"));
+        let name: String = digest[..3].iter().map(|byte| format!("{byte:02x}")).collect();
         for (number, line) in log.lines().enumerate() {
-            for never in ["zanzibar", "marzipan", TEXT] {
+            for never in ["zanzibar", "marzipan", TEXT, &name] {
                 assert!(!line.contains(never), "{level} {format}, line {number}: {line}");
             }
         }
@@ -186,7 +190,6 @@ async fn no_secret_no_channel_and_no_text_is_ever_logged() {
         assert_eq!(begun[0]["run"], ended[0]["run"]);
         assert_eq!(ended[0]["reason"], "abort");
         assert!(ended[0]["ms"].is_u64() && ended[0]["tokens"].is_u64(), "{}", ended[0]);
-        // The name under which its runs are stored would help to guess its secret.
         assert_eq!(
             (&begun[0]["account"], &ended[0]["account"]),
             (&json!("account-1"), &json!("account-1"))
@@ -201,5 +204,19 @@ async fn no_secret_no_channel_and_no_text_is_ever_logged() {
                 "its path may hold a secret: {log}"
             );
         }
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_can_be_guessed_is_warned_of_wherever_the_server_listens() {
+    for (secret, warned) in [
+        (SECRET, false),
+        ("change-me", true),
+        ("aaaaaaaaaaaaaaaaaaaaaaaaaaaa", true),
+    ] {
+        let user = User::new();
+        start(&user, secret, &[]).end();
+        let log = std::fs::read_to_string(user.path("log")).expect("a log");
+        assert_eq!(log.contains("a secret can be guessed"), warned, "{secret}: {log}");
     }
 }
