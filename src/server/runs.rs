@@ -243,11 +243,14 @@ impl Runs {
             Err(_) if self.hub.run(&record.key).await.is_some() => self.hold(&record.key),
             Err(refusal) => return Err(refusal),
         };
+        // Until the hub counts it.
+        let bytes = record.order.len() + events.iter().map(Bytes::len).sum::<usize>();
+        let coming = self.hub.held().share(bytes);
         // A task of its own: the run must start even if the client leaves while it is being stored.
         let (answer, answered) = oneshot::channel();
         let runs = self.clone();
         self.tracker
-            .spawn(async move { runs.begin(record, events, holder, answer).await });
+            .spawn(async move { runs.begin(record, events, (holder, coming), answer).await });
         match answered.await {
             Ok(result) => result.map(|()| channel).map_err(Refusal::from),
             Err(_) => Err(HubError::Stopped.into()),
@@ -258,12 +261,13 @@ impl Runs {
         self,
         record: RunRecord,
         events: Vec<Bytes>,
-        holder: Holder,
+        (holder, coming): (Holder, HeldShare),
         answer: oneshot::Sender<Result<(), HubError>>,
     ) {
         let key = record.key.clone();
         let kept = KeptOrder::of(&record);
         let begun = self.hub.begin(record, events).await;
+        drop(coming);
         // Nobody to tell if the client has gone.
         let _ = answer.send(begun.clone().map(|_| ()));
         if begun != Ok(Begun::New) {

@@ -249,10 +249,13 @@ async fn new_runs_are_refused_while_much_is_held_and_those_that_exist_go_on() {
     let runs = Runs::new(Arc::clone(&hub), Arc::new(Endless), RunMeters::default(), memory);
     let account = AccountId::new("one");
     let order = || Order::from(CompleteRequest::prompt("a"));
-    let channel = runs
-        .dispatch(account.clone(), None, order())
-        .await
-        .expect("nothing is held");
+    // What is on its way to the store counts already.
+    let (first, second) = tokio::join!(
+        runs.dispatch(account.clone(), None, order()),
+        runs.dispatch(account.clone(), None, order())
+    );
+    let channel = first.expect("nothing is held");
+    assert!(format!("{second:?}").contains("LimitsReached"), "{second:?}");
     let again = runs.dispatch(account.clone(), Some(channel.clone()), order()).await;
     assert_eq!(again.expect("it is no run more"), channel);
     let refused = [
