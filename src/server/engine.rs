@@ -204,7 +204,7 @@ impl Answering {
 
     /// Waits for a client that is slow, for as long as the run may take; then that is how the run ended.
     async fn send(&self, event: Event, outcome: &OnceLock<Outcome>) -> Result<(), SinkClosed> {
-        if outcome.get().is_some() {
+        if Outcome::of(&event.kind).is_some() {
             return self.send_last(event);
         }
         let place = self.events.reserve();
@@ -219,7 +219,7 @@ impl Answering {
                 extra: Object::new(),
             }));
             if let Some(ended) = Outcome::of(&error) {
-                // It has not ended: that was looked at right above, and a run is one task.
+                // It may have come to its end already, and its client will not hear of that.
                 let _ = outcome.set(ended);
             }
             self.send_last(error.into())?;
