@@ -216,10 +216,10 @@ fn read_events(
             bytes: u32::try_from(lines.len()).unwrap_or(u32::MAX),
         };
         let Some(reading) = places.get(&id).and_then(|place| all.get_mut(*place)) else {
-            // Its channel is gone and it was about to be removed.
+            // Its channel is gone and it was about to be removed. Nobody knows any more whether it was private.
             contents.doomed.push_back(Doomed {
                 row: kept,
-                secure: false,
+                secure: true,
             });
             continue;
         };
