@@ -36,6 +36,7 @@ use accept::Connections;
 use accounts::Accounts;
 use limits::Seldom;
 use metrics::Metrics;
+use routes::Routes;
 use runs::Runs;
 
 use crate::hub::{Hub, HubOptions, MemoryHub, unix_millis};
@@ -135,10 +136,11 @@ pub async fn serve(
         options,
     });
     app.runs.resume(unfinished);
-    let router = routes::router(Arc::clone(&app));
+    let routes = Routes::new(Arc::clone(&app));
     let result = tokio::select! {
-        result = connections.accept(&listener, &router, &app.shutdown) => result,
+        result = connections.accept(&listener, &routes, &app.shutdown) => result,
         () = idle(&app, &connections) => Ok(()),
+        why = app.hub.broken() => Err(ServeError::Store(why)),
         () = renew_certificate(&app) => Ok(()),
     };
     drop(listener);
