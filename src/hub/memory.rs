@@ -470,32 +470,42 @@ impl Hub for MemoryHub {
         let Some(channel) = self.shared.find(key) else {
             return Ok(());
         };
-        if channel.lock().waits.is_open() {
+        loop {
+            let behind = {
+                let mut state = channel.lock();
+                let behind = state.waits.queue_behind();
+                if behind.is_none() && !state.waits.is_open() {
+                    if state.log.has_readers() {
+                        state.log.push_published(message);
+                        self.shared.flush(&channel, state);
+                    }
+                    return Ok(());
+                }
+                behind
+            };
+            if let Some(behind) = behind {
+                // An error says that the wait has ended, with its run.
+                let _ = behind.await;
+                continue;
+            }
             self.shared.refused()?;
             // The place in the queue first: a message that is claimed is on its way, even if its sender leaves.
             let place = self.requests.reserve().await.map_err(|_| HubError::Stopped)?;
             let claimed = channel.lock().waits.claim();
-            if let Some((run, call, wait)) = claimed {
-                let (answer, answered) = oneshot::channel();
-                place.send(Request::Answer {
-                    channel,
-                    wait,
-                    answer: crate::store::Answer {
-                        run,
-                        call,
-                        message: Bytes::copy_from_slice(message),
-                    },
-                    taken: answer,
-                });
-                return answered.await.unwrap_or(Err(HubError::Stopped));
-            }
+            let Some((run, call, wait)) = claimed else { continue };
+            let (answer, answered) = oneshot::channel();
+            place.send(Request::Answer {
+                channel,
+                wait,
+                answer: crate::store::Answer {
+                    run,
+                    call,
+                    message: Bytes::copy_from_slice(message),
+                },
+                taken: answer,
+            });
+            return answered.await.unwrap_or(Err(HubError::Stopped));
         }
-        let mut state = channel.lock();
-        if state.log.has_readers() {
-            state.log.push_published(message);
-            self.shared.flush(&channel, state);
-        }
-        Ok(())
     }
 
     async fn open(&self, key: &ChannelKey, start: Start) -> BoxStream<'static, Bytes> {
