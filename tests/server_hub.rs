@@ -107,6 +107,8 @@ async fn an_idle_channel_wakes_at_once_and_a_busy_one_in_batches() {
 #[derive(Default)]
 struct Refusing {
     refuses: AtomicBool,
+    /// Refuses for good.
+    unusable: AtomicBool,
     commits: AtomicUsize,
 }
 
@@ -116,6 +118,9 @@ impl Store for Refusing {
         assert!(!transaction.is_empty());
         self.commits.fetch_add(1, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(10)).await;
+        if self.unusable.load(Ordering::SeqCst) {
+            return Err(StoreError::Unusable("it is broken".to_owned()));
+        }
         if self.refuses.load(Ordering::SeqCst) {
             return Err(StoreError::Full);
         }
@@ -169,6 +174,95 @@ async fn what_the_store_refuses_is_not_seen_before_it_is_kept() {
     store.refuses.store(true, Ordering::SeqCst);
     hub.append(append(&["3"], None)).await.expect("queued");
     hub.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_refuses_is_tried_less_and_less_often() {
+    let store = Arc::new(Refusing::default());
+    let hub = MemoryHub::start(HubOptions::default(), store.clone());
+    store.refuses.store(true, Ordering::SeqCst);
+    let refused = Err(HubError::Store(StoreError::Full));
+    for _ in 0..200 {
+        assert_eq!(hub.begin(run(1), Vec::new()).await, refused);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let commits = store.commits.load(Ordering::SeqCst);
+    assert!((5..20).contains(&commits), "{commits} times in ten seconds");
+    store.refuses.store(false, Ordering::SeqCst);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(hub.begin(run(1), Vec::new()).await, Ok(Begun::New));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_run_is_when_it_can_be_seen() {
+    let store = Arc::new(Refusing::default());
+    let hub = MemoryHub::start(HubOptions::default(), store.clone());
+    assert_eq!(hub.begin(run(1), Vec::new()).await, Ok(Begun::New));
+    hub.append(append(&["0"], Some(ended()))).await.expect("queued");
+    hub.settle().await.expect("kept");
+    let ended_at = hub.run(&key()).await.expect("a run").progress.ended_at;
+    // The run said 2, and the store took its end now.
+    assert!(ended_at.is_some_and(|at| at > 1_700_000_000_000), "{ended_at:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_can_take_nothing_any_more_is_told_of() {
+    let store = Arc::new(Refusing::default());
+    let hub = MemoryHub::start(HubOptions::default(), store.clone());
+    assert_eq!(hub.begin(run(1), Vec::new()).await, Ok(Begun::New));
+    store.refuses.store(true, Ordering::SeqCst);
+    hub.append(append(&["0"], None)).await.expect("queued");
+    let broken = tokio::time::timeout(Duration::from_secs(60), hub.broken()).await;
+    assert!(broken.is_err(), "a full disk may be emptied: {broken:?}");
+    store.unusable.store(true, Ordering::SeqCst);
+    let broken = tokio::time::timeout(Duration::from_secs(60), hub.broken()).await;
+    assert_eq!(broken, Ok(StoreError::Unusable("it is broken".to_owned())));
+    hub.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_busy_channels_gather_longer_and_lose_nothing() {
+    let hub = MemoryHub::start(HubOptions::default(), Arc::new(MemoryStore));
+    let wake_ups = |channels: u8| {
+        let hub = &hub;
+        async move {
+            let mut readers = Vec::new();
+            for number in 0..channels {
+                let key = ChannelKey {
+                    channel: ChannelId::from_random([number; 18]),
+                    ..key()
+                };
+                readers.push((hub.open(&key, Start::Newest(0)).await, 0, 0));
+            }
+            for _ in 0..300 {
+                for number in 0..channels {
+                    let key = ChannelKey {
+                        channel: ChannelId::from_random([number; 18]),
+                        ..key()
+                    };
+                    hub.publish(&key, b"1").await.expect("published");
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                for (reader, pieces, lines) in &mut readers {
+                    while let Some(Some(piece)) = futures::FutureExt::now_or_never(reader.next()) {
+                        *pieces += 1;
+                        *lines += piece.iter().filter(|byte| **byte == b'\n').count();
+                    }
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            for (reader, _, lines) in &mut readers {
+                while let Some(Some(piece)) = futures::FutureExt::now_or_never(reader.next()) {
+                    *lines += piece.iter().filter(|byte| **byte == b'\n').count();
+                }
+                assert_eq!(*lines, 300);
+            }
+            readers.iter().map(|(_, pieces, _)| pieces).sum::<usize>() / usize::from(channels)
+        }
+    };
+    let (few, many) = (wake_ups(10).await, wake_ups(100).await);
+    assert!((70..=110).contains(&few), "every three milliseconds, about: {few}");
+    assert!((30..=60).contains(&many), "no longer than ten: {many}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,7 +1,7 @@
 //! The hub over the database: what was seen stays under its ids over restarts, answers are given once, a full disk
 //! heals, and what is no longer retained goes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,6 +73,7 @@ fn waiting(channel: &ChannelKey, call: &str) -> RunProgress {
 }
 
 struct Node {
+    dir: PathBuf,
     hub: MemoryHub,
     store: Arc<SqliteStore>,
 }
@@ -87,13 +88,22 @@ impl Node {
         let store = Arc::new(SqliteStore::open(dir, limits).expect("a database"));
         let recovered = store.recover(0).await.expect("readable");
         let hub = MemoryHub::restore(options, Arc::clone(&store) as Arc<dyn Store>, recovered);
-        Self { hub, store }
+        let dir = dir.to_owned();
+        Self { dir, hub, store }
     }
 
-    /// Ends as a crash does: nothing is put in order.
+    /// Ends as a crash does: nothing is put in order, and what was committed last is in the write-ahead log alone.
     async fn crash(self) {
         self.hub.settle().await.expect("durable");
+        let file = SqliteStore::file(&self.dir);
+        let files = [file.with_extension("db-wal"), file];
+        let left = files.clone().map(|file| std::fs::read(file).expect("readable"));
         self.hub.stop().await;
+        // Whoever closes a database last moves the log into it.
+        drop(self);
+        for (file, bytes) in files.iter().zip(left) {
+            std::fs::write(file, bytes).expect("written");
+        }
     }
 
     async fn lines(&self, number: u8, start: Start) -> String {
@@ -316,6 +326,25 @@ async fn a_wait_that_nobody_took_up_again_ends_with_its_run() {
     node.hub.settle().await.expect("durable");
     node.hub.publish(&key(2), b"1").await.expect("published");
     assert_eq!(rows(home.path(), "answer"), 0);
+}
+
+#[tokio::test]
+async fn what_a_crash_left_in_the_log_is_cut_off_soon_after_the_next_start() {
+    let home = tempfile::tempdir().expect("a directory");
+    let node = Node::start(home.path(), HubOptions::default()).await;
+    node.hub.begin(run(1), Vec::new()).await.expect("taken");
+    node.crash().await;
+    let log = SqliteStore::file(home.path()).with_extension("db-wal");
+    let size = || std::fs::metadata(&log).map_or(0, |log| log.len());
+    assert!(size() > 0);
+    let _node = Node::start(home.path(), HubOptions::default()).await;
+    for _ in 0..100 {
+        if size() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{} bytes of a private run's texts could still be there", size());
 }
 
 #[tokio::test]

@@ -15,6 +15,9 @@ use crate::llm::{Arguments, FinishReason, ModelError, ModelEvent, ModelRequest, 
 use crate::wire::event::{ActivityKind, Iteration, Usage};
 use crate::wire::{Event, EventKind, Message, MessageKind, Object};
 
+/// How much of what a model said is shown at once at most, when it came at once.
+const EVENTS_AT_ONCE: usize = 64;
+
 /// What an iteration came to.
 pub(super) struct Outcome {
     /// The bot's text.
@@ -114,13 +117,13 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
 
     /// Reads the model's answer to its end and emits its tokens.
     async fn stream(&mut self, choice: ToolChoice, go_on: bool) -> Result<Answer, Stop> {
-        let limit = self.engine.limits.max_answer;
-        let mut stream = self.engine.model.call(ModelRequest {
+        let stream = self.engine.model.call(ModelRequest {
             model: self.ready.request.model.clone(),
             messages: self.chat.messages(),
             tools: functions::tools(&self.functions),
             choice,
         });
+        let mut stream = stream.ready_chunks(EVENTS_AT_ONCE);
         let mut answer = Answer::default();
         loop {
             let next = tokio::select! {
@@ -131,37 +134,58 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
             let Ok(next) = next else {
                 return Err(self.too_slow());
             };
-            let Some(event) = next else { break };
-            match event? {
-                ModelEvent::Text(text) if !text.is_empty() => {
-                    if answer.text.is_empty() && !go_on {
-                        self.state.text.clear();
-                    }
-                    answer.size += text.len();
-                    answer.text.push_str(&text);
-                    self.state.text.push_str(&text);
-                    self.pieces += 1;
-                    self.sink.emit(Event::token(text)).await?;
-                }
-                ModelEvent::Reasoning(text) if !text.is_empty() => {
-                    answer.size += text.len();
-                    answer.reasoning.push_str(&text);
-                    self.pieces += 1;
-                    self.sink.emit(Event::reasoning_token(text)).await?;
-                }
-                ModelEvent::Text(_) | ModelEvent::Reasoning(_) => {}
-                ModelEvent::ToolCall(call) => {
-                    answer.size += call.name.len() + call.arguments.to_value().to_string().len();
-                    answer.calls.push(call);
-                }
-                ModelEvent::Usage { model, input, output } => answer.usage = Some((model, input, output)),
-                ModelEvent::Finish(reason) => answer.finish = Some(reason),
+            let Some(events) = next else { break };
+            let mut tokens = Vec::with_capacity(events.len());
+            let taken = events
+                .into_iter()
+                .try_for_each(|event| self.take(event?, &mut answer, &mut tokens, go_on));
+            // What came before an error is shown before it.
+            if !tokens.is_empty() {
+                self.sink.emit_all(tokens).await?;
             }
-            if answer.size > limit {
-                return Err(ModelError::TooLarge { limit }.into());
-            }
+            taken?;
         }
         Ok(answer)
+    }
+
+    /// Takes what the model said next; what is to be shown of it goes behind `tokens`.
+    fn take(
+        &mut self,
+        event: ModelEvent,
+        answer: &mut Answer,
+        tokens: &mut Vec<Event>,
+        go_on: bool,
+    ) -> Result<(), ModelError> {
+        match event {
+            ModelEvent::Text(text) if !text.is_empty() => {
+                if answer.text.is_empty() && !go_on {
+                    self.state.text.clear();
+                }
+                answer.size += text.len();
+                answer.text.push_str(&text);
+                self.state.text.push_str(&text);
+                self.pieces += 1;
+                tokens.push(Event::token(text));
+            }
+            ModelEvent::Reasoning(text) if !text.is_empty() => {
+                answer.size += text.len();
+                answer.reasoning.push_str(&text);
+                self.pieces += 1;
+                tokens.push(Event::reasoning_token(text));
+            }
+            ModelEvent::Text(_) | ModelEvent::Reasoning(_) => {}
+            ModelEvent::ToolCall(call) => {
+                answer.size += call.name.len() + call.arguments.to_value().to_string().len();
+                answer.calls.push(call);
+            }
+            ModelEvent::Usage { model, input, output } => answer.usage = Some((model, input, output)),
+            ModelEvent::Finish(reason) => answer.finish = Some(reason),
+        }
+        let limit = self.engine.limits.max_answer;
+        if answer.size > limit {
+            return Err(ModelError::TooLarge { limit });
+        }
+        Ok(())
     }
 
     /// What the iteration used, counted towards the run. An upstream that does not say gets an estimate: a piece is

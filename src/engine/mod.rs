@@ -43,6 +43,19 @@ pub trait EventSink: Send + Sync {
     /// When nobody takes events any more: the run gives up.
     fn emit(&self, event: Event) -> impl Future<Output = Result<(), SinkClosed>> + Send;
 
+    /// Hands over events that came at once, in their order; whoever keeps events may keep them together.
+    ///
+    /// # Errors
+    /// When nobody takes events any more: the run gives up.
+    fn emit_all(&self, events: Vec<Event>) -> impl Future<Output = Result<(), SinkClosed>> + Send {
+        async move {
+            for event in events {
+                self.emit(event).await?;
+            }
+            Ok(())
+        }
+    }
+
     /// Hands over the next event together with what the run goes on from after it: whoever keeps events keeps both
     /// or none. Sinks that keep nothing take the event alone.
     ///

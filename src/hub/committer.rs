@@ -171,6 +171,14 @@ impl Commit {
         }
     }
 
+    /// Takes channels whose retention is over along; none of them is in it.
+    fn absorb(&mut self, expired: Self) {
+        for part in expired.parts {
+            self.index.insert(part.channel.key.clone(), self.parts.len());
+            self.parts.push(part);
+        }
+    }
+
     /// What the store is to take. The events move there; who goes on with the commit gets them back with it.
     fn transaction(&mut self, created_at: u64) -> Transaction {
         let mut transaction = Transaction::default();
@@ -180,6 +188,10 @@ impl Commit {
                 transaction.expired.push(key.clone());
             }
             transaction.queued.extend(part.run.clone());
+            if let Some(progress) = part.progress.as_mut().filter(|progress| progress.is_over()) {
+                // Retention counts from when its end is there to be seen, however long the store refused it.
+                progress.ended_at = progress.ended_at.max(Some(created_at));
+            }
             if part.count > 0 {
                 transaction.events.push(EventBatch {
                     key: key.clone(),
@@ -203,15 +215,17 @@ impl Commit {
         transaction
     }
 
-    /// Has it stored and seen. When the store refuses it, what is left of it comes back.
+    /// Has it stored and seen; says whether there was anything to store. When the store refuses it, what is left of it
+    /// comes back.
     async fn carry_out(
         mut self,
         shared: &Shared,
         store: &dyn Store,
         expiries: &mut Expiries,
-    ) -> Result<(), (Self, StoreError)> {
+    ) -> Result<bool, (Self, StoreError)> {
         let transaction = Arc::new(self.transaction(unix_millis()));
-        let result = if transaction.is_empty() {
+        let is_something = !transaction.is_empty();
+        let result = if !is_something {
             Ok(())
         } else {
             let begun = Instant::now();
@@ -222,7 +236,7 @@ impl Commit {
         match result {
             Ok(()) => {
                 self.finish(shared, expiries, &transaction);
-                Ok(())
+                Ok(is_something)
             }
             Err(why) => {
                 // The store has let go of it, or a copy is right too.
@@ -346,8 +360,10 @@ impl Expiries {
                 let mut state = part.channel.lock();
                 let live = state.run.as_ref().is_some_and(|run| !run.progress.is_over());
                 let due = state.expires;
-                if live || busy {
+                if live {
                     Some(now + retention)
+                } else if busy {
+                    Some(now + LONGEST_PAUSE)
                 } else if due > now {
                     Some(due)
                 } else {
@@ -364,11 +380,11 @@ impl Expiries {
     }
 }
 
-/// A store that refuses: since when, and when it is tried again.
+/// A store that refuses: why, and when it is tried again; with what comes next, when nothing is left to be tried.
 struct Refusing {
     why: StoreError,
     pause: Duration,
-    again: Instant,
+    again: Option<Instant>,
 }
 
 /// Commits until the hub stops; what is queued then is still committed.
@@ -387,10 +403,8 @@ pub(super) async fn run(
     let mut refusing: Option<Refusing> = None;
     loop {
         let room = commit.bytes < MOST_WAITING;
-        let due = match &refusing {
-            Some(refusing) => Some(refusing.again),
-            None => expiries.next(),
-        };
+        let again = refusing.as_ref().and_then(|refusing| refusing.again);
+        let due = again.or_else(|| expiries.next());
         let timer = async {
             match due {
                 Some(due) => tokio::time::sleep_until(due).await,
@@ -409,7 +423,7 @@ pub(super) async fn run(
         }
         let stopping = ended || (!room && queue.is_closed());
         if let Some(waiting) = &refusing
-            && waiting.again > Instant::now()
+            && waiting.again.is_some_and(|again| again > Instant::now())
             && !stopping
         {
             // Who can be told is told at once; the rest waits.
@@ -418,22 +432,37 @@ pub(super) async fn run(
             commit = commit.refuse(&shared, &mut expiries, transaction, &why);
             continue;
         }
-        let expired = expiries.collect(&shared, &commit, Instant::now());
-        let mut refused = None;
+        let mut expired = expiries.collect(&shared, &commit, Instant::now());
+        if refusing.is_none() {
+            // One sync for both. While the store refuses, what goes makes room for what comes.
+            commit.absorb(std::mem::take(&mut expired));
+        }
+        let (mut refused, mut taken) = (None, false);
         for (work, keeps) in [(expired, false), (std::mem::take(&mut commit), true)] {
-            if let Err((left, why)) = work.carry_out(&shared, &*store, &mut expiries).await {
-                refused = Some(why);
-                if keeps {
-                    commit = left;
+            match work.carry_out(&shared, &*store, &mut expiries).await {
+                Ok(is_something) => taken |= is_something,
+                Err((left, why)) => {
+                    refused = Some(why);
+                    if keeps {
+                        commit = left;
+                    }
                 }
             }
         }
+        if let Some(why @ StoreError::Unusable(_)) = &refused {
+            tracing::error!(%why, "the store can take nothing any more");
+            shared.give_up(why.clone());
+        }
         refusing = match (refused, refusing.take()) {
             (None, None) => None,
-            (None, Some(_)) => {
+            (None, Some(_)) if taken => {
                 tracing::info!("the store takes commits again");
                 shared.set_refused(None);
                 None
+            }
+            (None, Some(before)) => {
+                shared.set_refused(None);
+                Some(Refusing { again: None, ..before })
             }
             (Some(why), before) => {
                 if before.as_ref().is_none_or(|before| before.why != why) {
@@ -441,7 +470,7 @@ pub(super) async fn run(
                 }
                 let pause = before.map_or(FIRST_PAUSE, |before| (before.pause * 2).min(LONGEST_PAUSE));
                 shared.set_refused(Some(why.clone()));
-                let again = Instant::now() + pause;
+                let again = Some(Instant::now() + pause);
                 Some(Refusing { why, pause, again })
             }
         };

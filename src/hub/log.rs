@@ -357,6 +357,14 @@ impl Log {
     /// Begins to read.
     pub fn open(&mut self, start: Start) -> ReaderId {
         self.seal();
+        let wants_kept = match start {
+            Start::Newest(count) => count > 0,
+            Start::After(id) => id.saturating_add(1) != self.next_id,
+        };
+        if wants_kept {
+            // Before the first one is chosen: as lines they are larger, and fewer may be within the bounds.
+            self.unpack();
+        }
         let mut note = None;
         let next_id = match start {
             Start::Newest(count) => self.next_id.saturating_sub(count).max(self.first_id),
@@ -373,7 +381,6 @@ impl Log {
             }
         };
         if next_id < self.next_id {
-            self.unpack();
             self.merge_if_many(8);
         }
         ReaderId(self.readers.insert(Reader {

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::Start;
 use super::log::{Log, Overrun, ReaderId, Step};
+use crate::store::KeptEvents;
 
 /// What a reader of the model has yet to get, as lines.
 #[derive(Debug, Default)]
@@ -320,4 +321,26 @@ fn a_long_replay_is_few_pieces() {
     }
     assert_eq!(lines, 10_000);
     assert!(pieces < 100, "{pieces}");
+}
+
+#[test]
+fn the_first_reader_after_a_restart_gets_what_is_within_the_bounds_as_lines() {
+    // Little on disk, and more than the bound with what a line has around it.
+    let (events, bytes) = (9000, 1_000_000);
+    let kept = || KeptEvents {
+        first_id: 0,
+        lines: format!("\"{}\"\n", "x".repeat(97)).repeat(events).into_bytes(),
+        batches: vec![(1, 7); events],
+    };
+    for start in [Start::Newest(10_000), Start::After(3)] {
+        let mut log = Log::restore(10_000, bytes, events as u64, kept());
+        let reader = log.open(start);
+        let (mut lines, overrun) = drain(&mut log, reader);
+        assert_eq!(overrun, None, "{start:?}");
+        if start != Start::Newest(10_000) {
+            lines.remove(0);
+        }
+        assert!((5000..events).contains(&lines.len()), "{start:?}: {}", lines.len());
+        assert_eq!(id_of(lines.last().expect("a line")), Some(events as u64 - 1));
+    }
 }

@@ -6,6 +6,7 @@
 //! into the log, but for those that answer a call.
 
 use std::collections::{HashMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -14,8 +15,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures::FutureExt;
 use futures::stream::{BoxStream, Stream, StreamExt};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, SetOnce, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,6 +34,10 @@ use crate::wire::ChannelId;
 
 /// How many runs of an account are looked at in one go.
 const RUNS_AT_ONCE: usize = 256;
+/// So many busy channels gather for the flush time; each further so many make it longer by as much, up to a few times
+/// it. Waking a reader costs far more than a line does, and the many wake-ups of many channels would leave no time.
+const BUSY_CHANNELS: usize = 32;
+const LONGEST_GATHER: u32 = 3;
 
 /// The in-memory [`Hub`]. Dropping the last clone stops its tasks.
 #[derive(Clone)]
@@ -68,6 +74,8 @@ pub(super) struct Shared {
     unheard: Mutex<HashMap<ChannelKey, Vec<ChannelKey>>>,
     /// Why the store refuses, while it does.
     refused: Mutex<Option<StoreError>>,
+    /// Why nothing can be stored any more.
+    broken: SetOnce<StoreError>,
     /// Answers to calls of runs that have not asked for them since the restart.
     kept_answers: Mutex<HashMap<ChannelKey, Vec<(String, Bytes)>>>,
 }
@@ -133,6 +141,7 @@ impl Shared {
             stopped: AtomicBool::new(false),
             unheard: Mutex::default(),
             refused: Mutex::default(),
+            broken: SetOnce::new(),
             kept_answers: Mutex::default(),
         }
     }
@@ -249,6 +258,20 @@ impl Shared {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
+    /// Says that nothing can be stored any more.
+    pub(super) fn give_up(&self, why: StoreError) {
+        // The first reason stays.
+        let _ = self.broken.set(why);
+    }
+
+    /// Does a task's work; without it the server is of no use.
+    async fn guard(&self, work: impl Future<Output = ()>) {
+        if AssertUnwindSafe(work).catch_unwind().await.is_err() {
+            let why = "a task that every run needs has failed: this is a defect of the program";
+            self.give_up(StoreError::Unusable(why.to_owned()));
+        }
+    }
+
     fn refused(&self) -> Result<(), HubError> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.clone().map_or(Ok(()), |why| Err(HubError::Store(why)))
@@ -290,12 +313,13 @@ impl Shared {
             return;
         }
         let now = Instant::now();
-        match state.last_flush.map(|last| last + self.options.flush) {
-            Some(due) if due > now => {
+        match state.last_flush {
+            Some(last) if last + self.options.flush > now => {
                 state.flush_planned = true;
                 drop(state);
                 let mut flushes = self.flushes.lock().unwrap_or_else(PoisonError::into_inner);
-                // The flush time is the same for all, so the queue is in order of time, nearly.
+                let due = last + gather(self.options.flush, flushes.len());
+                // The flush time is nearly the same for all, so the queue is nearly in order of time.
                 flushes.push_back((due, Arc::clone(channel)));
                 if flushes.len() == 1 {
                     self.flush_wanted.notify_one();
@@ -352,6 +376,12 @@ impl Shared {
     }
 }
 
+/// How long a channel gathers between two wake-ups of its readers while so many others do.
+fn gather(flush: Duration, busy: usize) -> Duration {
+    let times = u32::try_from(busy / BUSY_CHANNELS).unwrap_or(u32::MAX);
+    flush * times.saturating_add(1).min(LONGEST_GATHER)
+}
+
 fn flush_now(mut state: MutexGuard<'_, State>, now: Instant) {
     let mut wakers: Vec<Waker> = Vec::new();
     state.log.seal();
@@ -388,16 +418,11 @@ impl MemoryHub {
         let (requests, queue) = mpsc::channel(options.queue.max(1));
         let tracker = TaskTracker::new();
         let stop = CancellationToken::new();
-        tracker.spawn(committer::run(
-            Arc::clone(&shared),
-            Arc::clone(&store),
-            queue,
-            expiries,
-            stop.clone(),
-        ));
-        let flusher = Arc::clone(&shared);
-        let flusher_stop = stop.clone();
-        tracker.spawn(async move { flusher.run_flusher(flusher_stop).await });
+        let committing = committer::run(Arc::clone(&shared), Arc::clone(&store), queue, expiries, stop.clone());
+        let guard = Arc::clone(&shared);
+        tracker.spawn(async move { guard.guard(committing).await });
+        let (flusher, flusher_stop) = (Arc::clone(&shared), stop.clone());
+        tracker.spawn(async move { flusher.guard(flusher.run_flusher(flusher_stop)).await });
         tracker.close();
         Self {
             shared,
@@ -465,41 +490,58 @@ impl Hub for MemoryHub {
         let Some(channel) = self.shared.find(key) else {
             return Ok(());
         };
-        if channel.lock().waits.is_open() {
+        loop {
+            let behind = {
+                let mut state = channel.lock();
+                let behind = state.waits.queue_behind();
+                if behind.is_none() && !state.waits.is_open() {
+                    if state.log.has_readers() {
+                        state.log.push_published(message);
+                        self.shared.flush(&channel, state);
+                    }
+                    return Ok(());
+                }
+                behind
+            };
+            if let Some(behind) = behind {
+                // An error says that the wait has ended, with its run.
+                let _ = behind.await;
+                continue;
+            }
             self.shared.refused()?;
             // The place in the queue first: a message that is claimed is on its way, even if its sender leaves.
             let place = self.requests.reserve().await.map_err(|_| HubError::Stopped)?;
             let claimed = channel.lock().waits.claim();
-            if let Some((run, call, wait)) = claimed {
-                let (answer, answered) = oneshot::channel();
-                place.send(Request::Answer {
-                    channel,
-                    wait,
-                    answer: crate::store::Answer {
-                        run,
-                        call,
-                        message: Bytes::copy_from_slice(message),
-                    },
-                    taken: answer,
-                });
-                return answered.await.unwrap_or(Err(HubError::Stopped));
-            }
+            let Some((run, call, wait)) = claimed else { continue };
+            let (answer, answered) = oneshot::channel();
+            place.send(Request::Answer {
+                channel,
+                wait,
+                answer: crate::store::Answer {
+                    run,
+                    call,
+                    message: Bytes::copy_from_slice(message),
+                },
+                taken: answer,
+            });
+            return answered.await.unwrap_or(Err(HubError::Stopped));
         }
-        let mut state = channel.lock();
-        if state.log.has_readers() {
-            state.log.push_published(message);
-            self.shared.flush(&channel, state);
-        }
-        Ok(())
     }
 
     async fn open(&self, key: &ChannelKey, start: Start) -> BoxStream<'static, Bytes> {
-        let (channel, reader) = self.shared.with(key, |channel, state| {
+        let channel = self.shared.with(key, |channel, state| {
+            state.pins += 1;
+            Arc::clone(channel)
+        });
+        // Much may have to be made ready for the first reader after a restart: only this channel waits for it.
+        let reader = {
+            let mut state = channel.lock();
+            state.pins -= 1;
             let reader = state.log.open(start);
             // Kept events may have become lines.
             state.count_held();
-            (Arc::clone(channel), reader)
-        });
+            reader
+        };
         Cursor {
             shared: Arc::clone(&self.shared),
             channel,
@@ -554,6 +596,10 @@ impl Hub for MemoryHub {
 
     fn stored_bytes(&self) -> Option<u64> {
         self.store.stored_bytes()
+    }
+
+    async fn broken(&self) -> StoreError {
+        self.shared.broken.wait().await.clone()
     }
 
     async fn stop(&self) {

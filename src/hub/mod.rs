@@ -211,6 +211,9 @@ pub trait Hub: Send + Sync + 'static {
     /// How many bytes the store takes on disk; `None` where it takes none.
     fn stored_bytes(&self) -> Option<u64>;
 
+    /// Returns when nothing can be stored any more, whatever is tried: the server has to end.
+    async fn broken(&self) -> StoreError;
+
     /// Ends every reader and takes nothing more; returns when what was queued is committed, or cannot be.
     async fn stop(&self);
 }

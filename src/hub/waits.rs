@@ -40,6 +40,8 @@ struct Wait {
     listener: Option<oneshot::Sender<Bytes>>,
     /// The listener takes what is claimed for it and nothing else any more.
     closing: bool,
+    /// Who came after the message that is claimed.
+    behind: Vec<oneshot::Sender<()>>,
 }
 
 /// The calls that wait on one channel, in the order in which they began.
@@ -57,6 +59,19 @@ impl Waits {
     /// Whether a message would be claimed.
     pub(super) fn is_open(&self) -> bool {
         self.waits.iter().any(Wait::is_open)
+    }
+
+    /// Where a message has to wait because the one before it may turn out not to be kept: then this one is the first.
+    /// `None` when a message would be claimed, or when nothing is on its way.
+    pub(super) fn queue_behind(&mut self) -> Option<oneshot::Receiver<()>> {
+        if self.is_open() {
+            return None;
+        }
+        let mut waits = self.waits.iter_mut();
+        let wait = waits.find(|wait| matches!(wait.claim, Claim::Claimed))?;
+        let (settled, receiver) = oneshot::channel();
+        wait.behind.push(settled);
+        Some(receiver)
     }
 
     /// Opens the wait of a call that nobody listens to yet.
@@ -108,6 +123,7 @@ impl Waits {
             claim,
             listener,
             closing: false,
+            behind: Vec::new(),
         });
         id
     }
@@ -124,6 +140,10 @@ impl Waits {
         if let Some(wait) = self.waits.iter_mut().find(|wait| wait.id == id) {
             wait.claim = answer.map_or(Claim::Open, Claim::Answered);
             wait.deliver();
+            // Who has gone does not need to know.
+            for behind in wait.behind.drain(..) {
+                let _ = behind.send(());
+            }
             if wait.closing {
                 self.close(id);
             }
@@ -260,6 +280,28 @@ mod tests {
         waits.close(first);
         waits.close(second);
         assert!(waits.is_empty());
+    }
+
+    #[test]
+    fn a_message_waits_for_the_one_before_it_and_is_the_first_if_that_is_not_kept() {
+        let mut waits = Waits::default();
+        assert!(waits.queue_behind().is_none());
+        let (id, _gets) = waits.listen(&run(1), "a", None);
+        assert!(waits.queue_behind().is_none(), "it would be claimed");
+        for answer in [None, Some(Bytes::from_static(b"1"))] {
+            assert!(waits.claim().is_some());
+            let mut behind = waits.queue_behind().expect("one is on its way");
+            assert!(behind.try_recv().is_err());
+            waits.settle(id, answer.clone());
+            assert!(behind.try_recv().is_ok());
+            assert_eq!(waits.is_open(), answer.is_none());
+        }
+        assert!(waits.queue_behind().is_none());
+        let (_, _gets) = waits.listen(&run(2), "a", None);
+        assert!(waits.claim().is_some());
+        let mut behind = waits.queue_behind().expect("one is on its way");
+        waits.close_run(&run(2));
+        assert!(matches!(behind.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
     }
 
     #[test]

@@ -3,8 +3,11 @@
 //! It takes what the many servers that call themselves compatible really send (missing indexes and ids, `null`s,
 //! arguments as objects, reasoning under several names) and does no I/O.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::think::{Piece, ThinkSplitter};
@@ -86,6 +89,22 @@ impl Assembler {
     /// Takes a chunk's JSON; puts what is decided by now behind the events, in order, and says whether there was a
     /// word of the answer in it.
     pub(super) fn push(&mut self, data: &[u8], events: &mut VecDeque<ModelEvent>) -> Result<bool, ChunkError> {
+        if !self.joiner.is_pending()
+            && let Some((model, text)) = PlainChunk::read(data)
+        {
+            if let Some(model) = model.filter(|model| !model.is_empty() && *model != self.model) {
+                bounded(&model).clone_into(&mut self.model);
+            }
+            self.answered = true;
+            let before = self.size;
+            self.take_text(&text, events)?;
+            return Ok(self.size > before);
+        }
+        self.push_value(data, events)
+    }
+
+    /// The same, whatever the chunk holds.
+    fn push_value(&mut self, data: &[u8], events: &mut VecDeque<ModelEvent>) -> Result<bool, ChunkError> {
         let chunk = self.parse(data).ok_or(ChunkError::Garbage)?;
         if !chunk.is_object() {
             return Err(ChunkError::Garbage);
@@ -324,6 +343,67 @@ impl Assembler {
             .sum::<usize>()
             + self.splitter.held()
             + self.model.len()
+    }
+}
+
+/// A chunk as most of them are, a piece of text and nothing else. It is read without taking memory; whatever has more
+/// to say, or says it otherwise, is read as a value.
+#[derive(Deserialize)]
+struct PlainChunk<'a> {
+    #[serde(borrow)]
+    object: Option<Borrowed<'a>>,
+    #[serde(borrow)]
+    model: Option<Borrowed<'a>>,
+    #[serde(borrow)]
+    choices: (PlainChoice<'a>,),
+    usage: Option<IgnoredAny>,
+    error: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct PlainChoice<'a> {
+    #[serde(borrow)]
+    delta: PlainDelta<'a>,
+    finish_reason: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct PlainDelta<'a> {
+    #[serde(borrow)]
+    content: Borrowed<'a>,
+    reasoning_content: Option<IgnoredAny>,
+    reasoning: Option<IgnoredAny>,
+    reasoning_text: Option<IgnoredAny>,
+    refusal: Option<IgnoredAny>,
+    tool_calls: Option<IgnoredAny>,
+    function_call: Option<IgnoredAny>,
+}
+
+/// A text that is borrowed where it holds no escapes.
+#[derive(Deserialize)]
+struct Borrowed<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> PlainChunk<'a> {
+    /// The model's name and the piece of text.
+    fn read(data: &'a [u8]) -> Option<(Option<Cow<'a, str>>, Cow<'a, str>)> {
+        // Derived readers take arrays for objects.
+        let chunk: Self = Some(data)
+            .filter(|data| data.trim_ascii_start().starts_with(b"{"))
+            .and_then(|data| serde_json::from_slice(data).ok())?;
+        let (PlainChoice { delta, finish_reason },) = chunk.choices;
+        let is_plain = chunk.object.is_none_or(|object| object.0 != "error")
+            && [chunk.usage, chunk.error, finish_reason].iter().all(Option::is_none)
+            && [
+                delta.reasoning_content,
+                delta.reasoning,
+                delta.reasoning_text,
+                delta.refusal,
+                delta.tool_calls,
+                delta.function_call,
+            ]
+            .iter()
+            .all(Option::is_none);
+        is_plain.then_some((chunk.model.map(|model| model.0), delta.content.0))
     }
 }
 

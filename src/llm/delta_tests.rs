@@ -322,7 +322,73 @@ fn an_upstream_cannot_make_work_without_bound() {
     assert!(failed.is_some_and(|at| at < 20), "{failed:?}");
 }
 
+/// A value of a field that means something, often the usual one.
+fn field(usual: Value) -> impl Strategy<Value = Option<Value>> {
+    let odd = prop_oneof![
+        Just(json!(null)),
+        Just(json!(false)),
+        Just(json!("")),
+        Just(json!("error")),
+        Just(json!({})),
+        Just(json!([])),
+        Just(json!([{"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}}])),
+        Just(json!({"prompt_tokens": 1, "completion_tokens": 2})),
+        Just(json!([["x", null, null, null, null, null, null], null])),
+        Just(json!(1)),
+    ];
+    prop_oneof![4 => Just(Some(usual)), 4 => Just(None), 2 => odd.prop_map(Some)]
+}
+
+fn object(names: &'static [&'static str], usual: &'static str) -> impl Strategy<Value = Value> {
+    let fields: Vec<_> = names.iter().map(|_| field(json!(usual))).collect();
+    fields.prop_map(move |values| {
+        let pairs = names.iter().zip(values);
+        pairs
+            .filter_map(|(name, value)| Some(((*name).to_owned(), value?)))
+            .collect()
+    })
+}
+
+prop_compose! {
+    fn any_chunk()(
+        top in object(&["id", "object", "model", "usage", "error"], "m"),
+        choice in object(&["index", "finish_reason", "message", "logprobs"], "stop"),
+        delta in object(&["role", "content", "reasoning_content", "refusal", "tool_calls", "function_call"], "<think> \u{e9}"),
+        usual in any::<bool>(),
+        count in 0usize..3,
+        shape in 0u8..8,
+    ) -> Value {
+        let mut choice = if usual { json!({}) } else { choice };
+        choice["delta"] = if shape == 0 { json!([delta]) } else { delta };
+        let mut chunk = if usual { json!({"id": "x", "object": "chat.completion.chunk", "model": "m"}) } else { top };
+        chunk["choices"] = match shape {
+            1 => json!(choice),
+            2 => vec![choice; count].into(),
+            _ => json!([choice]),
+        };
+        if shape == 3 { json!([chunk]) } else { chunk }
+    }
+}
+
 proptest! {
+    #[test]
+    fn plain_chunks_are_read_as_all_others(chunks in proptest::collection::vec(any_chunk(), 1..5)) {
+        let (mut plain, mut whole) = (Assembler::new(1000), Assembler::new(1000));
+        for chunk in chunks {
+            let data = chunk.to_string();
+            let (mut events, mut others) = (VecDeque::new(), VecDeque::new());
+            let read = plain.push(data.as_bytes(), &mut events);
+            prop_assert_eq!(&read, &whole.push_value(data.as_bytes(), &mut others), "{}", data);
+            prop_assert_eq!(events, others);
+            prop_assert_eq!(plain.finished(), whole.finished());
+            if read.is_err() {
+                return Ok(());
+            }
+        }
+        prop_assert_eq!(plain.has_answered(), whole.has_answered());
+        prop_assert_eq!(plain.end("m"), whole.end("m"));
+    }
+
     #[test]
     fn arguments_survive_any_cut(keys in proptest::collection::vec("[a-z\"\\\\é]{1,6}", 1..4), size in 1usize..7) {
         let value: Value = keys.iter().map(|key| (key.clone(), json!(key))).collect::<serde_json::Map<_, _>>().into();

@@ -56,7 +56,8 @@ impl Model for OpenAi {
             Some(model) => model.clone(),
             None => self.name().to_owned(),
         };
-        let answer = Answer {
+        // It is moved with every piece: boxed, that is a pointer.
+        let answer = Box::new(Answer {
             reader: Reader::new(model.clone(), Bounds::default()),
             attempts: Attempts::new(self.upstream.options.retries),
             upstream: Arc::clone(&self.upstream),
@@ -67,7 +68,7 @@ impl Model for OpenAi {
             failed: None,
             given: false,
             usage_by: None,
-        };
+        });
         Box::pin(stream::try_unfold(answer, |mut answer| async move {
             Ok(answer.next().await?.map(|event| (event, answer)))
         }))

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::Router;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
@@ -31,6 +30,7 @@ use tokio_util::task::TaskTracker;
 use super::error::Refusal;
 use super::framing::{MessageIndex, host_flaw};
 use super::options::ServerOptions;
+use super::routes::Routes;
 use super::socket::{Findings, Timed, Watched};
 use super::tls::Tls;
 use super::unparsed::{self, HeadLimits};
@@ -148,7 +148,7 @@ impl Connections {
     pub(super) async fn accept(
         &self,
         listener: &TcpListener,
-        router: &Router,
+        routes: &Routes,
         stop: &CancellationToken,
     ) -> Result<(), ServeError> {
         loop {
@@ -157,7 +157,7 @@ impl Connections {
                 accepted = listener.accept() => accepted,
             };
             match accepted {
-                Ok((stream, _)) => self.serve(stream, router.clone()),
+                Ok((stream, _)) => self.serve(stream, routes.clone()),
                 Err(error) if is_fatal(&error) => return Err(ServeError::Listener(error)),
                 Err(error) => {
                     if let Some(unsaid) = self.0.said_broken.happened() {
@@ -169,7 +169,7 @@ impl Connections {
         }
     }
 
-    fn serve(&self, stream: TcpStream, router: Router) {
+    fn serve(&self, stream: TcpStream, routes: Routes) {
         self.0.accepted.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = sockets::prepare(&stream, self.0.reader_timeout) {
             tracing::debug!(%error, "a connection went away at once");
@@ -183,10 +183,10 @@ impl Connections {
         match self.0.tls.clone() {
             None => {
                 let stream = Timed::new(stream, self.0.reader_timeout, self.0.stalled.clone());
-                self.0.tracker.spawn(shared.connection(stream, router, slot));
+                self.0.tracker.spawn(shared.connection(stream, routes, slot));
             }
             Some(tls) => {
-                self.0.tracker.spawn(shared.encrypted(tls, stream, router, slot));
+                self.0.tracker.spawn(shared.encrypted(tls, stream, routes, slot));
             }
         }
     }
@@ -241,7 +241,7 @@ impl Shared {
     }
 
     /// Serves the requests of one connection until it ends.
-    async fn connection<S>(self: Arc<Self>, stream: S, router: Router, slot: OwnedSemaphorePermit)
+    async fn connection<S>(self: Arc<Self>, stream: S, routes: Routes, slot: OwnedSemaphorePermit)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
@@ -253,7 +253,7 @@ impl Shared {
         let service = service_fn(move |request| {
             let this = message.get();
             message.set(this.saturating_add(1));
-            answer(&shared, router.clone(), Arc::clone(&findings), this, request)
+            answer(&shared, routes.clone(), Arc::clone(&findings), this, request)
         });
         let mut connection = self.http.serve_connection(TokioIo::new(stream), service);
         let mut finishing = false;
@@ -300,7 +300,7 @@ impl Shared {
     }
 
     /// The same for a connection that begins with a TLS handshake.
-    async fn encrypted(self: Arc<Self>, tls: Arc<Tls>, stream: TcpStream, router: Router, slot: OwnedSemaphorePermit) {
+    async fn encrypted(self: Arc<Self>, tls: Arc<Tls>, stream: TcpStream, routes: Routes, slot: OwnedSemaphorePermit) {
         let handshake = async {
             let mut first = [0];
             if stream.peek(&mut first).await? == 1 && first[0].is_ascii_alphabetic() {
@@ -317,7 +317,7 @@ impl Shared {
             shaken = tokio::time::timeout(HANDSHAKE, Box::pin(handshake)) => shaken,
         };
         match shaken {
-            Ok(Ok(Some(stream))) => self.connection(stream, router, slot).await,
+            Ok(Ok(Some(stream))) => self.connection(stream, routes, slot).await,
             Ok(Ok(None)) => tracing::debug!("a request came without TLS"),
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
@@ -346,7 +346,7 @@ async fn last_words<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, answer: &
 
 fn answer(
     shared: &Shared,
-    router: Router,
+    routes: Routes,
     findings: Arc<Findings>,
     message: MessageIndex,
     request: hyper::Request<Incoming>,
@@ -365,7 +365,7 @@ fn answer(
             findings,
             message,
         });
-        Ok(routes::answer(router, request).await)
+        Ok(routes.answer(request).await)
     }
 }
 

@@ -423,25 +423,35 @@ impl RunSink {
 
 impl EventSink for RunSink {
     async fn emit(&self, event: Event) -> Result<(), SinkClosed> {
-        self.take(event, None).await
+        self.take(vec![event], None).await
+    }
+
+    async fn emit_all(&self, events: Vec<Event>) -> Result<(), SinkClosed> {
+        self.take(events, None).await
     }
 
     async fn keep(&self, event: Event, checkpoint: Checkpoint) -> Result<(), SinkClosed> {
-        self.take(event, Some(checkpoint)).await
+        self.take(vec![event], Some(checkpoint)).await
     }
 }
 
 impl RunSink {
-    async fn take(&self, event: Event, checkpoint: Option<Checkpoint>) -> Result<(), SinkClosed> {
+    /// Takes events that belong together; the checkpoint is of where the run stands after the last one.
+    async fn take(&self, events: Vec<Event>, checkpoint: Option<Checkpoint>) -> Result<(), SinkClosed> {
         if self.has_ended() {
             return Err(SinkClosed);
         }
-        if let Some(outcome) = Outcome::of(&event.kind) {
+        if let Some(outcome) = events.iter().find_map(|event| Outcome::of(&event.kind)) {
             // It has not ended before: that was looked at right above, and a run is one task.
             let _ = self.outcome.set(outcome);
         }
         match &self.target {
-            Target::Answer(answer) => answer.send(event, &self.outcome).await,
+            Target::Answer(answer) => {
+                for event in events {
+                    answer.send(event, &self.outcome).await?;
+                }
+                Ok(())
+            }
             Target::Channel {
                 hub,
                 key,
@@ -454,7 +464,10 @@ impl RunSink {
                 }
                 let moved = {
                     let mut progress = locked(progress);
-                    let mut moved = advance(&mut progress, &event.kind);
+                    let mut moved = false;
+                    for event in &events {
+                        moved |= advance(&mut progress, &event.kind);
+                    }
                     // It has come further than it was at the restarts.
                     if checkpoint.is_some() && progress.restarts > 0 {
                         progress.restarts = 0;
@@ -465,7 +478,7 @@ impl RunSink {
                 let status = moved.as_ref().map(|progress| progress.status);
                 let append = Append {
                     key: key.clone(),
-                    events: vec![ascii::to_json(&event).into()],
+                    events: encoded(&events),
                     progress: moved,
                     checkpoint: checkpoint.map(Checkpoint::into_bytes),
                 };
@@ -475,6 +488,23 @@ impl RunSink {
             }
         }
     }
+}
+
+/// Events as ASCII JSON; all of them lie in one piece of memory.
+fn encoded(events: &[Event]) -> Vec<Bytes> {
+    let mut json = Vec::with_capacity(128 * events.len());
+    let ends: Vec<usize> = events
+        .iter()
+        .map(|event| {
+            ascii::write_json(&mut json, event);
+            json.len()
+        })
+        .collect();
+    let json = Bytes::from(json);
+    let mut start = 0;
+    ends.into_iter()
+        .map(|end| json.slice(std::mem::replace(&mut start, end)..end))
+        .collect()
 }
 
 fn locked<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -35,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 use accept::Connections;
 use accounts::Accounts;
 use metrics::Metrics;
+use routes::Routes;
 use runs::{Bounds, Runs};
 
 use crate::hub::{Hub, HubOptions, MemoryHub, unix_millis};
@@ -140,10 +141,11 @@ pub async fn serve(
         options,
     });
     app.runs.resume(unfinished);
-    let router = routes::router(Arc::clone(&app));
+    let routes = Routes::new(Arc::clone(&app));
     let result = tokio::select! {
-        result = connections.accept(&listener, &router, &app.shutdown) => result,
+        result = connections.accept(&listener, &routes, &app.shutdown) => result,
         () = idle(&app, &connections) => Ok(()),
+        why = app.hub.broken() => Err(ServeError::Store(why)),
         () = renew_certificate(&app) => Ok(()),
     };
     drop(listener);

@@ -5,17 +5,19 @@
 //! means is the engine's business.
 
 mod extensions;
+mod published;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::error::Refusal;
 use super::request;
 use crate::wire::request::{Function, LONGEST_HISTORY, Limits, SubscribeRequest};
 use crate::wire::surrogate::SurrogateJoiner;
 use crate::wire::{ChannelId, CompleteRequest, DispatchRequest, Message, MessageKind, Object};
+
+pub(super) use published::publish;
 
 /// The longest name of a function, in characters.
 const LONGEST_FUNCTION_NAME: usize = 64;
@@ -44,26 +46,6 @@ pub(super) fn subscribe(body: &[u8]) -> Result<SubscribeRequest, Refusal> {
         )));
     }
     Ok(request)
-}
-
-/// Reads the body of `publish`: its message, as it came.
-pub(super) fn publish(body: &[u8]) -> Result<Box<RawValue>, Refusal> {
-    let mut fields: BTreeMap<String, Box<RawValue>> = request::parse(body)?;
-    let Some(message) = fields.remove("message") else {
-        return Err(Refusal::bad_request("`message` is missing: it is what is published"));
-    };
-    if let Some(name) = fields.keys().next() {
-        return Err(Refusal::not_implemented(name));
-    }
-    // Whoever waits for it reads it as a value: what nobody could read is refused here, where it can be told.
-    let text = SurrogateJoiner::default().repair(message.get().as_bytes()).into_owned();
-    match serde_json::from_slice::<Value>(&text) {
-        Ok(Value::Null) => Err(Refusal::bad_request(
-            "`message`: any JSON value but null can be published",
-        )),
-        Ok(_) => Ok(message),
-        Err(reason) => Err(Refusal::bad_request(format!("`message` cannot be read: {reason}"))),
-    }
 }
 
 /// Checks a body that has no fields.
@@ -559,27 +541,6 @@ mod tests {
     fn half_an_emoji_costs_no_dispatch() {
         let request = dispatch(br#"{"messages":[{"type":"user","text":"hi \ud83d"}]}"#).expect("a valid dispatch");
         assert_eq!(request.complete.messages[0].text, "hi \u{fffd}");
-    }
-
-    #[test]
-    fn what_nobody_could_read_is_not_published() {
-        let deep = format!("{{\"message\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
-        for (body, status, named) in [
-            ("{}", 400, "message"),
-            ("[]", 400, "body"),
-            (r#"{"message":null}"#, 400, "message"),
-            (r#"{"message":1e999}"#, 400, "message"),
-            (r#"{"message":1,"retain":true}"#, 501, "retain"),
-            (&deep, 400, "message"),
-        ] {
-            let refusal = publish(body.as_bytes()).expect_err(&body[..body.len().min(40)]);
-            assert!(format!("{refusal:?}").contains(named), "{refusal:?}");
-            assert_eq!(refusal.into_response().status().as_u16(), status);
-        }
-        for message in [r#"{"data": 1}"#, r#""\ud83d""#, "false", "[ 1.50 ]"] {
-            let taken = publish(format!("{{\"message\": {message} }}").as_bytes()).expect(message);
-            assert_eq!(taken.get(), message, "as it came");
-        }
     }
 
     #[test]

@@ -76,7 +76,7 @@ async fn a_server_without_room_refuses_runs_serves_readers_and_heals() {
     assert_eq!(dispatch(&world, &at, before).await.0, StatusCode::OK);
     until_over(&world, &at, before).await;
     let channel = |run: &Run| run.plan.channel.clone().expect("its own");
-    let log = replay(&world, &at, &channel(before)).await.expect("a log");
+    let log = replay(&world, &at, before, &channel(before)).await.expect("a log");
     assert_eq!(dispatch(&world, &at, during).await.0, StatusCode::OK);
     sleep(Duration::from_millis(100)).await;
 
@@ -93,7 +93,7 @@ async fn a_server_without_room_refuses_runs_serves_readers_and_heals() {
         );
         refused += 1;
         // Readers are served meanwhile.
-        assert_eq!(replay(&world, &at, &channel(before)).await.as_ref(), Ok(&log));
+        assert_eq!(replay(&world, &at, before, &channel(before)).await.as_ref(), Ok(&log));
         let list = world.list(&at).await.expect("a list");
         assert_eq!(list.len(), 2, "{list:?}");
         assert_eq!(list[0]["status"], "running", "its end cannot be kept: {list:?}");
@@ -111,7 +111,7 @@ async fn a_server_without_room_refuses_runs_serves_readers_and_heals() {
         let mut logs = Vec::new();
         for run in [before, during, after] {
             let item = until_over(&world, &at, run).await;
-            let log = replay(&world, &at, &channel(run)).await.expect("a log");
+            let log = replay(&world, &at, run, &channel(run)).await.expect("a log");
             check_one(&world, run, &log, &item).unwrap_or_else(|why| panic!("{}: {why}", run.plan.name));
             assert!(!log.iter().any(|line| line.contains("\"abort\"")), "{log:?}");
             logs.push(log);

@@ -28,7 +28,8 @@ pub async fn take_part(world: Arc<World>, run: Arc<Run>, mut rng: Rng) {
         attend(&world, &run, &mut rng);
     }
     sleep(run.plan.begins).await;
-    dispatch(&world, &run).await;
+    let all = run.plan.prompts().map(|prompt| dispatch(&world, &run, prompt));
+    futures::future::join_all(all).await;
     if run.lock().dispatched != Dispatched::Yes {
         return;
     }
@@ -39,7 +40,7 @@ pub async fn take_part(world: Arc<World>, run: Arc<Run>, mut rng: Rng) {
     if let Some(delay) = run.plan.cancel {
         world.spawn(cancel(Arc::clone(&world), Arc::clone(&run), delay));
     }
-    if run.plan.channel.is_some() && rng.bool() {
+    if run.plan.channel.is_some() && run.plan.rival.is_none() && rng.bool() {
         sleep(millis(&mut rng, 200)).await;
         dispatch_again(&world, &run).await;
     }
@@ -51,12 +52,21 @@ pub fn attend(world: &Arc<World>, run: &Arc<Run>, rng: &mut Rng) {
         world.spawn(follow(Arc::clone(world), Arc::clone(run), mode, rng.fork()));
     }
     for answered in run.plan.answered.clone() {
-        world.spawn(answer(Arc::clone(world), Arc::clone(run), answered, rng.fork()));
+        for publisher in 0..answered.publishers {
+            let work = answer(
+                Arc::clone(world),
+                Arc::clone(run),
+                answered.clone(),
+                publisher,
+                rng.fork(),
+            );
+            world.spawn(work);
+        }
     }
 }
 
-async fn dispatch(world: &World, run: &Run) {
-    let body = run.plan.body();
+async fn dispatch(world: &World, run: &Run, prompt: &str) {
+    let body = run.plan.body_with(prompt);
     loop {
         let at = world.server().await;
         match ask(world, &at, "conversation/dispatch", &body).await {
@@ -70,14 +80,22 @@ async fn dispatch(world: &World, run: &Run) {
                 let mut known = run.lock();
                 known.channel = Some(channel.to_owned());
                 known.dispatched = Dispatched::Yes;
+                known.acknowledged.insert(prompt.to_owned());
                 return;
             }
+            // The other one was faster.
+            Asked::Wrong(why) if why.starts_with("409") && run.plan.rival.is_some() => return,
             // Nothing was taken now; an attempt before it may have been.
             Asked::Refused => {}
             Asked::Wrong(why) => return world.fault(format!("the dispatch of {}: {why}", run.plan.name)),
             Asked::Unsent => {}
             Asked::Unknown => {
-                run.lock().dispatched = Dispatched::Perhaps;
+                {
+                    let mut known = run.lock();
+                    if known.dispatched == Dispatched::No {
+                        known.dispatched = Dispatched::Perhaps;
+                    }
+                }
                 if !run.plan.repeats {
                     return;
                 }
@@ -162,8 +180,8 @@ async fn ask(world: &World, at: &Address, path: &str, body: &Value) -> Asked {
 }
 
 /// Answers what waits on a channel, sometimes before it is asked, sometimes twice, until the run is over.
-async fn answer(world: Arc<World>, run: Arc<Run>, answered: Answered, mut rng: Rng) {
-    let Answered { channel, eager } = answered;
+async fn answer(world: Arc<World>, run: Arc<Run>, answered: Answered, publisher: usize, mut rng: Rng) {
+    let Answered { channel, eager, .. } = answered;
     let mark = run.plan.secret.clone().unwrap_or_default();
     let path = format!("channel/{channel}/publish");
     for number in 0.. {
@@ -187,7 +205,7 @@ async fn answer(world: Arc<World>, run: Arc<Run>, answered: Answered, mut rng: R
             // A change that comes right now is seen a moment later.
             let _ = timeout(Duration::from_millis(20), run.changed.notified()).await;
         };
-        let text = format!("answer{number} of {channel} {mark}");
+        let text = format!("answer{number}.{publisher} of {channel} {mark}");
         let (message, content) = match rng.u8(..5) {
             0 => (json!({"data": {"said": text}}), json!({"said": text}).to_string()),
             1 => (json!(text), text),
@@ -198,12 +216,15 @@ async fn answer(world: Arc<World>, run: Arc<Run>, answered: Answered, mut rng: R
         let attempt = {
             let mut known = run.lock();
             let shown = known.waiting.get(&channel).cloned().unwrap_or_default();
+            let begun = known.moment();
             let attempts = known.attempts.entry(channel.clone()).or_default();
             attempts.push(Attempt {
                 content,
                 message: message.clone(),
                 shown,
                 sent: Sent::Unknown,
+                begun,
+                acknowledged: None,
             });
             attempts.len() - 1
         };
@@ -213,13 +234,14 @@ async fn answer(world: Arc<World>, run: Arc<Run>, answered: Answered, mut rng: R
             Asked::Unknown => Sent::Unknown,
             Asked::Wrong(why) => return world.fault(format!("publishing for {}: {why}", run.plan.name)),
         };
-        if let Some(attempt) = run
-            .lock()
-            .attempts
-            .get_mut(&channel)
-            .and_then(|all| all.get_mut(attempt))
         {
-            attempt.sent = sent;
+            let mut known = run.lock();
+            let now = known.moment();
+            let attempt = known.attempts.get_mut(&channel).and_then(|all| all.get_mut(attempt));
+            if let Some(attempt) = attempt {
+                attempt.sent = sent;
+                attempt.acknowledged = (sent == Sent::Acknowledged).then_some(now);
+            }
         }
         if sent == Sent::Acknowledged {
             world.moments.answered.notify_waiters();

@@ -62,7 +62,7 @@ async fn what_was_acknowledged_survives_kills_at_any_moment() {
     println!("{sum}; {} rounds failed", failed.len());
     assert!(failed.is_empty(), "{}", failed.join("\n"));
     assert!(
-        sum.runs > rounds && sum.stops > rounds && sum.seams > 0,
+        sum.runs > rounds && sum.stops > rounds && sum.seams > 0 && (rounds < 20 || sum.has_everything()),
         "hardly anything happened: {sum}"
     );
 }

@@ -119,10 +119,13 @@ impl Reader<'_> {
         let data = &event["data"];
         let kind = event["type"].as_str().unwrap_or_default();
         if !self.begun {
-            hold!(
-                kind == "message" && data["type"] == "user" && data["text"] == *self.plan.prompt,
-                "it does not begin with its prompt"
-            );
+            let taken = self.plan.prompts().find(|prompt| data["text"] == ***prompt);
+            let taken = taken.filter(|_| kind == "message" && data["type"] == "user");
+            let taken = taken.ok_or("it does not begin with its prompt")?;
+            let other = self.known.acknowledged.iter().find(|prompt| *prompt != taken);
+            if let Some(other) = other {
+                return Err(format!("{other:?} was acknowledged, and {taken:?} was taken"));
+            }
             self.begun = true;
             return Ok(());
         }
@@ -404,8 +407,11 @@ impl Reader<'_> {
                 "{} was refused, and answered a call",
                 won.message
             );
-            let earlier = |attempt: &&Attempt| attempt.sent == Sent::Acknowledged && attempt.shown.contains(&won.id);
-            if let Some(lost) = attempts[..winner].iter().find(earlier) {
+            let begun = attempts[winner].begun;
+            let earlier = |attempt: &&Attempt| {
+                attempt.acknowledged.is_some_and(|at| at < begun) && attempt.shown.contains(&won.id)
+            };
+            if let Some(lost) = attempts.iter().find(earlier) {
                 return Err(format!("{} was acknowledged, and {} won", lost.message, won.message));
             }
         }

@@ -17,6 +17,8 @@ pub struct Plan {
     pub name: String,
     /// What the person says.
     pub prompt: String,
+    /// Somebody else's prompt for the same run on the same channel, sent at the same time: one of the two is taken.
+    pub rival: Option<String>,
     /// Stands in every text of a private run, and nowhere else.
     pub secret: Option<String>,
     /// The channel that its caller names, if any.
@@ -68,6 +70,8 @@ pub struct Answered {
     pub channel: String,
     /// Published all the time, whether or not anything waits; else when a wait was shown.
     pub eager: bool,
+    /// How many publish there at the same time.
+    pub publishers: usize,
 }
 
 impl Turn {
@@ -86,9 +90,19 @@ impl Turn {
 }
 
 impl Plan {
+    /// The prompts with which it is dispatched.
+    pub fn prompts(&self) -> impl Iterator<Item = &String> {
+        std::iter::once(&self.prompt).chain(&self.rival)
+    }
+
     /// The body of its dispatch.
     pub fn body(&self) -> Value {
-        let mut body = json!({"messages": [{"type": "user", "text": self.prompt}]});
+        self.body_with(&self.prompt)
+    }
+
+    /// The body of a dispatch with this prompt.
+    pub fn body_with(&self, prompt: &str) -> Value {
+        let mut body = json!({"messages": [{"type": "user", "text": prompt}]});
         if let Some(channel) = &self.channel {
             body["channelId"] = json!(channel);
         }
@@ -107,6 +121,7 @@ impl Plan {
         Self {
             name: name.to_owned(),
             prompt: format!("{name} open"),
+            rival: None,
             secret: None,
             channel: Some(format!("{name}-channel-0123456789")),
             begins: Duration::ZERO,
@@ -201,10 +216,12 @@ impl Plan {
             .map(|channel| Answered {
                 channel: channel.clone(),
                 eager: rng.u8(..3) == 0,
+                publishers: 1 + usize::from(rng.u8(..3) == 0),
             })
             .collect();
         Self {
             prompt: format!("{name} {mark}"),
+            rival: (own && rng.u8(..4) == 0).then(|| format!("{name} {mark} rival")),
             channel: own.then(|| format!("{name}-channel-{:012x}", rng.u64(..1 << 48))),
             begins: Duration::from_millis(rng.u64(..500)),
             repeats: own && rng.u8(..6) != 0,

@@ -40,6 +40,13 @@ pub struct Tally {
     pub private: u64,
 }
 
+impl Tally {
+    /// Whether every kind of thing happened that is looked for.
+    pub fn has_everything(&self) -> bool {
+        self.answers > 0 && self.cancelled > 0 && self.private > 0
+    }
+}
+
 impl std::ops::AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.rounds += other.rounds;
@@ -305,7 +312,7 @@ async fn check_all(world: &World, at: &Address, list: &[Value]) -> Result<HashMa
         if dispatched == Dispatched::No {
             return Err(format!("{name} was refused each time, and is there"));
         }
-        let log = replay(world, at, channel).await?;
+        let log = replay(world, at, run, channel).await?;
         check_one(world, run, &log, item).map_err(|why| format!("{name}: {why}"))?;
         logs.insert(name.clone(), log);
     }
@@ -317,8 +324,8 @@ pub fn check_one(world: &World, run: &Run, log: &[String], item: &Value) -> Resu
     let seen: Vec<String> = known.seen.values().cloned().collect();
     if log.is_empty() && run.plan.secret.is_some() {
         // It had ended before a server did, and its texts with it: what was seen is all there is.
-        oracle::check(&run.plan, &known, world.clean_ends(), &seen)?;
-        return Ok(());
+        let end = oracle::check(&run.plan, &known, world.clean_ends(), &seen)?;
+        return end.map_or(Ok(()), |end| is_listed(item, &end));
     }
     for (at, (id, line)) in known.seen.iter().enumerate() {
         if *id != at as u64 {
@@ -329,18 +336,20 @@ pub fn check_one(world: &World, run: &Run, log: &[String], item: &Value) -> Resu
         }
     }
     let end = oracle::check(&run.plan, &known, world.clean_ends(), log)?;
-    let Some(End { reason }) = end else {
-        return Err("its log has no end".to_owned());
-    };
+    is_listed(item, &end.ok_or("its log has no end")?)
+}
+
+/// The run list says how a run ended.
+fn is_listed(item: &Value, End { reason }: &End) -> Result<(), String> {
     let status = if reason == "error" { "failed" } else { "ended" };
-    if item["status"] != status || item["endReason"] != *reason {
+    if item["status"] != status || item["endReason"] != **reason {
         return Err(format!("it ended by {reason}, and is listed as {item}"));
     }
     Ok(())
 }
 
 /// Reads what is retained of a channel whose run is over.
-pub async fn replay(world: &World, at: &Address, channel: &str) -> Result<Vec<String>, String> {
+pub async fn replay(world: &World, at: &Address, run: &Run, channel: &str) -> Result<Vec<String>, String> {
     let path = format!("channel/{channel}/subscribe");
     let response = world.post(at, &path, &json!({"historyLength": 10_000})).await;
     let mut response = response.map_err(|error| error.to_string())?;
@@ -348,7 +357,11 @@ pub async fn replay(world: &World, at: &Address, channel: &str) -> Result<Vec<St
     let mut lines: Vec<String> = Vec::new();
     loop {
         // Of a private run nothing may be left, and then nothing comes.
-        let Ok(chunk) = timeout(Duration::from_millis(300), response.chunk()).await else {
+        let silence = match run.plan.secret {
+            Some(_) => Duration::from_millis(300),
+            None => PATIENCE,
+        };
+        let Ok(chunk) = timeout(silence, response.chunk()).await else {
             return Ok(lines);
         };
         let chunk = chunk.map_err(|error| error.to_string())?.ok_or("the stream ended")?;
@@ -361,7 +374,13 @@ pub async fn replay(world: &World, at: &Address, channel: &str) -> Result<Vec<St
         let last = lines.last().map_or("", String::as_str);
         let last: Value = serde_json::from_str(last).unwrap_or_default();
         if matches!(last["data"]["type"].as_str(), Some("result" | "error")) {
-            return Ok(lines);
+            // Nothing comes after it.
+            return match timeout(Duration::from_millis(5), response.chunk()).await {
+                Ok(Ok(Some(more))) if more.iter().any(|byte| *byte != b' ') => {
+                    Err(format!("after its end came {more:?}"))
+                }
+                _ => Ok(lines),
+            };
         }
     }
 }
@@ -378,7 +397,7 @@ async fn check_again(
         let Some(channel) = run.lock().channel.clone() else {
             continue;
         };
-        let again = replay(world, at, &channel).await?;
+        let again = replay(world, at, run, &channel).await?;
         let wanted = if run.plan.secret.is_some() { &[][..] } else { log };
         if again != wanted {
             return Err(format!(

@@ -52,12 +52,17 @@ pub struct Attempt {
     /// The calls that were shown to wait, and not to have ended, when it was sent.
     pub shown: Vec<String>,
     pub sent: Sent,
+    /// When it was sent and when that was acknowledged, counted in such moments of its run.
+    pub begun: u64,
+    pub acknowledged: Option<u64>,
 }
 
 /// What is known of one run.
 #[derive(Debug, Default)]
 pub struct Known {
     pub dispatched: Dispatched,
+    /// The prompts whose dispatch was acknowledged.
+    pub acknowledged: HashSet<String>,
     pub channel: Option<String>,
     /// Every line that any subscriber was shown, by its id.
     pub seen: BTreeMap<u64, String>,
@@ -67,6 +72,8 @@ pub struct Known {
     pub ended: bool,
     /// The answers that were published, by their channels, in their order.
     pub attempts: HashMap<String, Vec<Attempt>>,
+    /// How many moments there were at which answers were sent or acknowledged.
+    pub moments: u64,
     /// Somebody asked to cancel it.
     pub cancel_sent: bool,
     /// The server that acknowledged the cancelling.
@@ -86,6 +93,14 @@ pub struct Run {
     pub changed: Notify,
     /// Nobody needs to look any more.
     pub over: CancellationToken,
+}
+
+impl Known {
+    /// The next moment.
+    pub fn moment(&mut self) -> u64 {
+        self.moments += 1;
+        self.moments
+    }
 }
 
 impl Run {

@@ -8,11 +8,11 @@ mod table;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{MatchedPath, Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use futures::FutureExt;
@@ -32,50 +32,75 @@ pub(super) use table::{Access, Place, Route, Verb, routes};
 /// The forms of an answer that is one document.
 const DOCUMENT: &[Format] = &[Format::Json, Format::Jsonl];
 
-pub(super) fn router(app: Arc<App>) -> Router {
-    // One flat router: nested ones and layers cost every request more than its handler does.
-    let mut router = Router::new();
-    for route in routes(&app.options) {
-        router = router
-            .route(&format!("/v1{}", route.path), route.handler.clone())
-            .route(&format!("/api/v1{}", route.path), route.handler);
-    }
-    let cors = super::cors::layer(&app.options.cors);
-    let router = router
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .layer(axum::middleware::from_fn_with_state(Arc::clone(&app), observe))
-        .with_state(app);
-    match cors {
-        Some(cors) => router.layer(cors),
-        None => router,
-    }
+/// What answers the requests of a server.
+#[derive(Clone)]
+pub(super) struct Routes {
+    router: Router,
+    app: Arc<App>,
 }
 
-/// Answers a request. What a refused one still sends is read first, and a handler that panics is an answer too.
-pub(super) async fn answer<B>(router: Router, request: http::Request<B>) -> Response
-where
-    B: http_body::Body<Data = Bytes, Error = axum::Error> + Send + Unpin + 'static,
-{
-    super::drain::unread_bodies(request, |request| async move {
-        match AssertUnwindSafe(router.oneshot(request)).catch_unwind().await {
-            Ok(Ok(response)) => response,
-            Ok(Err(never)) => match never {},
-            Err(panic) => error::panicked(panic),
+impl Routes {
+    pub(super) fn new(app: Arc<App>) -> Self {
+        // One flat router without layers: nested ones and layers cost every request more than its handler does.
+        let mut router = Router::new();
+        for route in routes(&app.options) {
+            router = router
+                .route(&format!("/v1{}", route.path), route.handler.clone())
+                .route(&format!("/api/v1{}", route.path), route.handler);
         }
-    })
-    .await
+        let cors = super::cors::layer(&app.options.cors);
+        let router = router
+            .fallback(not_found)
+            .method_not_allowed_fallback(method_not_allowed)
+            .with_state(Arc::clone(&app));
+        let router = match cors {
+            Some(cors) => router.layer(cors),
+            None => router,
+        };
+        Self { router, app }
+    }
+
+    /// Answers a request, counts and times it, and gives it a line of the log. What a refused one still sends is read
+    /// first, and a handler that panics is an answer too.
+    pub(super) async fn answer<B>(self, request: http::Request<B>) -> Response
+    where
+        B: http_body::Body<Data = Bytes, Error = axum::Error> + Send + Unpin + 'static,
+    {
+        let begun = Instant::now();
+        let method = known_method(request.method());
+        let route = self.app.route_of(request.uri().path());
+        let router = self.router;
+        let response = super::drain::unread_bodies(request, |request| async move {
+            match AssertUnwindSafe(router.oneshot(request)).catch_unwind().await {
+                Ok(Ok(response)) => response,
+                Ok(Err(never)) => match never {},
+                Err(panic) => error::panicked(panic),
+            }
+        })
+        .await;
+        observe(&self.app, method, route, begun.elapsed(), response.status().as_u16());
+        response
+    }
 }
 
-/// Counts and times a request, and gives it a line of the log: its route, not its path, which holds a secret.
-async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let begun = Instant::now();
-    let method = known_method(request.method());
-    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let route = path.and_then(|path| app.route_names.iter().copied().find(|route| path.ends_with(route)));
-    let route = route.unwrap_or("other");
-    let response = next.run(request).await;
-    let (took, status) = (begun.elapsed(), response.status().as_u16());
+impl App {
+    /// The route of a path, for labels and logs: a path itself may hold a secret.
+    fn route_of(&self, path: &str) -> &'static str {
+        let below = path.strip_prefix("/api").unwrap_or(path).strip_prefix("/v1");
+        let is = |route: &&&'static str| {
+            let mut parts = below.unwrap_or_default().split('/');
+            route.split('/').all(|wanted| {
+                parts
+                    .next()
+                    .is_some_and(|part| part == wanted || (wanted.starts_with('{') && !part.is_empty()))
+            }) && parts.next().is_none()
+        };
+        self.route_names.iter().find(is).copied().unwrap_or("other")
+    }
+}
+
+/// Counts a request that was answered, and gives it a line of the log.
+fn observe(app: &App, method: &'static str, route: &'static str, took: Duration, status: u16) {
     let meters = &app.metrics.http;
     let labels = RequestLabels { method, route, status };
     meters.requests.get_or_create(&labels).inc();
@@ -91,7 +116,6 @@ async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> R
         },
         _ => tracing::debug!(method, route, status, ms, "a request was answered"),
     }
-    response
 }
 
 /// A method as labels and logs have it: one of a few words.

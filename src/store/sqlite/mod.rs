@@ -102,7 +102,7 @@ impl SqliteStore {
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        let ended = || StoreError::Disk("the store's thread has ended".to_owned());
+        let ended = || StoreError::Unusable("the thread that writes to the database has ended".to_owned());
         let jobs = self.jobs.as_ref().ok_or_else(ended)?;
         jobs.send(job(answer)).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?

@@ -3,6 +3,7 @@
 //! It changes nothing: what is no longer wanted is noted, and removed by the writer in its time.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use memchr::memchr_iter;
@@ -15,10 +16,15 @@ use crate::store::{KeptEvents, Recovered, RecoveredChannel, RecoveredRun, RunPro
 use crate::wire::ChannelId;
 use crate::wire::request::{RunStatus, WaitingOn};
 
+/// Into how many ranges the rows of events are cut at most, to be read side by side, and how many rows one has at least.
+const MOST_RANGES: usize = 4;
+const SMALLEST_RANGE: i64 = 20_000;
+
 /// A channel while its rows are being read.
 struct Reading {
     channel: RecoveredChannel,
     known: Known,
+    gathered: Gathered,
     /// Its run ended so long ago that it goes.
     forgotten: bool,
 }
@@ -28,6 +34,23 @@ pub(super) fn read(
     connection: &Connection,
     options: &SqliteOptions,
     forget_before: u64,
+) -> rusqlite::Result<(Recovered, Contents)> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    read_in(
+        connection,
+        options,
+        forget_before,
+        processors.min(MOST_RANGES),
+        SMALLEST_RANGE,
+    )
+}
+
+fn read_in(
+    connection: &Connection,
+    options: &SqliteOptions,
+    forget_before: u64,
+    most_ranges: usize,
+    smallest_range: i64,
 ) -> rusqlite::Result<(Recovered, Contents)> {
     let mut contents = Contents {
         next_channel: 1,
@@ -55,7 +78,15 @@ pub(super) fn read(
         reading.channel.last_event = reading.channel.last_event.max(ended_at).max(run.record.created_at);
         reading.channel.run = Some(run);
     }
-    read_events(connection, &places, &mut all, &mut contents)?;
+    let (first, last) = connection.query_row(
+        "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM events",
+        [],
+        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+    )?;
+    contents.next_seq = last + 1;
+    let size = (last - first + 1) / i64::try_from(most_ranges).unwrap_or(1) + 1;
+    let ranges = ranges(first, last, size.max(smallest_range));
+    read_events(connection, &ranges, &places, &mut all, &mut contents)?;
 
     let mut recovered = Recovered::default();
     for mut reading in all {
@@ -63,6 +94,7 @@ pub(super) fn read(
             channel,
             known,
             forgotten,
+            ..
         } = &mut reading;
         let empty = channel.run.is_none() && channel.events.batches.is_empty();
         if *forgotten || empty {
@@ -119,6 +151,7 @@ fn channels(connection: &Connection) -> rusqlite::Result<Vec<Reading>> {
                 events: KeptEvents::default(),
             },
             known: Known::new(row.get(0)?, false),
+            gathered: Gathered::default(),
             forgotten: false,
         });
     }
@@ -195,61 +228,254 @@ fn answers(connection: &Connection) -> rusqlite::Result<Answers> {
     Ok(all)
 }
 
+/// What some of the rows hold of one channel.
+#[derive(Default)]
+struct Gathered {
+    events: KeptEvents,
+    rows: Vec<Row>,
+    /// Whether there is a hole, and the rows before the last one.
+    hole: bool,
+    given_up: Vec<Row>,
+    /// The id of the first event in the first row, and the one that follows the last.
+    first_id: u64,
+    next_id: u64,
+    last_event: u64,
+}
+
+impl Gathered {
+    /// Gives up what came before a hole.
+    fn give_up(&mut self) {
+        tracing::warn!("a channel's events in the database have a hole: what is before it is given up");
+        self.hole = true;
+        self.given_up.append(&mut self.rows);
+        self.events = KeptEvents::default();
+    }
+
+    /// Takes the next row; of what is `forgotten` the events are not wanted.
+    fn take(&mut self, row: Row, first_id: u64, created_at: u64, lines: &[u8], forgotten: bool) {
+        if self.rows.is_empty() && !self.hole {
+            self.first_id = first_id;
+        }
+        let whole = memchr_iter(b'\n', lines).count() == row.count as usize;
+        if !self.events.batches.is_empty() && self.next_id != first_id || !whole {
+            self.give_up();
+        }
+        self.rows.push(row);
+        self.next_id = first_id + u64::from(row.count);
+        if forgotten || !whole {
+            return;
+        }
+        if self.events.batches.is_empty() {
+            self.events.first_id = first_id;
+        }
+        self.events.lines.extend_from_slice(lines);
+        self.events.note(row.count, created_at);
+        self.last_event = self.last_event.max(created_at);
+    }
+
+    /// Takes what later rows hold.
+    fn extend(&mut self, mut later: Self) {
+        if later.hole || (!self.events.batches.is_empty() && self.next_id != later.first_id) {
+            self.give_up();
+        }
+        self.rows.append(&mut later.rows);
+        self.given_up.append(&mut later.given_up);
+        self.next_id = later.next_id;
+        self.last_event = self.last_event.max(later.last_event);
+        if self.events.batches.is_empty() {
+            self.events = later.events;
+            return;
+        }
+        self.events.lines.append(&mut later.events.lines);
+        for (count, created_at) in later.events.batches {
+            self.events.note(count, created_at);
+        }
+    }
+}
+
+impl KeptEvents {
+    /// Notes events that were committed together.
+    fn note(&mut self, count: u32, created_at: u64) {
+        match self.batches.last_mut() {
+            Some((known, at)) if *at == created_at => *known += count,
+            _ => self.batches.push((count, created_at)),
+        }
+    }
+}
+
+/// What a range of rows holds, by the places of their channels.
+struct Range {
+    channels: Vec<Gathered>,
+    /// Rows whose channels are gone: they were about to be removed.
+    orphans: Vec<Row>,
+    next_channel: i64,
+}
+
+/// The ranges of so many numbers that hold all from the first to the last; none when there is none.
+fn ranges(first: i64, last: i64, size: i64) -> Vec<(i64, i64)> {
+    let starts = (first..=last).step_by(usize::try_from(size).unwrap_or(usize::MAX));
+    starts.map(|start| (start, start.saturating_add(size))).collect()
+}
+
+/// Reads rows of events, the ranges side by side: what takes time is taking rows apart.
 fn read_events(
     connection: &Connection,
+    ranges: &[(i64, i64)],
     places: &HashMap<i64, usize>,
     all: &mut [Reading],
     contents: &mut Contents,
 ) -> rusqlite::Result<()> {
-    let mut statement =
-        connection.prepare("SELECT seq, channel, first_id, count, created_at, lines FROM events ORDER BY seq")?;
-    let mut rows = statement.query([])?;
+    let forgotten: Vec<bool> = all.iter().map(|reading| reading.forgotten).collect();
+    let read = |connection: &Connection, range: &(i64, i64)| read_range(connection, *range, places, &forgotten);
+    let ranges: Vec<Range> = std::thread::scope(|scope| -> rusqlite::Result<_> {
+        let mut others = Vec::new();
+        for range in ranges.iter().skip(1) {
+            let path = connection.path().map(PathBuf::from).unwrap_or_default();
+            let read = &read;
+            others.push(scope.spawn(move || read(&schema::reader(&path)?, range)));
+        }
+        let first = ranges.first().map(|range| read(connection, range));
+        let others = others
+            .into_iter()
+            .map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        first.into_iter().chain(others).collect()
+    })?;
+
+    for range in ranges {
+        contents.next_channel = contents.next_channel.max(range.next_channel);
+        // Nobody knows any more whether they were private.
+        let orphans = range.orphans.into_iter().map(|row| Doomed { row, secure: true });
+        contents.doomed.extend(orphans);
+        for (reading, later) in all.iter_mut().zip(range.channels) {
+            if !later.rows.is_empty() {
+                reading.gathered.extend(later);
+            }
+        }
+    }
+    for reading in all {
+        let gathered = std::mem::take(&mut reading.gathered);
+        let secure = reading.known.private;
+        let given_up = gathered.given_up.into_iter().map(|row| Doomed { row, secure });
+        contents.doomed.extend(given_up);
+        if !gathered.rows.is_empty() {
+            reading.known.next_id = gathered.next_id;
+        }
+        for row in gathered.rows {
+            reading.known.push(row);
+        }
+        reading.channel.events = gathered.events;
+        reading.channel.last_event = reading.channel.last_event.max(gathered.last_event);
+    }
+    Ok(())
+}
+
+/// Reads the rows from one number up to another.
+fn read_range(
+    connection: &Connection,
+    (start, end): (i64, i64),
+    places: &HashMap<i64, usize>,
+    forgotten: &[bool],
+) -> rusqlite::Result<Range> {
+    let mut range = Range {
+        channels: Vec::new(),
+        orphans: Vec::new(),
+        next_channel: 1,
+    };
+    range.channels.resize_with(forgotten.len(), Gathered::default);
+    let mut statement = connection.prepare(
+        "SELECT seq, channel, first_id, count, created_at, lines FROM events WHERE seq >= ?1 AND seq < ?2 ORDER BY seq",
+    )?;
+    let mut rows = statement.query([start, end])?;
     while let Some(row) = rows.next()? {
         let (seq, id): (i64, i64) = (row.get(0)?, row.get(1)?);
         let (first_id, count) = (unsigned(row.get(2)?), row.get::<_, u32>(3)?);
         let lines = schema::unveiled(row.get_ref(5)?.as_blob()?);
-        contents.next_seq = contents.next_seq.max(seq + 1);
-        contents.next_channel = contents.next_channel.max(id + 1);
+        range.next_channel = range.next_channel.max(id + 1);
         let kept = Row {
             seq,
             count,
             bytes: u32::try_from(lines.len()).unwrap_or(u32::MAX),
         };
-        let Some(reading) = places.get(&id).and_then(|place| all.get_mut(*place)) else {
-            // Its channel is gone and it was about to be removed.
-            contents.doomed.push_back(Doomed {
-                row: kept,
-                secure: false,
-            });
-            continue;
-        };
-        let (channel, known) = (&mut reading.channel, &mut reading.known);
-        let whole = memchr_iter(b'\n', lines).count() == count as usize;
-        if !channel.events.batches.is_empty() && known.next_id != first_id || !whole {
-            tracing::warn!("a channel's events in the database have a hole: what is before it is given up");
-            known.give_up(&mut contents.doomed);
-            channel.events = KeptEvents::default();
+        match places.get(&id) {
+            Some(place) => {
+                let created_at = unsigned(row.get(4)?);
+                range.channels[*place].take(kept, first_id, created_at, lines, forgotten[*place]);
+            }
+            None => range.orphans.push(kept),
         }
-        known.push(kept);
-        known.next_id = first_id + u64::from(count);
-        if reading.forgotten || !whole {
-            continue;
-        }
-        let created_at = unsigned(row.get(4)?);
-        if channel.events.batches.is_empty() {
-            channel.events.first_id = first_id;
-        }
-        channel.events.lines.extend_from_slice(lines);
-        match channel.events.batches.last_mut() {
-            Some((known, at)) if *at == created_at => *known += count,
-            _ => channel.events.batches.push((count, created_at)),
-        }
-        channel.last_event = channel.last_event.max(created_at);
     }
-    Ok(())
+    Ok(range)
 }
 
 /// Nothing that is written is negative.
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What a start makes of a database, in a form that can be compared.
+    fn seen(connection: &Connection, most_ranges: usize) -> (Recovered, String) {
+        let options = SqliteOptions {
+            events: 20,
+            ..SqliteOptions::default()
+        };
+        let (recovered, contents) = read_in(connection, &options, 5, most_ranges, 1).expect("read");
+        let mut channels: Vec<String> = contents.channels.values().map(|known| format!("{known:?}")).collect();
+        channels.sort();
+        let mut doomed: Vec<i64> = contents.doomed.iter().map(|doomed| doomed.row.seq).collect();
+        doomed.sort_unstable();
+        let rest = (
+            channels,
+            doomed,
+            contents.gone,
+            contents.next_channel,
+            contents.next_seq,
+        );
+        (recovered, format!("{rest:?}"))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn it_does_not_matter_in_how_many_ranges_rows_are_read(
+            // A channel, how many events a row has, whether it is damaged or behind a hole, when it was written.
+            rows in proptest::collection::vec((1i64..6, 1u32..4, 0u8..20, 1i64..3), 0..40),
+            ended in proptest::collection::vec(0i64..10, 5),
+        ) {
+            let home = tempfile::tempdir().expect("a directory");
+            let connection = schema::open(&home.path().join("switchboard.db"), None).expect("opened");
+            for (channel, ended_at) in (1i64..).zip(&ended).take(4) {
+                connection
+                    .execute("INSERT INTO channel VALUES (?1, 'a', ?2, 0, 0)", (channel, format!("0123456789abcdef{channel}")))
+                    .expect("written");
+                connection
+                    .execute("INSERT INTO run VALUES (?1, zeroblob(32), '', '', 1, 0)", [channel])
+                    .expect("written");
+                connection
+                    .execute("INSERT INTO progress VALUES (?1, 3, '[]', ?2, NULL, 0)", (channel, ended_at))
+                    .expect("written");
+            }
+            let mut next = [0i64; 6];
+            for (seq, (channel, count, odd, at)) in (3i64..).zip(&rows) {
+                let next = &mut next[usize::try_from(*channel).expect("small")];
+                *next += i64::from(*odd == 0);
+                let lines = "x\n".repeat(*count as usize - usize::from(*odd == 1));
+                connection
+                    .execute(
+                        "INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                        (seq, channel, *next, count, at, lines.as_bytes()),
+                    )
+                    .expect("written");
+                *next += i64::from(*count);
+            }
+            let whole = seen(&connection, 1);
+            for ranges in [2, 3, 4, 50] {
+                prop_assert_eq!(&seen(&connection, ranges), &whole, "{} ranges", ranges);
+            }
+        }
+    }
 }

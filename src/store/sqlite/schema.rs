@@ -114,10 +114,21 @@ pub(super) fn open(path: &Path, most_pages: Option<u32>) -> Result<Connection, S
         .map_err(|error| StoreError::Unusable(format!("{} cannot be opened: {error}", path.display())))?;
     let mut connection = connect(path)?;
     prepare(&mut connection, path, MIGRATIONS)?;
-    shrink(&connection, MUCH_FREE, LITTLE_USED).map_err(|error| unusable(&error, path))?;
+    if let Err(error) = shrink(&connection, MUCH_FREE, LITTLE_USED) {
+        // It serves as well as it is: there may be no space for a copy, or somebody reads it.
+        tracing::warn!(%error, "the database could not be made smaller");
+    }
     if let Some(most) = most_pages {
         limit_pages(&connection, most).map_err(|error| failure(&error))?;
     }
+    Ok(connection)
+}
+
+/// A connection that only reads, to a database that this process has open.
+pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY)?;
     Ok(connection)
 }
 

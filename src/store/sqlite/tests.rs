@@ -1,5 +1,7 @@
 //! The database as a server uses it: what is committed comes back, whole, in order, and within its bounds.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use super::*;
@@ -153,4 +155,39 @@ async fn what_is_committed_comes_back() {
         .map(|channel| &channel.events.lines[..])
         .collect();
     assert_eq!(lines, [&b"a\nb\nc\n"[..], b"new\n"]);
+}
+
+#[test]
+fn a_row_goes_when_nothing_in_it_is_within_the_bounds() {
+    let bounds = SqliteOptions {
+        bytes: 100,
+        events: 10,
+        most_pages: None,
+    };
+    let mut known = writer::Known::new(1, false);
+    let mut doomed = VecDeque::new();
+    // Counts and bytes of rows, and how many of them are there then.
+    for (seq, (count, bytes, rows)) in [
+        (1, 90, 1),
+        (1, 20, 2),
+        (1, 79, 3),
+        (1, 1, 3),
+        (1, 500, 1),
+        (10, 9, 1),
+        (9, 9, 2),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let seq = i64::try_from(seq).expect("few");
+        known.push(writer::Row { seq, count, bytes });
+        known.trim(&bounds, &mut doomed);
+        assert_eq!(known.rows.len(), rows, "{known:?}");
+        assert_eq!(
+            known.bytes,
+            known.rows.iter().map(|row| u64::from(row.bytes)).sum::<u64>()
+        );
+    }
+    let gone: Vec<i64> = doomed.iter().map(|doomed| doomed.row.seq).collect();
+    assert_eq!(gone, [0, 1, 2, 3, 4]);
 }

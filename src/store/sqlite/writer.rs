@@ -29,8 +29,10 @@ const IDLE_SLICE: Slice = Slice {
     rows: 1024,
     bytes: 4 * 1024 * 1024,
 };
-/// How long nothing is asked for before the thread removes something of its own accord.
+/// How long nothing is asked for before the thread removes something of its own accord, and how long at most while
+/// that fails.
 const IDLE: Duration = Duration::from_millis(20);
+const LONGEST_IDLE: Duration = Duration::from_secs(5);
 /// How often the write-ahead log is cut off at most to get rid of private texts in it, and how long a cut that did not
 /// succeed waits.
 const SCRUB_PAUSE: Duration = Duration::from_secs(2);
@@ -95,16 +97,16 @@ impl Known {
         self.rows.push_back(row);
     }
 
-    /// Gives up the oldest rows that are over the bounds. A row goes when every event in it is.
+    /// Gives up the oldest rows that are over the bounds. A row goes when every event in it is: what readers saw and
+    /// the hub retains is never less on disk.
     pub(super) fn trim(&mut self, options: &SqliteOptions, doomed: &mut VecDeque<Doomed>) {
         while let Some(oldest) = self.rows.front().copied() {
             let events = self.events - u64::from(oldest.count);
-            let over = events >= options.events || (self.bytes > options.bytes && self.rows.len() > 1);
-            if !over {
+            let bytes = self.bytes - u64::from(oldest.bytes);
+            if events < options.events && bytes < options.bytes {
                 return;
             }
-            self.events = events;
-            self.bytes -= u64::from(oldest.bytes);
+            (self.events, self.bytes) = (events, bytes);
             self.rows.pop_front();
             doomed.push_back(Doomed {
                 row: oldest,
@@ -225,12 +227,13 @@ pub(super) fn run(mut connection: Connection, helper: Connection, options: Sqlit
         contents: Contents::default(),
         secure: false,
         scrub: None,
+        idle: IDLE,
         pages,
         checkpointer: Checkpointer::start(helper),
     };
     loop {
         let job = if writer.has_chores() {
-            queue.recv_timeout(IDLE)
+            queue.recv_timeout(writer.idle)
         } else {
             queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
         };
@@ -249,10 +252,8 @@ pub(super) fn run(mut connection: Connection, helper: Connection, options: Sqlit
                 let recovered = recovered.map_err(|error| schema::failure(&error));
                 drop(answer.send(recovered.map(|(recovered, contents)| {
                     writer.contents = contents;
-                    if writer.contents.channels.values().any(|known| known.private) {
-                        // The server before may have gone between removing them and cutting off the log.
-                        writer.scrub_soon();
-                    }
+                    // The server before may have gone between removing private texts and cutting off the log.
+                    writer.scrub_soon();
                     recovered
                 })));
             }
@@ -287,6 +288,8 @@ struct Writer<'c> {
     contents: Contents,
     /// Whether what is removed is overwritten now.
     secure: bool,
+    /// How long nothing is asked for before something is removed: longer while that fails.
+    idle: Duration,
     /// When the log may be cut off to get rid of what private runs left in it.
     scrub: Option<Instant>,
     /// Pages in the write-ahead log after the last commit.
@@ -547,8 +550,12 @@ impl Writer<'_> {
             let removed = self.try_remove();
             if let Err(error) = removed {
                 let _ = self.statements.rollback.execute([]);
-                tracing::warn!(%error, "what is no longer retained could not be removed yet");
-                std::thread::sleep(IDLE);
+                if self.idle == IDLE {
+                    tracing::warn!(%error, "what is no longer retained cannot be removed yet");
+                }
+                self.idle = (self.idle * 2).min(LONGEST_IDLE);
+            } else {
+                self.idle = IDLE;
             }
             self.checkpoint_if_due();
         } else {
