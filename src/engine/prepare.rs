@@ -12,7 +12,7 @@ use super::{Engine, Order, date};
 use crate::wire::request::{Contact, Function, Person};
 use crate::wire::{ApiError, CompleteRequest};
 
-/// Up to this many bytes of text, in all of a run's datasets together, are given to the model whole; what is in
+/// Up to this many bytes, in all of a run's datasets together and as the model reads them, are given to the model whole; what is in
 /// datasets beyond them it has to search.
 pub(super) const WHOLE: usize = 8_000;
 
@@ -71,9 +71,12 @@ pub(super) fn ready<'a>(engine: &Engine, order: &'a Order) -> Result<Ready<'a>, 
             continue;
         }
         if dataset.size() <= room {
-            room -= dataset.size();
-            told.push(dataset.whole());
-            continue;
+            let whole = dataset.whole();
+            if whole.len() <= room {
+                room -= whole.len();
+                told.push(whole);
+                continue;
+            }
         }
         own.push(Own::Search(dataset).named(&mut names));
     }

@@ -216,6 +216,7 @@ mod tests {
             name: "n".into(),
             description: "d".into(),
             instruction: "i".into(),
+            meta: None,
         };
         catalog.skillset("writing", Skillset::new(None, None, vec![ability]));
         catalog
