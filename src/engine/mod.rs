@@ -213,10 +213,11 @@ impl Engine {
     ///
     /// # Errors
     /// What is wrong with it, naming the field: `BAD_REQUEST` for parameters of a function that are no usable JSON
-    /// Schema, `NOT_FOUND` for a reference that leads nowhere, `NOT_IMPLEMENTED` for
-    /// what this engine cannot do.
+    /// Schema and for more functions than a run may have, `NOT_FOUND` for a reference that leads nowhere,
+    /// `NOT_IMPLEMENTED` for what this engine cannot do.
     pub fn check(&self, order: &Order) -> Result<(), ApiError> {
         let resolved = self.catalog.resolve(&order.request, order.timezone.as_deref())?;
+        prepare::check(&resolved)?;
         let known = self.model.check(resolved.request.model.as_deref());
         known.map_err(|error| ApiError::new(run::code_of(&error), format!("`model`: {error}")))?;
         schema::check(&resolved.request.functions).map_err(|(at, why)| {
