@@ -418,6 +418,19 @@ mod tests {
     }
 
     #[test]
+    fn the_deepest_check_has_room() {
+        let below = json!({"properties": {"a": {"$ref": "#"}}});
+        let mut schema = (0..13).fold(below, |inner, _| json!({"allOf": [inner]}));
+        schema["type"] = json!("object");
+        let nested = |depth: usize| (0..depth).fold(json!({}), |inner, _| json!({"a": inner}));
+        assert_eq!(checked(&schema, &nested(120)), Ok(()));
+        let why = checked(&schema, &nested(120 + 20)).expect_err("too deep");
+        assert!(why.contains("too deeply"), "{why}");
+        let wrong = (0..120).fold(json!(1), |inner, _| json!({"a": inner}));
+        assert!(checked(&schema, &wrong).is_err());
+    }
+
+    #[test]
     fn an_expression_that_looks_around_itself_takes_no_time_without_end() {
         let schema =
             json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "^(?=(a+)+$)(a+)+b$"}}});
