@@ -27,6 +27,7 @@ fn catalog() -> Catalog {
         name: "polite reply".into(),
         description: "Writes a reply.".into(),
         instruction: "Be polite.".into(),
+        meta: None,
     };
     catalog.skillset("writing", Skillset::new(None, None, vec![ability]));
     catalog.bot(

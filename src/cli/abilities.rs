@@ -88,6 +88,7 @@ fn skillset(name: &str, config: &SkillsetConfig) -> Skillset {
             name: ability.name.clone(),
             description: ability.description.clone(),
             instruction: ability.instruction.clone(),
+            meta: None,
         }
     });
     Skillset::new(Some(name.to_owned()), config.description.clone(), abilities.collect())

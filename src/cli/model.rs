@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::args::ModelArgs;
 use super::exit::Failure;
-use crate::config::{ModelConfig, ServerConfig};
+use crate::config::{ModelConfig, ServerConfig, check_url};
 use crate::llm::{
     self, Demo, Model, ModelError, ModelOptions, ModelSource, Moderations, Moderator, NamePattern, Retries, Route,
     Router, probe,
@@ -39,7 +39,7 @@ impl ModelChoice {
     /// Decides by flags (with their environment), then the configuration. `env` looks up keys.
     ///
     /// # Errors
-    /// When a URL comes without a model's name, or the other way around.
+    /// When a URL comes without a model's name, or the other way around, or is none.
     pub fn resolve(
         args: &ModelArgs,
         env: impl Fn(&str) -> Option<String>,
@@ -95,18 +95,35 @@ impl ModelChoice {
             .iter()
             .map(|options| options.key.as_ref().map_or("", llm::Secret::expose))
             .collect();
+        // Every section is named, so that a new one is not forgotten.
+        let ServerConfig {
+            data_dir,
+            idle_exit,
+            limits,
+            retention,
+            http,
+            log,
+            attachments,
+            bots,
+            datasets,
+            skillsets,
+            // They are in the choice.
+            model: _,
+            models: _,
+            moderation: _,
+            // The local server has an address, a secret and readers of its own.
+            listen: _,
+            secrets: _,
+            accounts: _,
+            tls: _,
+            cors: _,
+            metrics: _,
+        } = config;
         // `Debug` of the choice hides the keys, so they are added.
         let text = format!(
-            "{self:?}\n{}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}\n{:?}",
+            "{self:?}\n{}\n{limits:?}\n{retention:?}\n{idle_exit:?}\n{data_dir:?}\n{bots:?}\n{datasets:?}\n\
+             {skillsets:?}\n{http:?}\n{log:?}\n{attachments:?}",
             keys.join("\n"),
-            config.limits,
-            config.retention,
-            config.idle_exit,
-            config.data_dir,
-            config.bots,
-            config.datasets,
-            config.skillsets,
-            config.http
         );
         hex(&Sha256::digest(text.as_bytes())[..16])
     }
@@ -166,8 +183,11 @@ fn default_model(
     if args.demo || (config.demo && args.model_url.is_none()) {
         return Ok(DefaultModel::Demo);
     }
+    let given = args.model_url.as_deref().map(check_url).transpose();
+    let given =
+        given.map_err(|problem| Failure::usage(format!("`--model-url` (or SWITCHBOARD_MODEL_URL): {problem}")))?;
     // A name alone replaces the configured name; a URL alone does not belong to the configured name.
-    let (url, name) = match (&args.model_url, &args.model_name) {
+    let (url, name) = match (&given, &args.model_name) {
         (Some(url), name) => (Some(url), name.as_ref()),
         (None, name) => (config.url.as_ref(), name.as_ref().or(config.name.as_ref())),
     };
@@ -178,12 +198,12 @@ fn default_model(
              [server.models] has",
         )),
         (Some(url), Some(name)) => {
-            let variable = match (&args.model_url, &config.key_env) {
-                (None, Some(variable)) => variable,
-                _ => "SWITCHBOARD_MODEL_KEY",
+            let key = match (&given, &config.key_env) {
+                (None, Some(variable)) => key(&env, Some(variable), "[server.model]"),
+                _ => env("SWITCHBOARD_MODEL_KEY").map(llm::Secret::new),
             };
             Ok(DefaultModel::Endpoint(ModelOptions {
-                key: env(variable).map(llm::Secret::new),
+                key,
                 silence: config.silence,
                 images: config.images,
                 retries: Retries {
@@ -369,5 +389,46 @@ mod tests {
         };
         let mut judged = judged;
         assert_ne!(judged("one"), judged("two"));
+    }
+
+    #[test]
+    fn the_digest_changes_with_every_section_that_the_local_server_uses() {
+        let digest = |text: &str| {
+            let config = config(text);
+            let choice = resolve(None, None, true, text).expect("a choice");
+            choice.digest(&config)
+        };
+        let none = digest("");
+        for text in [
+            "[server]\nidle_exit = \"1h\"",
+            "[server.limits]\niterations = 3",
+            "[server.retention]\nevents = 100",
+            "[server.http]\nrequests_per_second = 9",
+            "[server.log]\nlevel = \"debug\"",
+            "[server.attachments]\nallow = [\"127.0.0.1\"]",
+            "[server.bots.zoo]\nbackstory = \"b\"",
+            "[server.datasets.animals]\nrecords = [\"r\"]",
+            "[server.skillsets.s]\n[[server.skillsets.s.abilities]]\nname = \"n\"\ndescription = \"d\"\ninstruction = \"i\"",
+            "[server.moderation]\nurl = \"http://judge/v1\"",
+        ] {
+            assert_ne!(digest(text), none, "{text}");
+        }
+        // These are not for the local server.
+        assert_eq!(digest("[server]\nlisten = \"127.0.0.1:9\""), none);
+    }
+
+    #[test]
+    fn a_password_in_the_flag_is_refused_and_not_repeated() {
+        for url in [
+            "http://me:geheim@host/v1",
+            "http://me:ge heim@host/v1",
+            "me:geheim@host",
+        ] {
+            let refused = resolve(Some(url), Some("n"), false, "").expect_err("it is refused");
+            let text = format!("{refused:?}");
+            assert!(text.contains("--model-url") && !text.contains("heim"), "{text}");
+        }
+        let refused = resolve(Some("host:80"), None, false, "").expect_err("it is refused");
+        assert!(format!("{refused:?}").contains("http://"), "{refused:?}");
     }
 }

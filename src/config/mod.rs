@@ -36,6 +36,7 @@ pub use server::{
     LogFormat, LogLevel, MetricsConfig, ModelConfig, ModerationConfig, Origin, RetentionConfig, ServerConfig,
     SkillsetConfig, TlsConfig, UpstreamConfig,
 };
+pub use value::check_url;
 pub use wall::{KioskConfig, LobbyConfig};
 
 use std::fmt;

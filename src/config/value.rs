@@ -13,6 +13,10 @@ use serde::de::{Deserializer, Error};
 /// What is wrong and what was expected.
 pub fn check_url(text: &str) -> Result<String, String> {
     let expected = "expected an address such as https://switchboard.example.com";
+    // What stands before the `@` may be a password, so the address is not repeated.
+    if text.contains('@') {
+        return Err("an address with a user name in it is refused; give the token on its own".to_owned());
+    }
     let uri: http::Uri = text
         .trim()
         .parse()
@@ -22,10 +26,6 @@ pub fn check_url(text: &str) -> Result<String, String> {
         _ => return Err(format!("`{text}` does not begin with http:// or https://, {expected}")),
     }
     let authority = uri.authority().map_or("", http::uri::Authority::as_str);
-    // What stands before the `@` may be a password, so the address is not repeated.
-    if authority.contains('@') {
-        return Err("an address with a user name in it is refused; give the token on its own".to_owned());
-    }
     if uri.host().is_none_or(str::is_empty) || authority.is_empty() {
         return Err(format!("`{text}` names no host, {expected}"));
     }

@@ -16,7 +16,7 @@ use super::checkpoint::{Pending, Stage};
 use super::functions::{self, Source};
 use super::own::Gave;
 use super::run::{Run, Stop};
-use super::{AnswerListener, Answers, EventSink};
+use super::{AnswerListener, Answers, EventSink, json_bytes};
 use crate::llm::ToolCall;
 use crate::wire::event::{Activity, ActivityFunction, ActivityKind, Operation, Wait, WaitFunction};
 use crate::wire::{ChannelId, EventKind, Message, Object};
@@ -48,6 +48,15 @@ type Waits<'a> = FuturesUnordered<BoxFuture<'a, (usize, Came)>>;
 impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     /// Gets the results of the pending calls.
     pub(super) async fn answer(&mut self) -> Result<(), Stop> {
+        self.gathered = self.chat.added_bytes();
+        for at in 0..self.state.pending.len() {
+            let bytes = match &self.state.pending[at].stage {
+                Stage::Answered(result) | Stage::Done(result) => json_bytes(result),
+                Stage::Told => json_bytes(&functions::data(&self.functions, &self.state.pending[at].call.name)),
+                _ => 0,
+            };
+            self.gathered = self.gathered.saturating_add(bytes);
+        }
         // After a restart: a wait had ended, and its result was not told yet.
         while let Some((at, result)) = self.find(|call| match &call.stage {
             Stage::Answered(result) => Some(result.clone()),
@@ -57,8 +66,10 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
         }
         while let Some((at, result)) = self.find(|call| match (&call.source, &call.stage) {
             (Source::Known(result) | Source::Refused(result), Stage::Requested) => Some(result.clone()),
+            (Source::Data, Stage::Requested) => Some(functions::data(&self.functions, &call.call.name).into_owned()),
             _ => None,
         }) {
+            self.gather(&result)?;
             self.respond(at, result).await?;
         }
         self.all_at_once().await?;
@@ -175,6 +186,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
                 self.engine.limits.wait.as_secs()
             )),
         };
+        self.gather(&result)?;
         self.state.pending[at].stage = Stage::Answered(result.clone());
         self.keep(EventKind::WaitEnd(Box::new(wait))).await?;
         self.respond(at, result).await
@@ -214,6 +226,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             // Kept by itself: if the run is interrupted now, the model is asked once more, and that counts too.
             self.keep(EventKind::Usage(Box::new(usage))).await?;
         }
+        self.gather(&gave.result)?;
         self.state.pending[at].stage = Stage::Answered(gave.result.clone());
         if let Some(operation) = self.operation(at) {
             self.keep(EventKind::OperationEnd(Box::new(operation))).await?;
@@ -238,8 +251,22 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             &self.state.pending[at].call,
             Some(result.clone()),
         );
-        self.state.pending[at].stage = Stage::Done(result);
+        let pending = &mut self.state.pending[at];
+        pending.stage = match pending.source {
+            // The state is written with every step, and the order has it already.
+            Source::Data => Stage::Told,
+            _ => Stage::Done(result),
+        };
         self.keep(response).await
+    }
+
+    /// Counts a result before it is kept, and with it told: what is gathered is written again with every step.
+    fn gather(&mut self, result: &Value) -> Result<(), Stop> {
+        self.gathered = self.gathered.saturating_add(json_bytes(result));
+        if self.gathered > self.engine.limits.max_added {
+            return Err(self.too_much());
+        }
+        Ok(())
     }
 
     /// The first call of which something is to be had.

@@ -2,22 +2,28 @@
 //!
 //! It keeps one promise that models insist on: every function call is followed by its result. It runs nothing.
 
-use std::collections::HashSet;
+mod open;
+
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value, json};
 
+use super::json_bytes;
 use crate::llm::{Arguments, ChatMessage, ToolCall};
 use crate::wire::event::{Activity, ActivityKind};
 use crate::wire::{CompleteRequest, Message, MessageKind};
+use open::Open;
 
 /// The conversation so far.
 #[derive(Debug, Default)]
 pub(super) struct Chat {
     messages: Vec<ChatMessage>,
-    /// Calls without a result yet: id and name, in their order.
-    open: Vec<(String, String)>,
+    /// Calls without a result yet.
+    open: Open,
     /// The ids of all calls, so that none is used twice.
     ids: HashSet<String>,
+    /// The last number that was tried behind an id.
+    numbers: HashMap<String, usize>,
     /// How many messages there were before the run added any.
     given: usize,
 }
@@ -79,12 +85,12 @@ impl Chat {
         &self.messages[self.given..]
     }
 
-    /// How much the run added, in bytes of texts and results.
+    /// How much the run added, in bytes of texts, calls and results.
     pub(super) fn added_bytes(&self) -> usize {
         let bytes = |message: &ChatMessage| match message {
             ChatMessage::System(text) | ChatMessage::User(text) => text.len(),
             ChatMessage::Image { data, .. } => data.len(),
-            ChatMessage::Assistant { text, .. } => text.len(),
+            ChatMessage::Assistant { text, calls } => text.len() + calls.iter().map(call_bytes).sum::<usize>(),
             ChatMessage::Tool { content, .. } => content.len(),
         };
         self.added().iter().map(bytes).sum()
@@ -97,10 +103,10 @@ impl Chat {
                 ChatMessage::Assistant { calls, .. } => {
                     for call in calls {
                         self.ids.insert(call.id.clone());
-                        self.open.push((call.id.clone(), call.name.clone()));
+                        self.open.add(&call.id, &call.name);
                     }
                 }
-                ChatMessage::Tool { id, .. } => self.open.retain(|(open, _)| open != id),
+                ChatMessage::Tool { id, .. } => self.open.remove(id),
                 ChatMessage::System(_) | ChatMessage::User(_) | ChatMessage::Image { .. } => {}
             }
         }
@@ -116,9 +122,10 @@ impl Chat {
     /// An id for a call that no earlier call has.
     pub(super) fn fresh_id(&mut self, wanted: &str) -> String {
         let mut id = wanted.to_owned();
-        let mut number = self.ids.len();
         while id.is_empty() || !self.ids.insert(id.clone()) {
-            number += 1;
+            let count = self.ids.len();
+            let number = self.numbers.entry(wanted.to_owned()).or_default();
+            *number = count.max(*number) + 1;
             id = if wanted.is_empty() {
                 format!("call_{number}")
             } else {
@@ -138,17 +145,23 @@ impl Chat {
             text: text.to_owned(),
             calls: calls.to_vec(),
         });
-        self.open
-            .extend(calls.iter().map(|call| (call.id.clone(), call.name.clone())));
+        for call in calls {
+            self.open.add(&call.id, &call.name);
+        }
     }
 
     /// What a call gave.
     pub(super) fn result(&mut self, id: &str, result: &Value) {
-        self.open.retain(|(open, _)| open != id);
+        self.open.remove(id);
         self.messages.push(ChatMessage::Tool {
             id: id.to_owned(),
             content: content(result),
         });
+    }
+
+    /// Whether the last word is the model's.
+    pub(super) fn ends_with_answer(&self) -> bool {
+        matches!(self.messages.last(), Some(ChatMessage::Assistant { .. }))
     }
 
     /// What the run says in the person's place.
@@ -185,17 +198,14 @@ impl Chat {
         let function = &activity.function;
         let id = activity.extra.get("id").and_then(Value::as_str).unwrap_or("");
         match activity.kind {
-            ActivityKind::Request => self.request(id, &function.name, &function.arguments),
+            ActivityKind::Request => {
+                self.request(id, &function.name, &function.arguments);
+            }
             ActivityKind::Response => {
-                let by_id = self.open.iter().find(|(open, _)| !id.is_empty() && open == id);
-                let found = by_id.or_else(|| self.open.iter().find(|(_, name)| *name == function.name));
-                let id = match found {
-                    Some((id, _)) => id.clone(),
+                let id = match self.open.find(id, &function.name) {
+                    Some(id) => id.to_owned(),
                     // Its request was not kept: it is put in front of it.
-                    None => {
-                        self.request(id, &function.name, &function.arguments);
-                        self.open.last().map(|(id, _)| id.clone()).unwrap_or_default()
-                    }
+                    None => self.request(id, &function.name, &function.arguments),
                 };
                 self.result(&id, function.result.as_ref().unwrap_or(&Value::Null));
             }
@@ -207,7 +217,8 @@ impl Chat {
     }
 
     /// A call of the conversation so far. Calls that follow each other belong to one answer of the model.
-    fn request(&mut self, id: &str, name: &str, arguments: &Value) {
+    /// Gives the call's id.
+    fn request(&mut self, id: &str, name: &str, arguments: &Value) -> String {
         let id = self.fresh_id(id);
         let call = ToolCall {
             id: id.clone(),
@@ -226,17 +237,26 @@ impl Chat {
                 calls: vec![call],
             });
         }
-        self.open.push((id, name.to_owned()));
+        self.open.add(&id, name);
+        id
     }
 
     fn close(&mut self) {
-        for (id, _) in std::mem::take(&mut self.open) {
+        for id in self.open.take() {
             self.messages.push(ChatMessage::Tool {
                 id,
                 content: content(&json!({"error": "nobody answered this call"})),
             });
         }
     }
+}
+
+fn call_bytes(call: &ToolCall) -> usize {
+    let arguments = match &call.arguments {
+        Arguments::Json(value) => json_bytes(value),
+        Arguments::Raw(text) => text.len(),
+    };
+    call.name.len() + arguments
 }
 
 /// A result as models read it: a text as it is, everything else as JSON.
@@ -388,5 +408,20 @@ mod tests {
         let unique: HashSet<&String> = ids.iter().collect();
         assert_eq!(unique.len(), ids.len(), "{ids:?}");
         assert_eq!(ids[0], "a");
+        let mut chat = Chat::default();
+        chat.fresh_id("a_3");
+        assert_eq!(["a", "a"].map(|id| chat.fresh_id(id)), ["a", "a_4"]);
+    }
+
+    #[test]
+    fn a_long_history_of_calls_takes_no_time_that_grows_with_its_square() {
+        let count = 20_000;
+        let mut messages: Vec<Value> = (0..count).map(|_| activity("request", "f", Some("x"), None)).collect();
+        messages.extend((0..count).map(|_| activity("response", "f", None, Some(json!(1)))));
+        let begun = std::time::Instant::now();
+        let got = chat(json!({"messages": messages}));
+        assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+        assert_eq!(got.len(), count + 1);
+        assert_eq!((&got[1], &got[2]), (&tool("x", "1"), &tool("x_2", "1")));
     }
 }

@@ -18,7 +18,9 @@ use crate::wire::{ApiError, ErrorCode};
 
 /// The form that is written. It changes whenever an older program could not read what is kept, or would take it
 /// for something else.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
+/// The oldest form that is read. What a newer one has more is written as further kinds of sources and stages.
+const OLDEST: u64 = 1;
 
 /// Where a run stands. Between two events that are kept nothing of it changes but `text`, which begins anew with
 /// each model call.
@@ -115,6 +117,8 @@ pub(super) enum Stage {
     Answered(Value),
     /// The response was told; this is the result.
     Done(Value),
+    /// The response was told; the result is the function's own data, which is in the order already.
+    Told,
 }
 
 impl State {
@@ -153,7 +157,9 @@ pub(super) fn read(checkpoint: &Checkpoint) -> Result<Restored, ApiError> {
     };
     // Only the version is looked at first: the rest may have any form if it is another one.
     match serde_json::from_slice::<Version>(checkpoint.as_bytes()) {
-        Ok(Version { version: VERSION }) => {}
+        Ok(Version {
+            version: OLDEST..=VERSION,
+        }) => {}
         Ok(Version { version }) => {
             return refused(format!(
                 "what was kept of it has the form {version}, and this version of the server reads the form {VERSION}"
@@ -239,6 +245,8 @@ mod tests {
             pending(Source::Known(json!(1)), Stage::Done(json!({"error": "x"}))),
             pending(Source::Refused(json!({"error": "x"})), Stage::Requested),
             pending(Source::Caller, Stage::Deferred),
+            pending(Source::Data, Stage::Requested),
+            pending(Source::Data, Stage::Told),
         ];
         let mut own = state(Next::Ask {
             function: Some("f".into()),
@@ -282,19 +290,23 @@ mod tests {
             "state": {"instance": "i", "prepared": {}, "iteration": 1, "calls": 1, "continuations": 0, "text": "",
                 "tokens": 3, "estimated": false, "starts": [], "asked": false, "next": {"Answer": "Ask"}, "pending": [
                     {"call": {"id": "a", "name": "f", "arguments": {"Json": {}}},
-                     "source": {"Channel": "0123456789abcdef"}, "stage": {"Waiting": {"expires_at": 9}}}]},
+                     "source": {"Channel": "0123456789abcdef"}, "stage": {"Waiting": {"expires_at": 9}}},
+                    {"call": {"id": "b", "name": "g", "arguments": {"Json": {}}},
+                     "source": {"Known": [1]}, "stage": {"Done": [1]}}]},
         });
         let restored = read(&Checkpoint::new(kept.to_string())).expect("it is read");
         assert_eq!(restored.state.next, Next::Answer(Then::Ask));
         assert_eq!(restored.state.pending[0].stage, Stage::Waiting { expires_at: 9 });
+        assert_eq!(restored.state.pending[1].source, Source::Known(json!([1])));
+        assert_eq!(restored.state.pending[1].stage, Stage::Done(json!([1])));
         assert_eq!(restored.added.len(), 3);
     }
 
     #[test]
     fn what_cannot_be_read_is_refused_without_its_texts() {
-        let newer = json!({"version": 2, "state": "something else"}).to_string();
+        let newer = json!({"version": 3, "state": "something else"}).to_string();
         for (kept, why) in [
-            (newer.as_str(), "the form 2"),
+            (newer.as_str(), "the form 3"),
             ("", "damaged"),
             ("{\"version\":1}", "damaged"),
             (

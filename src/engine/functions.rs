@@ -2,6 +2,8 @@
 //!
 //! It decides and emits nothing; `run` waits and tells.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -10,10 +12,15 @@ use crate::llm::{Arguments, FinishReason, Model, Tool, ToolCall};
 use crate::wire::ChannelId;
 use crate::wire::request::{Function, FunctionResult};
 
+/// How many names are listed for a model that calls a function that is not there.
+const MOST_NAMES: usize = 20;
+
 /// What becomes of a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum Source {
-    /// The result is known.
+    /// The result is the function's own data.
+    Data,
+    /// The result is this: of checkpoints of the first form, which held a function's data once more.
     Known(Value),
     /// The call is not carried out: the model is told what it got wrong.
     Refused(Value),
@@ -60,22 +67,23 @@ pub(super) fn tools(functions: &[Function]) -> Vec<Tool> {
 }
 
 /// Where a call's result comes from; `finish` says how the answer that it is part of ended. What the model got wrong is
-/// a result too, so that it can do better.
-pub(super) fn source(functions: &[Function], schemas: &Schemas, call: &ToolCall, finish: &FinishReason) -> Source {
+/// a result too, so that it can do better. Without `schemas` the arguments are not checked against them.
+pub(super) fn source(
+    functions: &[Function],
+    schemas: Option<&Schemas>,
+    call: &ToolCall,
+    finish: &FinishReason,
+) -> Source {
     let refused = |why: &str| Source::Refused(failure(why));
     let Some(at) = functions.iter().position(|function| function.name == call.name) else {
-        let names: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
-        let there = if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
-        };
-        return refused(&format!("there is no function {:?}; there are: {there}", call.name));
+        return refused(&unknown(functions, &call.name));
     };
     let function = &functions[at];
     match &call.arguments {
         Arguments::Json(arguments @ Value::Object(_)) => {
-            if let Err(why) = schemas.check(at, function, arguments) {
+            if let Some(schemas) = schemas
+                && let Err(why) = schemas.check(at, function, arguments)
+            {
                 return refused(&why);
             }
         }
@@ -92,8 +100,31 @@ pub(super) fn source(functions: &[Function], schemas: &Schemas, call: &ToolCall,
         Some(FunctionResult {
             channel: Some(channel), ..
         }) => Source::Channel(channel.clone()),
-        Some(FunctionResult { data: Some(data), .. }) => Source::Known(data.clone()),
+        Some(FunctionResult { data: Some(_), .. }) => Source::Data,
         _ => Source::Caller,
+    }
+}
+
+fn unknown(functions: &[Function], name: &str) -> String {
+    let name: String = name.chars().take(64).collect();
+    let names = functions.iter().take(MOST_NAMES).map(|function| function.name.as_str());
+    let mut there = names.collect::<Vec<_>>().join(", ");
+    match functions.len().checked_sub(MOST_NAMES) {
+        _ if functions.is_empty() => there.push_str("none"),
+        Some(more @ 1..) => there.push_str(&format!(" and {more} more")),
+        _ => {}
+    }
+    format!("there is no function {name:?}; there are: {there}")
+}
+
+/// What a function's definition says that it gives.
+pub(super) fn data<'a>(functions: &'a [Function], name: &str) -> Cow<'a, Value> {
+    let function = functions.iter().find(|function| function.name == name);
+    let result = function.and_then(|function| function.result.as_ref());
+    match result.and_then(|result| result.data.as_ref()) {
+        Some(data) => Cow::Borrowed(data),
+        // The run was resumed with another configuration.
+        None => Cow::Owned(failure("this function is not there any more")),
     }
 }
 
@@ -158,8 +189,8 @@ mod tests {
         };
         let channel = ChannelId::parse("0123456789abcdef").expect("an id");
         let schemas = Schemas::of(&functions);
-        let source = |call: &ToolCall| source(&functions, &schemas, call, &FinishReason::ToolCalls);
-        assert_eq!(source(&call("data", "")), Source::Known(Value::Null));
+        let source = |call: &ToolCall| source(&functions, Some(&schemas), call, &FinishReason::ToolCalls);
+        assert_eq!(source(&call("data", "")), Source::Data);
         assert_eq!(source(&call("both", "{}")), Source::Channel(channel));
         assert_eq!(source(&call("caller", "{\"id\": 1}")), Source::Caller);
         for wrong in [
@@ -173,9 +204,11 @@ mod tests {
             };
             assert!(result.get("error").is_some(), "{result}");
         }
+        let unchecked = super::source(&functions, None, &call("caller", "{}"), &FinishReason::ToolCalls);
+        assert_eq!(unchecked, Source::Caller);
         let cut = super::source(
             &functions,
-            &schemas,
+            Some(&schemas),
             &call("data", "{\"text\": \"abc"),
             &FinishReason::Length,
         );
@@ -183,6 +216,19 @@ mod tests {
             matches!(&cut, Source::Refused(result) if result.to_string().contains("shorter")),
             "{cut:?}"
         );
+    }
+
+    #[test]
+    fn a_call_of_a_function_that_is_not_there_lists_some_that_are() {
+        let functions = |count: usize| -> Vec<Function> {
+            let one = |number| json!({"name": format!("f{number}"), "description": ""});
+            serde_json::from_value((0..count).map(one).collect()).expect("functions")
+        };
+        let told = |count| unknown(&functions(count), &"x".repeat(1000));
+        assert!(told(0).ends_with("there are: none"), "{}", told(0));
+        assert!(told(20).ends_with("f18, f19"), "{}", told(20));
+        assert!(told(512).ends_with("f18, f19 and 492 more"), "{}", told(512));
+        assert!(told(512).len() < 400);
     }
 
     #[test]

@@ -89,13 +89,15 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
     /// requests of the calls that the caller handles, so these are told last when there are others.
     fn pending(&mut self, calls: Vec<ToolCall>, finish: &FinishReason) -> Vec<Pending> {
         let mut pending = Vec::with_capacity(calls.len());
+        // Calls beyond what is allowed end the run: nothing comes of their arguments.
+        let schemas = self.allows(calls.len()).then_some(&self.schemas);
         for mut call in calls {
             call.id = self.chat.fresh_id(&call.id);
             // Some models write `null` for no arguments.
             if call.arguments == Arguments::Json(serde_json::Value::Null) {
                 call.arguments = Arguments::Json(json!({}));
             }
-            let mut source = functions::source(&self.functions, &self.schemas, &call, finish);
+            let mut source = functions::source(&self.functions, schemas, &call, finish);
             if source == Source::Caller && self.ready.own(&call.name).is_some() {
                 source = Source::Own;
             }

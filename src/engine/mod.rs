@@ -226,10 +226,11 @@ impl Engine {
     ///
     /// # Errors
     /// What is wrong with it, naming the field: `BAD_REQUEST` for parameters of a function that are no usable JSON
-    /// Schema, `NOT_FOUND` for a reference that leads nowhere, `NOT_IMPLEMENTED` for
-    /// what this engine cannot do.
+    /// Schema and for more functions than a run may have, `NOT_FOUND` for a reference that leads nowhere,
+    /// `NOT_IMPLEMENTED` for what this engine cannot do.
     pub fn check(&self, order: &Order) -> Result<(), ApiError> {
         let resolved = self.catalog.resolve(&order.request, order.timezone.as_deref())?;
+        prepare::check(&resolved)?;
         let known = self.model.check(resolved.request.model.as_deref());
         known.map_err(|error| ApiError::new(run::code_of(&error), format!("`model`: {error}")))?;
         schema::check(&resolved.request.functions).map_err(|(at, why)| {
@@ -281,6 +282,27 @@ impl Engine {
         run::Run::new(self, &ready, restored, sink, answers, cancel)
             .drive()
             .await
+    }
+}
+
+/// How long a value is as JSON, in bytes.
+fn json_bytes(value: &impl Serialize) -> usize {
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // Counting cannot fail, and what cannot be written counts as endless.
+    match serde_json::to_writer(&mut counter, value) {
+        Ok(()) => counter.0,
+        Err(_) => usize::MAX,
     }
 }
 

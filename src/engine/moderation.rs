@@ -1,7 +1,8 @@
-//! Moderation of a run: what the person newly says is judged before the model hears of it.
+//! Moderation of a run: what the request says, but for the bot, is judged before the model hears of it.
 //!
 //! It fails closed: without a verdict the run ends.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use tokio::time::timeout_at;
@@ -23,8 +24,8 @@ pub(super) fn check(engine: &Engine, request: &CompleteRequest) -> Result<(), Ap
 }
 
 impl<S: EventSink, A: Answers> Run<'_, S, A> {
-    /// Judges what the person says in the messages after the bot's last one, if the request wants it judged. Asked
-    /// once, before the first model call.
+    /// Judges the texts of the request that are not the bot's, if it wants them judged. Asked once, before the first
+    /// model call.
     pub(super) async fn moderate(&self) -> Result<(), Stop> {
         if self.ready.request.moderation != Some(true) {
             return Ok(());
@@ -34,11 +35,7 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
             let text = "the messages were to be moderated, and this server has no moderation endpoint any more";
             return Err(Stop::Failed(ErrorCode::NotImplemented, text.to_owned()));
         };
-        let said = self.ready.request.new_messages().iter();
-        let texts: Vec<&str> = said
-            .filter(|message| message.kind == MessageKind::User && !message.text.trim().is_empty())
-            .map(|message| message.text.as_str())
-            .collect();
+        let texts = texts(&self.ready.request);
         if texts.is_empty() {
             return Ok(());
         }
@@ -57,6 +54,29 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
             Ok(Ok(_)) => Ok(()),
         }
     }
+}
+
+/// The texts of a request that are not the bot's, each once. Where each stands does not matter: whoever writes a
+/// request writes all of it, and an answer of the bot between two texts judges nothing.
+fn texts(request: &CompleteRequest) -> Vec<&str> {
+    let of_bot = request.bot_id.is_some();
+    // What a stored bot is told was written by whoever runs the server.
+    let backstory = request.backstory.as_deref().filter(|_| !of_bot);
+    let extension = request.extensions.as_ref();
+    let extension = extension.and_then(|extensions| extensions.backstory.as_deref());
+    let said = request.messages.iter().filter(|message| {
+        matches!(
+            message.kind,
+            MessageKind::User | MessageKind::Context | MessageKind::Instruction | MessageKind::Backstory
+        )
+    });
+    let mut seen = HashSet::new();
+    backstory
+        .into_iter()
+        .chain(extension)
+        .chain(said.map(|message| message.text.as_str()))
+        .filter(|text| !text.trim().is_empty() && seen.insert(*text))
+        .collect()
 }
 
 fn refusal(verdict: &Verdict) -> String {

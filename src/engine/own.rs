@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use super::abilities::{Ability, Dataset, Feature, Names, border};
 use super::functions::failure;
 use super::iteration::estimate;
+use super::json_bytes;
 use crate::llm::{ChatMessage, Model, ModelError, ModelEvent, ModelRequest};
 use crate::wire::Object;
 use crate::wire::event::{Action, Usage};
@@ -23,6 +24,8 @@ use crate::wire::request::Function;
 const LONGEST_ABILITY: Duration = Duration::from_secs(5 * 60);
 /// How much of what an ability gives goes to the model that asked for it, in bytes.
 const LARGEST_RESULT: usize = 32 * 1024;
+/// The largest `meta` of an ability that is told to those who watch, in bytes of its JSON.
+const LARGEST_META: usize = 4 * 1024;
 
 /// A function that the run carries out itself.
 #[derive(Debug)]
@@ -102,6 +105,12 @@ impl Own {
 
     /// What it does, as `operationBegin` and `operationEnd` say it.
     pub(super) fn action(&self, id: &str, arguments: &Value) -> Action {
+        let mut extra = Object::from_iter([("input".to_owned(), arguments.clone())]);
+        if let Self::Ability(_, Ability { meta: Some(meta), .. }) = self
+            && json_bytes(meta) <= LARGEST_META
+        {
+            extra.insert("meta".to_owned(), Value::Object(meta.clone()));
+        }
         let (kind, name) = match self {
             Self::Search(dataset) => ("dataset", dataset.name().unwrap_or("dataset")),
             Self::Ability(_, ability) => ("skillset", ability.name.as_str()),
@@ -111,7 +120,7 @@ impl Own {
             id: Some(json!(id)),
             kind: Some(kind.to_owned()),
             name: Some(name.to_owned()),
-            extra: Object::from_iter([("input".to_owned(), arguments.clone())]),
+            extra,
         }
     }
 

@@ -10,11 +10,14 @@ use super::abilities::{Dataset, Names, Resolved, Skillset};
 use super::own::Own;
 use super::{Engine, Order, date};
 use crate::wire::request::{Contact, Function, Person};
-use crate::wire::{ApiError, CompleteRequest};
+use crate::wire::{ApiError, CompleteRequest, ErrorCode};
 
-/// Up to this many bytes of text, in all of a run's datasets together, are given to the model whole; what is in
+/// Up to this many bytes, in all of a run's datasets together and as the model reads them, are given to the model whole; what is in
 /// datasets beyond them it has to search.
 pub(super) const WHOLE: usize = 8_000;
+
+/// Functions, datasets, abilities and features of a run together, each of which may become a function of its model.
+const MOST_FUNCTIONS: usize = 512;
 
 /// The longest text about a contact that the model is told, in characters.
 const LONGEST_ABOUT: usize = 2_000;
@@ -36,6 +39,26 @@ impl Ready<'_> {
         let found = self.own.iter().find(|(function, _)| function.name == name);
         found.map(|(_, own)| own)
     }
+}
+
+/// Whether what a request refers to and brings is not more than a model can choose from.
+///
+/// # Errors
+/// `BAD_REQUEST`, with how many there are and may be.
+pub(super) fn check(resolved: &Resolved) -> Result<(), ApiError> {
+    let inline = resolved.request.extensions.as_ref();
+    let (datasets, skillsets) = inline.map_or((&[][..], &[][..]), |inline| (&inline.datasets, &inline.skillsets));
+    let stored: usize = resolved.skillsets.iter().map(|stored| stored.abilities().len()).sum();
+    let brought: usize = skillsets.iter().map(|inline| inline.abilities.len()).sum();
+    let datasets = resolved.datasets.len() + datasets.len();
+    let count = resolved.request.functions.len() + datasets + stored + brought + resolved.features.len();
+    if count <= MOST_FUNCTIONS {
+        return Ok(());
+    }
+    let text = format!(
+        "`functions`, datasets, abilities and features are {count} together, and a run has {MOST_FUNCTIONS} at most"
+    );
+    Err(ApiError::new(ErrorCode::BadRequest, text))
 }
 
 /// Makes an order ready.
@@ -71,9 +94,12 @@ pub(super) fn ready<'a>(engine: &Engine, order: &'a Order) -> Result<Ready<'a>, 
             continue;
         }
         if dataset.size() <= room {
-            room -= dataset.size();
-            told.push(dataset.whole());
-            continue;
+            let whole = dataset.whole();
+            if whole.len() <= room {
+                room -= whole.len();
+                told.push(whole);
+                continue;
+            }
         }
         own.push(Own::Search(dataset).named(&mut names));
     }

@@ -24,6 +24,9 @@ use crate::wire::{CompleteRequest, ErrorCode, Event, EventKind, MessageKind, Obj
 
 /// What the run says when a model that ran into its longest answer is to go on.
 const GO_ON: &str = "Go on exactly where you stopped, without repeating anything.";
+/// What it says, before a function's name, when the model answered and is to call that function: many endpoints refuse
+/// a conversation whose last word is the model's own.
+const CALL_NOW: &str = "Now call the function";
 
 /// A run without any limit on its time ends after this: clocks cannot count for ever.
 const LONGEST_RUN: Duration = Duration::from_secs(366 * 24 * 60 * 60);
@@ -44,6 +47,8 @@ pub(super) struct Run<'a, S, A> {
     pub(super) is_kept: bool,
     /// Whether the conversation has the request's attachments.
     pub(super) is_attached: bool,
+    /// What the run added to the conversation and what its pending calls have given so far, in bytes.
+    pub(super) gathered: usize,
     /// Pieces of the model call that goes on.
     pub(super) pieces: u64,
     bounds: Bounds,
@@ -127,6 +132,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             state,
             is_kept,
             is_attached: false,
+            gathered: 0,
             pieces: 0,
             bounds,
             begun,
@@ -218,13 +224,15 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             let function = self.state.starts.pop_front();
             return self.ask(function, true);
         }
+        // The model was to call a function and did not; the others that are to come first may still be called.
+        if let Some(function) = self.state.starts.pop_front() {
+            return self.call_now(function);
+        }
         // The function that ends the run is asked for once, when the model would stop without it.
-        if !self.state.asked {
-            let last = self.last_functions().next().map(str::to_owned);
-            if last.is_some() {
-                self.state.asked = true;
-                return self.ask(last, false);
-            }
+        let last = self.last_functions().next().map(str::to_owned);
+        if let Some(last) = last.filter(|_| !self.state.asked) {
+            self.state.asked = true;
+            return self.call_now(last);
         }
         let mut end = end("stop");
         if let FinishReason::Other(why) = finish {
@@ -234,8 +242,9 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     }
 
     fn after_calls(&mut self, calls: Vec<Pending>) -> Next {
+        let is_allowed = self.allows(calls.len());
         self.state.calls = self.state.calls.saturating_add(calls.len() as u64);
-        if self.state.calls > self.bounds.calls {
+        if !is_allowed {
             return Next::End(end("iteration"));
         }
         let of_caller = calls.iter().any(|call| call.source == Source::Caller);
@@ -260,8 +269,12 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     fn answered(&mut self, then: Then) {
         // Models expect the results in the order of their calls.
         for Pending { call, stage, .. } in std::mem::take(&mut self.state.pending) {
-            if let Stage::Done(result) = stage {
-                self.chat.result(&call.id, &result);
+            match stage {
+                Stage::Done(result) => self.chat.result(&call.id, &result),
+                Stage::Told => self
+                    .chat
+                    .result(&call.id, &functions::data(&self.functions, &call.name)),
+                _ => {}
             }
         }
         self.state.next = match then {
@@ -272,6 +285,19 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
             Then::Stop => Next::End(end("stop")),
             Then::Caller => Next::End(end("activity")),
         };
+    }
+
+    /// Whether the run may make so many calls more.
+    pub(super) fn allows(&self, calls: usize) -> bool {
+        self.state.calls.saturating_add(calls as u64) <= self.bounds.calls
+    }
+
+    /// Asks for a function after the model's answer.
+    fn call_now(&mut self, function: String) -> Next {
+        if self.chat.ends_with_answer() {
+            self.chat.user(&format!("{CALL_NOW} {function}."));
+        }
+        self.ask(Some(function), false)
     }
 
     fn ask(&self, function: Option<String>, go_on: bool) -> Next {
@@ -300,7 +326,7 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
         Ok(self.sink.keep(kind.into(), self.checkpoint()).await?)
     }
 
-    fn too_much(&self) -> Stop {
+    pub(super) fn too_much(&self) -> Stop {
         let most = self.engine.limits.max_added / (1024 * 1024);
         let text = format!(
             "the run's answers and results have grown larger than the {most} MiB that a conversation may; have \

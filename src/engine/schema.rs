@@ -5,29 +5,31 @@
 //! of a call that does not fit is `functions`' business.
 
 mod cost;
+mod pattern;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::{Keyword, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
 use crate::wire::request::Function;
 use cost::Cost;
+use pattern::Pattern;
 
-/// Regular expressions in all the schemas of a request.
-const MOST_PATTERNS: usize = 128;
+/// Regular expressions in all the schemas of a request; of one that looks around itself each part counts.
+const MOST_PATTERNS: usize = 256;
 /// What all compiled regular expressions of a request may take together, in bytes.
 const PATTERN_BYTES: usize = 16 * 1024 * 1024;
 /// What one of them may take however few there are.
 const LARGEST_PATTERN: usize = 1024 * 1024;
-/// Steps back of an expression that looks around itself.
-const MOST_STEPS_BACK: usize = 100_000;
 /// JSON values in all the schemas of a request.
 const MOST_VALUES: usize = 20_000;
 /// The largest arguments that are checked, in bytes of their texts and values.
 const LARGEST_ARGUMENTS: usize = 4 * 1024 * 1024;
 /// What one check may cost, in evaluated keywords.
 const MOST_WORK: u64 = 4_000_000;
+/// How many keywords a check may evaluate for what does not fit to be told: each of them may give a reason.
+const MOST_REASONED: u64 = 100_000;
 /// How many things that do not fit are told at once.
 const MOST_REASONS: usize = 5;
 /// The longest text about one of them, in characters.
@@ -82,10 +84,20 @@ impl Compiled {
                 LARGEST_ARGUMENTS / (1024 * 1024)
             ));
         }
-        if self.cost.of(&size).is_none_or(|work| work > MOST_WORK) {
+        let Some(keywords) = self.cost.of(arguments, MOST_WORK) else {
             return Err(
                 "the arguments are too large, or nested too deeply, to be checked against the function's parameters; \
                  call it again with less"
+                    .to_owned(),
+            );
+        };
+        if self.validator.is_valid(arguments) {
+            return Ok(());
+        }
+        if keywords > MOST_REASONED {
+            return Err(
+                "the arguments do not fit the function's parameters, and are too large for the place to be looked \
+                 for; correct them, or call it again with less"
                     .to_owned(),
             );
         }
@@ -102,9 +114,6 @@ impl Compiled {
             } else {
                 format!("at {place}: {reason}")
             });
-        }
-        if reasons.is_empty() {
-            return Ok(());
         }
         Err(format!(
             "the arguments do not fit the function's parameters: {}; correct them and call it again",
@@ -148,12 +157,24 @@ fn pattern_bytes(patterns: usize) -> usize {
 }
 
 fn compile(schema: &Value, pattern_bytes: usize) -> Result<Compiled, String> {
-    let cost = Cost::new(schema)?;
-    let patterns = PatternOptions::fancy_regex()
-        .backtrack_limit(MOST_STEPS_BACK)
+    let (cost, patterns) = Cost::new(schema, pattern_bytes)?;
+    // Those of `patternProperties`, whose engine takes no steps back.
+    let of_names = PatternOptions::regex()
         .size_limit(pattern_bytes)
         .dfa_size_limit(pattern_bytes);
-    let options = jsonschema::options().offline().with_pattern_options(patterns);
+    let options = jsonschema::options()
+        .offline()
+        .with_pattern_options(of_names)
+        .with_keyword("pattern", move |_, value, _| {
+            let pattern = value.as_str().and_then(|text| patterns.get(text));
+            match (value.as_str(), pattern) {
+                (Some(text), Some(pattern)) => Ok(Box::new(Matched {
+                    text: text.to_owned(),
+                    pattern: Arc::clone(pattern),
+                })),
+                _ => Err(ValidationError::custom(format!("{value} is no regular expression"))),
+            }
+        });
     let validator = options.build(schema).map_err(|error| {
         let place = error.instance_path().to_string();
         let place = if place.is_empty() {
@@ -167,6 +188,28 @@ fn compile(schema: &Value, pattern_bytes: usize) -> Result<Compiled, String> {
     Ok(Compiled { validator, cost })
 }
 
+/// The keyword `pattern`.
+struct Matched {
+    text: String,
+    pattern: Arc<Pattern>,
+}
+
+impl<'i> Keyword<'i> for Matched {
+    fn validate(&self, instance: &'i Value) -> Result<(), ValidationError<'i>> {
+        if self.is_valid(instance) {
+            return Ok(());
+        }
+        Err(ValidationError::custom(format!(
+            "{instance} does not match {:?}",
+            self.text
+        )))
+    }
+
+    fn is_valid(&self, instance: &'i Value) -> bool {
+        instance.as_str().is_none_or(|text| self.pattern.is_match(text))
+    }
+}
+
 /// How large a JSON value is.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Size {
@@ -176,7 +219,7 @@ struct Size {
     bytes: usize,
     /// How deeply it is nested; 0 for a value that holds none.
     depth: usize,
-    /// Regular expressions, if it is a schema.
+    /// Engines of regular expressions, if it is a schema.
     patterns: usize,
 }
 
@@ -196,8 +239,10 @@ impl Size {
                     size.values += 1;
                     size.bytes += name.len();
                     size.patterns += match (name.as_str(), value) {
-                        ("pattern", Value::String(_)) => 1,
-                        ("patternProperties", Value::Object(patterns)) => patterns.len(),
+                        ("pattern", Value::String(text)) => pattern::engines(text),
+                        ("patternProperties", Value::Object(patterns)) => {
+                            patterns.keys().map(|text| pattern::engines(text)).sum()
+                        }
                         _ => 0,
                     };
                     size.hold(&Self::of(value));
@@ -373,10 +418,82 @@ mod tests {
     }
 
     #[test]
+    fn the_deepest_check_has_room() {
+        let below = json!({"properties": {"a": {"$ref": "#"}}});
+        let mut schema = (0..13).fold(below, |inner, _| json!({"allOf": [inner]}));
+        schema["type"] = json!("object");
+        let nested = |depth: usize| (0..depth).fold(json!({}), |inner, _| json!({"a": inner}));
+        assert_eq!(checked(&schema, &nested(120)), Ok(()));
+        let why = checked(&schema, &nested(120 + 20)).expect_err("too deep");
+        assert!(why.contains("too deeply"), "{why}");
+        let wrong = (0..120).fold(json!(1), |inner, _| json!({"a": inner}));
+        assert!(checked(&schema, &wrong).is_err());
+    }
+
+    #[test]
     fn an_expression_that_looks_around_itself_takes_no_time_without_end() {
         let schema =
             json!({"type": "object", "properties": {"a": {"type": "string", "pattern": "^(?=(a+)+$)(a+)+b$"}}});
-        let why = checked(&schema, &json!({"a": "a".repeat(5_000)})).expect_err("it does not fit");
+        let why = checked(&schema, &json!({"a": "a".repeat(60)})).expect_err("it does not fit");
+        assert!(why.contains("do not fit") && !why.contains("too deeply"), "{why}");
+        let why = checked(&schema, &json!({"a": "a".repeat(50_000)})).expect_err("it does not fit");
+        assert!(why.contains("too large"), "{why}");
+        // Texts that it is not for do not count.
+        let long = json!({"a": "aab", "b": "x".repeat(1_000_000)});
+        let why = checked(&schema, &long).expect_err("it does not fit");
         assert!(why.contains("at /a"), "{why}");
+        // Every part of it is an engine of its own.
+        let many = format!("^{}$", "(?=a)".repeat(300));
+        let why = refusal(json!({"type": "object", "properties": {"a": {"pattern": many}}}));
+        assert!(why.contains("regular expressions"), "{why}");
+        let long = format!("^{}$", "a?".repeat(2_000));
+        let why = refusal(json!({"type": "object", "properties": {"a": {"pattern": long}}}));
+        assert!(why.contains("longer than"), "{why}");
+        let names = json!({"type": "object", "patternProperties": {"^(?!x)": {}}});
+        assert!(refusal(names).contains("look around"));
+    }
+
+    #[test]
+    fn what_is_left_over_is_found_where_that_is_bounded() {
+        let mut definitions = json!({"n40": {}});
+        for level in 0..40 {
+            let next = format!("#/$defs/n{}", level + 1);
+            definitions[format!("n{level}")] = json!({"allOf": [{"$ref": next}, {"$ref": next}]});
+        }
+        let next = json!({"$ref": "#/$defs/n0"});
+        let nested = (0..40).fold(
+            json!({"type": "object"}),
+            |inner, _| json!({"type": "object", "unevaluatedProperties": false, "allOf": [{"properties": {"x": inner}}]}),
+        );
+        for schema in [
+            json!({"type": "object", "unevaluatedProperties": false, "allOf": [next], "$defs": definitions}),
+            json!({"type": "object", "unevaluatedProperties": false, "$ref": "#/$defs/n0", "$defs": definitions}),
+            json!({"type": "object", "unevaluatedItems": next, "$defs": definitions}),
+            nested,
+        ] {
+            let why = refusal(schema);
+            assert!(
+                why.contains("`unevaluated") && why.contains("additionalProperties"),
+                "{why}"
+            );
+        }
+        let schema = json!({
+            "type": "object", "properties": {"a": {"$ref": "#/$defs/text"}}, "unevaluatedProperties": false,
+            "allOf": [{"properties": {"b": {"type": "integer"}}}], "$defs": {"text": {"type": "string"}},
+        });
+        assert_eq!(checked(&schema, &json!({"a": "x", "b": 1})), Ok(()));
+        assert!(checked(&schema, &json!({"a": "x", "c": 1})).is_err());
+    }
+
+    #[test]
+    fn arguments_that_do_not_fit_in_many_places_are_refused_within_bounds() {
+        let schema = json!({
+            "type": "object",
+            "properties": {"a": {"type": "array", "items": {"anyOf": [{"type": "string"}, {"type": "boolean"}]}}},
+        });
+        let why = checked(&schema, &json!({"a": vec![1; 200]})).expect_err("no texts");
+        assert_eq!(why.matches("at /a/").count(), MOST_REASONS, "{why}");
+        let why = checked(&schema, &json!({"a": vec![1; 100_000]})).expect_err("no texts");
+        assert!(why.contains("do not fit") && !why.contains("at /a/"), "{why}");
     }
 }

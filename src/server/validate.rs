@@ -89,6 +89,15 @@ fn read(body: &[u8], with_channel: bool) -> Result<DispatchRequest, Refusal> {
             &path,
             &["name", "description", "parameters", "result", "call"],
         )?;
+        for name in ["result", "call"] {
+            // The types would take a list of its values for it.
+            if function
+                .get(name)
+                .is_some_and(|value| !value.is_object() && !value.is_null())
+            {
+                return Err(Refusal::bad_request(format!("`{path}{name}` is an object")));
+            }
+        }
         if let Some(Value::Object(result)) = function.get("result") {
             known_fields(result, &format!("{path}result."), &["data", "channel"])?;
         }
@@ -462,6 +471,16 @@ mod tests {
                 json!({"messages": user, "extensions": {"datasets": [[null, null, []]]}}),
                 400,
                 "`extensions.datasets[0]` is an object",
+            ),
+            (
+                function(json!({"call": [true]})),
+                400,
+                "`functions[0].call` is an object",
+            ),
+            (
+                function(json!({"result": [1]})),
+                400,
+                "`functions[0].result` is an object",
             ),
             (function(json!({"strict": true})), 501, "functions[0].strict"),
             (

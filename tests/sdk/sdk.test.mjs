@@ -17,9 +17,9 @@ const SECRET = 'sdk-test-secret-one'
 const OTHER_SECRET = 'sdk-test-secret-two'
 const ANSWER = 'Hello, wörld \u{1f600}\u2028done.'
 
-let upstream, server, folder, client, other, base
+let upstream, folder, client, other, base
 
-// What the upstream was asked, in order; each with its messages and tools.
+// What the upstream was asked, in order; each with its messages, tools and choice of a tool.
 const asked = []
 // How often the next prompts that hold "[busy]" are refused before they are answered.
 let busy = 0
@@ -36,7 +36,7 @@ function startUpstream() {
     request.on('data', (chunk) => (body += chunk))
     request.on('end', () => {
       const { messages, tools, tool_choice: choice } = JSON.parse(body)
-      asked.push({ messages, tools })
+      asked.push({ messages, tools, choice })
       const prompt = messages.filter((message) => message.role === 'user').at(-1)?.content ?? ''
       const text = typeof prompt === 'string' ? prompt : prompt.map((part) => part.text ?? '').join('')
       const call = /\[call (\w+)(?: (\{.*\}))?\]/.exec(text)
@@ -107,36 +107,45 @@ description = "Writes a reply."
 instruction = "Be polite."
 `
 
-before(async () => {
-  upstream = await startUpstream()
+const servers = []
+
+// A server of its own folder and port; gives its address.
+async function startServer(text) {
   const port = await freePort()
-  folder = mkdtempSync(join(tmpdir(), 'switchboard-sdk-'))
-  const configuration = join(folder, 'config.toml')
-  writeFileSync(configuration, CONFIGURATION)
+  const own = mkdtempSync(join(folder, 'server-'))
+  const configuration = join(own, 'config.toml')
+  writeFileSync(configuration, text)
   const upstreamUrl = `http://127.0.0.1:${upstream.address().port}/v1`
-  server = spawn(
+  const server = spawn(
     process.env.SWITCHBOARD_BIN ?? '../../target/debug/switchboard',
-    ['--config', configuration, 'serve', '--listen', `127.0.0.1:${port}`, '--data-dir', join(folder, 'data'), '--model-url', upstreamUrl, '--model', 'scripted'],
+    ['--config', configuration, 'serve', '--listen', `127.0.0.1:${port}`, '--data-dir', join(own, 'data'), '--model-url', upstreamUrl, '--model', 'scripted'],
     {
-      env: { PATH: process.env.PATH, HOME: folder, SWITCHBOARD_SECRET: `${SECRET},${OTHER_SECRET}` },
+      env: { PATH: process.env.PATH, HOME: own, SWITCHBOARD_SECRET: `${SECRET},${OTHER_SECRET}` },
       stdio: ['ignore', 'inherit', 'inherit'],
     }
   )
-  base = `http://127.0.0.1:${port}`
+  servers.push(server)
+  const address = `http://127.0.0.1:${port}`
   const deadline = Date.now() + 20_000
   for (;;) {
     assert.equal(server.exitCode, null, 'the server has ended')
     assert.ok(Date.now() < deadline, 'the server does not answer')
-    const health = await fetch(`${base}/v1/health`).catch(() => null)
-    if (health?.ok) break
+    const health = await fetch(`${address}/v1/health`).catch(() => null)
+    if (health?.ok) return address
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
+}
+
+before(async () => {
+  upstream = await startUpstream()
+  folder = mkdtempSync(join(tmpdir(), 'switchboard-sdk-'))
+  base = await startServer(CONFIGURATION)
   client = new ChatBotKit({ secret: SECRET, baseUrl: base })
   other = new ChatBotKit({ secret: OTHER_SECRET, baseUrl: base })
 })
 
 after(() => {
-  server?.kill('SIGTERM')
+  for (const server of servers) server.kill('SIGTERM')
   upstream?.close()
   rmSync(folder, { recursive: true, force: true })
 })
@@ -364,10 +373,18 @@ test('a function that is called at the start, and one that is called at the end'
   const first = await run({ messages: say('hello'), functions: [{ ...weather(result), call: { start: true } }] })
   const activities = first.filter((event) => event.type === 'message' && event.data.type === 'activity')
   assert.equal(activities[0].data.meta.activity.function.name, 'weather')
+  const before = asked.length
   const last = await run({ messages: say('hello'), functions: [{ ...weather(result), call: { end: true } }] })
+  // The model answers, is made to call the function once, and is not asked again.
+  assert.equal(asked.length - before, 2)
+  assert.ok(!asked.at(-2).choice?.function)
+  assert.equal(asked.at(-1).choice.function.name, 'weather')
+  assert.equal(asked.at(-1).messages.at(-1).role, 'user')
   const called = last.filter((event) => event.type === 'message' && event.data.type === 'activity')
-  assert.equal(called.length >= 1, true)
-  assert.equal(last.at(-1).type, 'result')
+  assert.deepEqual(called.map((event) => event.data.meta.activity.type), ['request', 'response'])
+  assert.deepEqual(types(last).slice(-2), ['message', 'result'])
+  assert.deepEqual(last.at(-2), called.at(-1))
+  assert.equal(last.at(-1).data.end.reason, 'stop')
 })
 
 test('a call that does not fit its parameters goes back to the model', async () => {
@@ -477,6 +494,44 @@ test('what the SDK repeats starts nothing twice', async () => {
   const list = await fetch(`${base}/v1/run/list?take=1000`, { headers: { authorization: `Bearer ${SECRET}` } })
   const { items } = await list.json()
   assert.equal(items.filter((run) => run.channelId === channelId).length, 1)
+})
+
+test('a dispatch that met a busy server is repeated by the SDK, and starts one run', async () => {
+  const address = await startServer('[server.http]\nrequests_per_second = 1\nburst = 1\n')
+  const authorization = `Bearer ${SECRET}`
+  const list = () => fetch(`${address}/v1/run/list`, { headers: { authorization } })
+  // Until the account has made all the requests that it may.
+  let refused
+  do refused = await list()
+  while (refused.status === 200)
+  assert.equal(refused.status, 429)
+  assert.match(refused.headers.get('retry-after'), /^[1-9]\d*$/)
+
+  const statuses = []
+  const real = globalThis.fetch
+  globalThis.fetch = async (...request) => {
+    const response = await real(...request)
+    statuses.push(response.status)
+    return response
+  }
+  const channelId = 'sdk-limited-channel-0123456789'
+  try {
+    const limited = new ChatBotKit({ secret: SECRET, baseUrl: address })
+    const answer = await limited.conversation.dispatch(null, { channelId, messages: say('once') })
+    assert.equal(answer.channelId, channelId)
+  } finally {
+    globalThis.fetch = real
+  }
+  assert.equal(statuses.at(-1), 200)
+  assert.ok(statuses.length > 1 && statuses.slice(0, -1).every((status) => status === 429), statuses.join())
+
+  let listed = await list()
+  while (listed.status === 429) {
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    listed = await list()
+  }
+  const { items } = await listed.json()
+  assert.deepEqual(items.map((run) => run.channelId), [channelId])
 })
 
 test("the OpenAPI document has the SDK's operations, and every field that the SDK's types have", async () => {

@@ -128,6 +128,7 @@ impl Catalog {
 
 fn found<'a, T>(known: &'a HashMap<String, T>, id: &str, field: &str, what: &str) -> Result<&'a T, ApiError> {
     known.get(id).ok_or_else(|| {
+        let id: String = id.chars().take(64).collect();
         ApiError::new(
             ErrorCode::NotFound,
             format!("`{field}`: there is no {what} {id:?} on this server"),
@@ -215,6 +216,7 @@ mod tests {
             name: "n".into(),
             description: "d".into(),
             instruction: "i".into(),
+            meta: None,
         };
         catalog.skillset("writing", Skillset::new(None, None, vec![ability]));
         catalog
@@ -282,6 +284,9 @@ mod tests {
             assert_eq!(error.code, code, "{error}");
             assert!(error.message.contains(named), "{error}");
         }
+        let long = request(json!({"botId": "x".repeat(100_000)}));
+        let error = catalog.resolve(&long, None).expect_err("it is not there");
+        assert!(error.message.len() < 200, "{error}");
         for fields in [json!({}), json!({"datasetId": "handbook", "skillsetId": "writing"})] {
             assert!(catalog.resolve(&request(fields), None).is_ok());
         }

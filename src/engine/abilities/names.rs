@@ -1,6 +1,6 @@
 //! Names for functions, made of names that people gave to datasets and abilities.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::words;
 
@@ -9,12 +9,19 @@ const LONGEST: usize = 64;
 
 /// The function names of a run; each is given once.
 #[derive(Debug, Default)]
-pub(in crate::engine) struct Names(HashSet<String>);
+pub(in crate::engine) struct Names {
+    taken: HashSet<String>,
+    /// The last number that was tried behind a name.
+    numbers: HashMap<String, u32>,
+}
 
 impl Names {
     /// Names that are taken already.
     pub(in crate::engine) fn taken<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
-        Self(names.into_iter().map(str::to_owned).collect())
+        Self {
+            taken: names.into_iter().map(str::to_owned).collect(),
+            numbers: HashMap::new(),
+        }
     }
 
     /// A name that fits the protocol's pattern and that no other function has, as near to the wanted one as can be;
@@ -38,9 +45,9 @@ impl Names {
             name.truncate(LONGEST);
         }
         let mut unique = name.clone();
-        let mut number = 1;
-        while !self.0.insert(unique.clone()) {
-            number += 1;
+        while !self.taken.insert(unique.clone()) {
+            let number = self.numbers.entry(name.clone()).or_insert(1);
+            *number += 1;
             let suffix = format!("_{number}");
             unique.clone_from(&name);
             unique.truncate(LONGEST - suffix.len());
@@ -76,5 +83,13 @@ mod tests {
         let longer = names.make("search_", &"x".repeat(100), "dataset");
         assert_eq!((long.len(), longer.len()), (LONGEST, LONGEST));
         assert_ne!(long, longer);
+    }
+
+    #[test]
+    fn many_of_the_same_name_are_numbered_one_after_the_other() {
+        let mut names = Names::taken(["same_3"]);
+        let made: Vec<String> = (0..50_000).map(|_| names.make("", "same", "other")).collect();
+        assert_eq!(made[..4], ["same", "same_2", "same_4", "same_5"]);
+        assert_eq!(made.last().map(String::as_str), Some("same_50001"));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! What an ability asks of the model that carries it out is in `own`.
 
+use crate::wire::Object;
 use crate::wire::request::InlineSkillset;
 
 /// Something that a bot can do: an instruction that a model of its own carries out.
@@ -13,6 +14,8 @@ pub struct Ability {
     pub description: String,
     /// What is to be done, for the model that does it.
     pub instruction: String,
+    /// What else is known about it, for those who watch.
+    pub meta: Option<Object>,
 }
 
 /// Abilities that belong together.
@@ -63,6 +66,7 @@ impl From<&InlineSkillset> for Skillset {
             name: ability.name.clone(),
             description: ability.description.clone(),
             instruction: ability.instruction.clone(),
+            meta: ability.meta.clone(),
         });
         Self::new(inline.name.clone(), inline.description.clone(), abilities.collect())
     }

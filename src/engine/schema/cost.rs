@@ -1,19 +1,23 @@
-//! What checking a value against a schema can cost, before it is done.
+//! What checking a value against a schema costs, before it is done.
 //!
-//! A schema is a graph: subschemas that apply to the same value, and subschemas that apply to what a value holds.
-//! Along any way from a value down to one inside it, the subschemas that are evaluated can be counted from how deep
-//! the way is; no value is evaluated more often than that. It evaluates nothing itself.
+//! A schema is a graph: subschemas that apply to the same value, and subschemas that apply to what a value holds. The
+//! graph is gone through with the value as a check would go through the schema, but nothing is compared and no way is
+//! left out; it ends where the work is more than what is allowed. It evaluates nothing itself.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use super::Size;
+use super::pattern::{self, Pattern};
 
 /// Subschemas that hold each other, in schema and references.
 const DEEPEST: usize = 192;
 /// Subschemas that are evaluated within each other, at most, on the way down a value.
 const DEEPEST_CHECK: u32 = 2_048;
+/// How deep what stands beside `unevaluatedProperties` may be: it is compiled and evaluated once more on each level.
+const DEEPEST_UNEVALUATED: usize = 16;
 
 /// The graph of a schema.
 #[derive(Debug)]
@@ -22,8 +26,8 @@ pub(super) struct Cost {
     root: usize,
 }
 
-/// What a node costs on a way of a depth: evaluated keywords, and how deep the check goes. `None`: beyond counting.
-type Known = HashMap<(usize, usize), Option<(u64, u32)>>;
+/// The values of `pattern` in a schema, compiled.
+pub(super) type Patterns = HashMap<String, Arc<Pattern>>;
 
 /// One subschema.
 #[derive(Debug, Default)]
@@ -32,81 +36,153 @@ struct Node {
     weight: u64,
     /// Subschemas that apply to the same value.
     same: Vec<usize>,
-    /// Subschemas of which at most one applies to what the value holds under a name or at a place.
-    one: Vec<usize>,
-    /// Subschemas that may apply to anything that it holds.
-    any: Vec<usize>,
-    /// Whether its own subschemas are evaluated once more, to find out what they left over.
-    twice: bool,
+    /// Subschemas of the values under these names.
+    fields: HashMap<String, usize>,
+    /// Subschemas of the values at the first places of a list.
+    places: Vec<usize>,
+    /// Subschemas that may apply to every value under a name.
+    any_field: Vec<usize>,
+    /// Subschemas that may apply to the values under all other names.
+    other_fields: Vec<usize>,
+    /// Subschemas that may apply to every value of a list.
+    any_item: Vec<usize>,
+    /// Subschemas that may apply to the values of a list at all other places.
+    other_items: Vec<usize>,
+    /// Subschemas of the names themselves.
+    names: Vec<usize>,
+    /// Expressions that names are matched with.
+    name_patterns: Vec<Arc<Pattern>>,
+    /// The expression that a text is matched with.
+    pattern: Option<Arc<Pattern>>,
+    /// Whether the values of a list are compared with each other.
+    compares: bool,
+    /// How often it is evaluated again, to find out what is left over.
+    again: usize,
+}
+
+/// What a subschema applies to.
+#[derive(Clone, Copy)]
+enum Thing<'a> {
+    Value(&'a Value),
+    Name(&'a str),
+}
+
+/// The work that is left of what is allowed, and the keywords that were evaluated so far.
+struct Left {
+    work: u64,
+    keywords: u64,
+}
+
+impl Left {
+    /// `None`: there is not so much left.
+    fn spend(&mut self, work: u64) -> Option<()> {
+        self.work = self.work.checked_sub(work)?;
+        Some(())
+    }
 }
 
 impl Cost {
-    /// Follows a schema.
+    /// Follows a schema, each engine of whose expressions may take so many bytes; gives the compiled expressions too.
     ///
     /// # Errors
-    /// When it refers to something outside itself, or to itself without end, or is nested too deeply.
-    pub(super) fn new(schema: &Value) -> Result<Self, String> {
+    /// When it refers to something outside itself, or to itself without end, is nested too deeply, or has an
+    /// expression that cannot be used.
+    pub(super) fn new(schema: &Value, pattern_bytes: usize) -> Result<(Self, Patterns), String> {
         let mut graph = Graph {
             document: schema,
             anchors: HashMap::new(),
             nodes: Vec::new(),
             places: HashMap::new(),
+            patterns: Patterns::new(),
+            pattern_bytes,
         };
         graph.find_anchors(schema)?;
         let root = graph.node(schema, 0)?;
-        let nodes = graph.nodes;
+        let (nodes, patterns) = (graph.nodes, graph.patterns);
         check_ends(&nodes)?;
-        Ok(Self { nodes, root })
+        Ok((Self { nodes, root }, patterns))
     }
 
-    /// The most that a check of a value of this size can cost; `None` when it is beyond counting.
-    pub(super) fn of(&self, size: &Size) -> Option<u64> {
-        let (path, _) = self.path(&mut Known::new(), self.root, size.depth, 0)?;
-        // Expressions and comparisons look at every byte.
-        let values = (size.values + size.bytes / 256) as u64;
-        values.checked_mul(path)
+    /// How many keywords a check of a value evaluates, at most; `None` when its work, in keywords too, would be more
+    /// than `most`, or it goes too deep.
+    pub(super) fn of(&self, value: &Value, most: u64) -> Option<u64> {
+        let mut left = Left {
+            work: most,
+            keywords: 0,
+        };
+        self.visit(self.root, Thing::Value(value), 0, &mut left)?;
+        Some(left.keywords)
     }
 
-    fn path(&self, known: &mut Known, node: usize, depth: usize, level: u32) -> Option<(u64, u32)> {
+    fn visit(&self, at: usize, thing: Thing, level: u32, left: &mut Left) -> Option<()> {
         if level > DEEPEST_CHECK {
             return None;
         }
-        if let Some(cost) = known.get(&(node, depth)) {
-            return *cost;
+        let level = level + 1;
+        let node = self.nodes.get(at)?;
+        let text = match thing {
+            Thing::Name(text) => Some(text),
+            Thing::Value(value) => value.as_str(),
+        };
+        left.keywords += node.weight;
+        // Comparisons look at every byte.
+        let bytes = text.map_or(0, str::len);
+        left.spend(node.weight.saturating_mul(1 + bytes as u64 / 256))?;
+        if let (Some(_), Some(pattern)) = (text, &node.pattern) {
+            left.spend(pattern.work(bytes))?;
         }
-        let cost = self.path_anew(known, node, depth, level);
-        known.insert((node, depth), cost);
-        cost
+        for _ in 0..=node.again {
+            for &inner in &node.same {
+                self.visit(inner, thing, level, left)?;
+            }
+        }
+        match thing {
+            Thing::Value(Value::Object(fields)) => self.visit_fields(node, fields, level, left),
+            Thing::Value(Value::Array(items)) => self.visit_items(node, items, level, left),
+            _ => Some(()),
+        }
     }
 
-    fn path_anew(&self, known: &mut Known, at: usize, depth: usize, level: u32) -> Option<(u64, u32)> {
-        let node = self.nodes.get(at)?;
-        let mut deepest = 0;
-        let mut same = 0u64;
-        for &inner in &node.same {
-            let (cost, deep) = self.path(known, inner, depth, level + 1)?;
-            same = same.checked_add(cost)?;
-            deepest = deepest.max(deep);
-        }
-        if node.twice {
-            same = same.checked_mul(2)?;
-        }
-        let mut cost = node.weight.checked_add(same)?;
-        if depth > 0 {
-            let mut most = 0;
-            for &inner in &node.one {
-                let (cost, deep) = self.path(known, inner, depth - 1, level + 1)?;
-                most = most.max(cost);
-                deepest = deepest.max(deep);
+    fn visit_fields(&self, node: &Node, fields: &Map<String, Value>, level: u32, left: &mut Left) -> Option<()> {
+        for (name, value) in fields {
+            let (value, text) = (Thing::Value(value), Thing::Name(name));
+            left.spend(1)?;
+            for pattern in &node.name_patterns {
+                left.spend(pattern.work(name.len()).saturating_mul(1 + node.again as u64))?;
             }
-            cost = cost.checked_add(most)?;
-            for &inner in &node.any {
-                let (inner, deep) = self.path(known, inner, depth - 1, level + 1)?;
-                cost = cost.checked_add(inner)?;
-                deepest = deepest.max(deep);
+            let own = node.fields.get(name);
+            if let Some(&inner) = own {
+                self.visit(inner, value, level, left)?;
+            }
+            for &inner in &node.names {
+                self.visit(inner, text, level, left)?;
+            }
+            for _ in 0..=node.again {
+                let others = node.other_fields.iter().filter(|_| own.is_none());
+                for &inner in node.any_field.iter().chain(others) {
+                    self.visit(inner, value, level, left)?;
+                }
             }
         }
-        (deepest < DEEPEST_CHECK).then_some((cost, deepest + 1))
+        Some(())
+    }
+
+    fn visit_items(&self, node: &Node, items: &[Value], level: u32, left: &mut Left) -> Option<()> {
+        for (place, value) in items.iter().enumerate() {
+            left.spend(1)?;
+            if node.compares {
+                let size = Size::of(value);
+                left.spend((size.values + size.bytes / 64) as u64)?;
+            }
+            let own = node.places.get(place);
+            for _ in 0..=node.again {
+                let others = node.other_items.iter().filter(|_| own.is_none());
+                for &inner in node.any_item.iter().chain(own).chain(others) {
+                    self.visit(inner, Thing::Value(value), level, left)?;
+                }
+            }
+        }
+        Some(())
     }
 }
 
@@ -152,6 +228,9 @@ struct Graph<'a> {
     nodes: Vec<Node>,
     /// Subschemas by where they are in memory, which does not change meanwhile.
     places: HashMap<*const Value, usize>,
+    patterns: Patterns,
+    /// What each engine of an expression may take, in bytes.
+    pattern_bytes: usize,
 }
 
 impl<'a> Graph<'a> {
@@ -186,6 +265,7 @@ impl<'a> Graph<'a> {
             ..Node::default()
         };
         if let Value::Object(fields) = schema {
+            node.again = unevaluated(fields)?;
             for (name, value) in fields {
                 self.keyword(&mut node, name, value, level)?;
             }
@@ -220,17 +300,40 @@ impl<'a> Graph<'a> {
             }
             ("properties", Value::Object(fields)) => {
                 node.weight += fields.len() as u64;
-                self.each(&mut node.one, fields, level)?;
+                for (name, schema) in fields {
+                    let inner = self.node(schema, level)?;
+                    node.fields.insert(name.clone(), inner);
+                }
             }
-            ("patternProperties", Value::Object(fields)) => self.each(&mut node.any, fields, level)?,
-            ("prefixItems" | "items", Value::Array(items)) => self.all(&mut node.one, items, level)?,
-            ("unevaluatedProperties" | "unevaluatedItems", _) => {
-                node.twice = true;
-                node.any.push(self.node(value, level)?);
+            ("patternProperties", Value::Object(fields)) => {
+                for (name, schema) in fields {
+                    if pattern::looks_around(name) {
+                        let shown: String = name.chars().take(100).collect();
+                        return Err(format!(
+                            "`patternProperties` {shown:?}: only the expressions of `pattern` may look around \
+                             themselves or back"
+                        ));
+                    }
+                    node.name_patterns
+                        .push(Arc::new(Pattern::new(name, self.pattern_bytes)?));
+                    node.any_field.push(self.node(schema, level)?);
+                }
             }
-            ("additionalProperties" | "additionalItems" | "items" | "contains" | "propertyNames", _) => {
-                node.any.push(self.node(value, level)?);
+            ("pattern", Value::String(text)) => {
+                let known = self.patterns.get(text).cloned();
+                let pattern = match known {
+                    Some(pattern) => pattern,
+                    None => Arc::new(Pattern::new(text, self.pattern_bytes)?),
+                };
+                self.patterns.insert(text.clone(), Arc::clone(&pattern));
+                node.pattern = Some(pattern);
             }
+            ("prefixItems" | "items", Value::Array(items)) => self.all(&mut node.places, items, level)?,
+            ("additionalProperties" | "unevaluatedProperties", _) => node.other_fields.push(self.node(value, level)?),
+            ("additionalItems" | "unevaluatedItems" | "items", _) => node.other_items.push(self.node(value, level)?),
+            ("contains", _) => node.any_item.push(self.node(value, level)?),
+            ("propertyNames", _) => node.names.push(self.node(value, level)?),
+            ("uniqueItems", Value::Bool(true)) => node.compares = true,
             ("enum" | "const" | "required" | "dependentRequired", _) => node.weight += Size::of(value).values as u64,
             _ => {}
         }
@@ -239,13 +342,6 @@ impl<'a> Graph<'a> {
 
     fn all(&mut self, into: &mut Vec<usize>, schemas: &'a [Value], level: usize) -> Result<(), String> {
         for schema in schemas {
-            into.push(self.node(schema, level)?);
-        }
-        Ok(())
-    }
-
-    fn each(&mut self, into: &mut Vec<usize>, schemas: &'a Map<String, Value>, level: usize) -> Result<(), String> {
-        for schema in schemas.values() {
             into.push(self.node(schema, level)?);
         }
         Ok(())
@@ -265,6 +361,44 @@ impl<'a> Graph<'a> {
             self.anchors.get(fragment.as_str()).copied()
         };
         found.ok_or_else(|| format!("`$ref` {reference:?}: there is nothing of this name in the schema"))
+    }
+}
+
+/// How often what stands beside `unevaluatedProperties` or `unevaluatedItems` is evaluated again because of them. Each
+/// of them has everything beside it compiled once more, and everything that this refers to: within each other, or with
+/// references, that would grow without end.
+fn unevaluated(fields: &Map<String, Value>) -> Result<usize, String> {
+    let is_one = |name: &str| matches!(name, "unevaluatedProperties" | "unevaluatedItems");
+    let Some(keyword) = fields.keys().find(|name| is_one(name)) else {
+        return Ok(0);
+    };
+    let beside = fields
+        .iter()
+        .filter(|(name, _)| !matches!(name.as_str(), "properties" | "$defs" | "definitions"));
+    let mut deepest = 0;
+    for (name, value) in beside {
+        if name == "$ref" || holds(value, &|name| name == "$ref" || is_one(name)) {
+            return Err(format!(
+                "`{keyword}` is taken where nothing beside it but `properties` has a `$ref` or another such keyword; \
+                 use `additionalProperties`"
+            ));
+        }
+        deepest = deepest.max(Size::of(value).depth);
+    }
+    if deepest > DEEPEST_UNEVALUATED {
+        return Err(format!(
+            "what stands beside `{keyword}` is nested more than {DEEPEST_UNEVALUATED} deep"
+        ));
+    }
+    Ok(1 + deepest)
+}
+
+/// Whether anything in a value has a name.
+fn holds(value: &Value, wanted: &impl Fn(&str) -> bool) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(|item| holds(item, wanted)),
+        Value::Object(fields) => fields.iter().any(|(name, value)| wanted(name) || holds(value, wanted)),
+        _ => false,
     }
 }
 

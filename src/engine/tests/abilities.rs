@@ -67,6 +67,41 @@ async fn small_datasets_are_given_whole() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_known_of_records_counts_when_they_are_given_whole() {
+    let record = |number: usize| json!({"text": "x", "meta": {"source": format!("{number:400}")}});
+    let dataset =
+        |count: usize| json!({"extensions": {"datasets": [{"records": (0..count).map(record).collect::<Vec<_>>()}]}});
+    for (count, functions) in [(10, vec![]), (100, vec!["search_dataset"])] {
+        let done = run_knowing(Catalog::default(), dataset(count), vec![vec![text("ok")]]).await;
+        assert_eq!(tools(&done), functions);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_watch_see_what_else_is_known_of_an_ability() {
+    for (meta, shown) in [
+        (json!({"icon": "pen"}), json!({"icon": "pen"})),
+        (json!({"long": "x".repeat(100_000)}), Value::Null),
+    ] {
+        let mut body = ability();
+        body["extensions"]["skillsets"][0]["abilities"][0]["meta"] = meta;
+        let script = vec![
+            vec![call("a", "polite_reply", "{\"input\": \"no\"}")],
+            vec![text("No, thank you.")],
+            vec![text("Sent.")],
+        ];
+        let done = run_knowing(Catalog::default(), body, script).await;
+        let operations: Vec<&Value> = done
+            .events
+            .iter()
+            .filter(|event| event["type"] == "operationBegin" || event["type"] == "operationEnd")
+            .map(|event| &event["data"]["action"]["meta"])
+            .collect();
+        assert_eq!(operations, [&shown, &shown]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_large_dataset_is_searched_through_a_function() {
     let script = vec![
         vec![call("a", "search_The_handbook", "{\"query\": \"refund\"}"), usage(1, 1)],
@@ -279,6 +314,7 @@ async fn a_bot_brings_its_model_character_functions_and_bounds() {
         name: "rhyme".into(),
         description: "d".into(),
         instruction: "i".into(),
+        meta: None,
     };
     catalog.skillset("writing", Skillset::new(None, None, vec![ability]));
     let body = json!({"botId": "support", "limits": {"iterations": 9}});

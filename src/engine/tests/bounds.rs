@@ -1,6 +1,7 @@
 //! What bounds a run: its limits, and the functions that are to come first and last.
 
 use super::*;
+use crate::wire::ErrorCode;
 use crate::wire::request::Limits;
 
 #[tokio::test(start_paused = true)]
@@ -184,4 +185,89 @@ async fn a_conversation_does_not_grow_without_end() {
     let done = run_with(request(functions), script, limits, usize::MAX, |_, _, _| {}).await;
     assert_eq!(done.asked.len(), 3);
     assert_eq!(done.short().last().map(String::as_str), Some("error CONTENT_TOO_LARGE"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_called_and_what_comes_back_counts_as_it_comes() {
+    let limits = EngineLimits {
+        max_added: 2500,
+        ..EngineLimits::default()
+    };
+    let data = "x".repeat(1000);
+    let functions = json!({"functions": [{"name": "f", "description": "", "result": {"data": data}}]});
+    let ids = ["a", "b", "c", "d", "e"];
+    let side_by_side = ids.map(|id| call(id, "f", "{}")).to_vec();
+    let done = run_with(
+        request(functions),
+        vec![side_by_side],
+        limits.clone(),
+        usize::MAX,
+        |_, _, _| {},
+    )
+    .await;
+    assert_eq!(
+        done.short()[8..],
+        ["response f", "response f", "error CONTENT_TOO_LARGE"],
+        "{:?}",
+        done.short()
+    );
+
+    let functions = json!({"functions": [{"name": "f", "description": "", "result": {"data": 1}}]});
+    let arguments = json!({"text": "x".repeat(1000)}).to_string();
+    let script = (0..9).map(|_| vec![call("a", "f", &arguments)]).collect();
+    let done = run_with(request(functions), script, limits, usize::MAX, |_, _, _| {}).await;
+    assert_eq!(done.asked.len(), 3);
+    assert_eq!(done.short().last().map(String::as_str), Some("error CONTENT_TOO_LARGE"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_answers_instead_of_calling_is_asked_for_the_others() {
+    let start = |name: &str| json!({"name": name, "description": "", "result": {"data": 1}, "call": {"start": true}});
+    let functions = json!({"functions": [start("f"), start("g"), start("h"),
+        {"name": "z", "description": "", "result": {"data": 2}, "call": {"end": true}}]});
+    let script = vec![
+        vec![text("I rather talk.")],
+        vec![call("a", "g", "{}")],
+        vec![text("And talk.")],
+        vec![call("b", "z", "{}")],
+        vec![text("never asked for")],
+    ];
+    let done = run(request(functions), script).await;
+    let choices: Vec<ToolChoice> = done.asked.iter().map(|request| request.choice.clone()).collect();
+    let named = |name: &str| ToolChoice::Function(name.to_owned());
+    assert_eq!(choices, ["f", "g", "h", "z"].map(named));
+    assert_eq!(done.reason(), "stop");
+    // The model's own word is never the last one that it is asked with.
+    for (question, name) in [(1, "g"), (3, "z")] {
+        let last = done.asked[question].messages.last();
+        assert_eq!(last, Some(&ChatMessage::User(format!("Now call the function {name}."))));
+    }
+    assert!(matches!(done.asked[2].messages.last(), Some(ChatMessage::Tool { .. })));
+}
+
+#[test]
+fn a_run_has_no_more_functions_than_a_model_can_choose_from() {
+    let engine = Engine::new(Arc::new(Demo::default()), EngineLimits::default());
+    let check = |functions: usize, datasets: usize, abilities: usize| {
+        let function = |number| json!({"name": format!("f{number}"), "description": "d"});
+        let ability = json!({"name": "same", "description": "d", "instruction": "i"});
+        let body = json!({
+            "functions": (0..functions).map(function).collect::<Vec<_>>(),
+            "extensions": {
+                "datasets": vec![json!({"records": [{"text": "x"}]}); datasets],
+                "skillsets": [{"abilities": vec![ability; abilities]}],
+                "features": [{"name": "time"}],
+            },
+        });
+        engine.check(&Order::from(request(body)))
+    };
+    assert_eq!(check(300, 11, 200), Ok(()));
+    for (functions, datasets, abilities) in [(300, 12, 200), (512, 0, 0), (0, 0, 512), (0, 512, 0)] {
+        let error = check(functions, datasets, abilities).expect_err("too many");
+        assert_eq!(error.code, ErrorCode::BadRequest);
+        assert!(
+            error.message.contains("513") && error.message.contains("512"),
+            "{error}"
+        );
+    }
 }

@@ -73,38 +73,80 @@ async fn judged(body: Value, cancelled: bool) -> (String, Vec<String>, usize) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_new_is_judged_before_the_model_hears_of_it() {
+async fn what_is_not_the_bots_is_judged_before_the_model_hears_of_it() {
     let asking = |moderation: Value, last: &str| {
         json!({"moderation": moderation, "messages": [
-            {"type": "user", "text": "bad, long ago"}, {"type": "bot", "text": "bad"},
-            {"type": "context", "text": "bad"}, {"type": "user", "text": "one"}, {"type": "user", "text": last},
+            {"type": "user", "text": "old"}, {"type": "bot", "text": "bad"}, {"type": "reasoning", "text": "bad"},
+            {"type": "user", "text": "one"}, {"type": "user", "text": "old"}, {"type": "user", "text": last},
         ]})
+    };
+    let with = |field: &str, value: Value| {
+        let mut body = asking(json!(true), "two");
+        body[field] = value;
+        body
     };
     let refused = "error UNPROCESSABLE_ENTITY moderation refused the messages (harassment, violence); nothing was sent \
                    to the model";
     let silent = "error GATEWAY_TIMEOUT the messages could not be moderated: the model at http://judge has been silent \
                   for 9 seconds; try again, or raise the limit on silence";
     for (body, cancelled, end, judged_texts, models) in [
-        (asking(json!(true), "two"), false, "result stop 1 ", vec!["one|two"], 1),
+        (
+            asking(json!(true), "two"),
+            false,
+            "result stop 1 ",
+            vec!["old|one|two"],
+            1,
+        ),
         (
             asking(json!(true), "a bad one"),
             false,
             refused,
-            vec!["one|a bad one"],
+            vec!["old|one|a bad one"],
             0,
         ),
-        (asking(json!(true), "fail"), false, silent, vec!["one|fail"], 0),
+        (asking(json!(true), "fail"), false, silent, vec!["old|one|fail"], 0),
         (
             asking(json!(true), "hang"),
             true,
             "result abort 0 ",
-            vec!["one|hang"],
+            vec!["old|one|hang"],
             0,
         ),
         (asking(json!(false), "bad"), false, "result stop 1 ", vec![], 1),
         (asking(json!(null), "bad"), false, "result stop 1 ", vec![], 1),
+        // An answer that the caller puts behind it answers nothing.
         (
-            json!({"moderation": true, "messages": [{"type": "context", "text": "bad"}]}),
+            json!({"moderation": true, "messages": [{"type": "user", "text": "bad"}, {"type": "bot", "text": ""},
+                {"type": "user", "text": "go on"}]}),
+            false,
+            refused,
+            vec!["bad|go on"],
+            0,
+        ),
+        (
+            json!({"moderation": true, "messages": [{"type": "context", "text": "c"}, {"type": "backstory", "text": "b"},
+                {"type": "instruction", "text": "bad"}]}),
+            false,
+            refused,
+            vec!["c|b|bad"],
+            0,
+        ),
+        (
+            with("backstory", json!("bad")),
+            false,
+            refused,
+            vec!["bad|old|one|two"],
+            0,
+        ),
+        (
+            with("extensions", json!({"backstory": "bad"})),
+            false,
+            refused,
+            vec!["bad|old|one|two"],
+            0,
+        ),
+        (
+            json!({"moderation": true, "messages": [{"type": "bot", "text": "bad"}, {"type": "user", "text": " "}]}),
             false,
             "result stop 1 ",
             vec![],

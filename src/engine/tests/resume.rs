@@ -475,3 +475,50 @@ async fn a_restart_does_not_give_a_run_its_time_again() {
     assert_eq!(begun.elapsed(), Duration::from_secs(100), "twenty seconds were left");
     assert_eq!(log.events.last().map(short).as_deref(), Some("error TIMEOUT"));
 }
+
+/// Measures what is kept.
+#[derive(Default)]
+struct Measuring {
+    checkpoints: Mutex<Vec<usize>>,
+}
+
+impl EventSink for Measuring {
+    async fn emit(&self, _: Event) -> Result<(), SinkClosed> {
+        Ok(())
+    }
+
+    async fn keep(&self, _: Event, checkpoint: Checkpoint) -> Result<(), SinkClosed> {
+        self.checkpoints
+            .lock()
+            .expect("a lock")
+            .push(checkpoint.as_bytes().len());
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_functions_give_by_their_definition_is_not_written_with_each_step() {
+    let data = "x".repeat(100_000);
+    let functions = json!({"functions": [{"name": "data", "description": "d", "result": {"data": data}}]});
+    let model = Script {
+        answers: vec![
+            (0..20)
+                .map(|number| call(&format!("0-{number}"), "data", "{}"))
+                .collect(),
+        ],
+        finished: AtomicUsize::new(0),
+        asked: Mutex::default(),
+    };
+    let engine = Engine::new(Arc::new(model), EngineLimits::default());
+    let sink = Measuring::default();
+    let order = request(functions).into();
+    let cancel = CancellationToken::new();
+    let ran = engine.run(&order, None, &sink, &Channels::default(), &cancel).await;
+    ran.expect("the sink takes everything");
+    let sizes = sink.checkpoints.into_inner().expect("a lock");
+    // Until the next model call has ended, with which the conversation has it all.
+    assert_eq!(sizes.len(), 1 + 1 + 20 + 1);
+    let (last, before) = sizes.split_last().expect("a checkpoint");
+    assert!(before.iter().all(|size| *size < 10_000), "{sizes:?}");
+    assert!(*last > 20 * data.len(), "{sizes:?}");
+}
