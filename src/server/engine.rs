@@ -339,8 +339,7 @@ impl RunSink {
         matches!(&self.target, Target::Answer(answer) if answer.events.is_closed())
     }
 
-    /// Waits for the run's turn and says that it goes on; with a seam that event comes first, and is durable before
-    /// anything else is done: a run that takes its server down with it is counted.
+    /// Waits for the run's turn and says that it goes on; with a seam that event comes first.
     pub(super) async fn begin(&self, seam: Option<Event>) {
         let (hub, key, progress, slot) = match &self.target {
             Target::Answer(answer) => return answer.begin().await,
@@ -366,9 +365,7 @@ impl RunSink {
             progress: Some(progress),
             checkpoint: None,
         };
-        let begun = hub.append(append).await;
-        let settled = if seam.is_some() { hub.settle().await } else { Ok(()) };
-        if begun.is_err() || settled.is_err() {
+        if hub.append(append).await.is_err() {
             tracing::debug!("a run begins while the server stops");
         }
     }

@@ -277,6 +277,7 @@ impl Runs {
         let from = From {
             progress: RunProgress::queued(),
             checkpoint: None,
+            resumed: false,
         };
         self.go_on(&key, kept, from, &holder.cancel).await;
     }
@@ -292,6 +293,7 @@ impl Runs {
                 let from = From {
                     progress: run.record.progress,
                     checkpoint: run.checkpoint.map(Checkpoint::new),
+                    resumed: true,
                 };
                 runs.go_on(&key, kept, from, &holder.cancel).await;
             });
@@ -307,7 +309,11 @@ impl Runs {
     /// Executes the run of a channel from where it stands, until it ends or the server does.
     async fn go_on(&self, key: &ChannelKey, kept: KeptOrder, from: From, cancel: &CancellationToken) {
         let sink = self.sink(key, &from, cancel);
-        let From { progress, checkpoint } = from;
+        let From {
+            progress,
+            checkpoint,
+            resumed,
+        } = from;
         let work = async {
             // A wait goes on as if nothing had happened, if what it began from is known.
             let waits = progress.status == RunStatus::Waiting && checkpoint.is_some();
@@ -322,6 +328,10 @@ impl Runs {
             if !waits {
                 let seam = begun.then(seam);
                 sink.begin(seam).await;
+                // Durable before anything else is done: a run that takes its server down with it is counted.
+                if resumed && self.hub.settle().await.is_err() {
+                    tracing::debug!("a run goes on while the server stops");
+                }
             }
             let order = match kept.read() {
                 Ok(order) => order,
@@ -557,6 +567,8 @@ fn first_events(request: &CompleteRequest) -> Vec<Bytes> {
 struct From {
     progress: RunProgress,
     checkpoint: Option<Checkpoint>,
+    /// Whether a server before this one had it.
+    resumed: bool,
 }
 
 /// The reason of an end, as metrics name it: one of the protocol's, or `other`.
