@@ -7,25 +7,25 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::FutureExt;
-use futures::stream::{BoxStream, Stream, StreamExt};
+use futures::stream::{BoxStream, StreamExt};
 use tokio::sync::{Notify, SetOnce, mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::committer::{self, Request};
+use super::cursor::Cursor;
 use super::held::{HeldBytes, HeldShare};
 use super::index::{RunIndex, standing};
-use super::log::{Log, ReaderId, Step};
+use super::log::Log;
 use super::waits::{Answering, Waits};
 use super::{AccountId, Append, Begun, ChannelKey, Hub, HubError, HubOptions, Listening, RunCounts, RunQuery, Start};
 use crate::measure::{HubMeters, Seldom};
@@ -65,11 +65,11 @@ pub(super) struct Shared {
     pub(super) meters: HubMeters,
     held: HeldBytes,
     /// What the log says of readers that are too slow.
-    said: Seldom,
+    pub(super) said: Seldom,
     channels: RwLock<HashMap<ChannelKey, Arc<Channel>>>,
     flushes: Mutex<VecDeque<(Instant, Arc<Channel>)>>,
     flush_wanted: Notify,
-    stopped: AtomicBool,
+    pub(super) stopped: AtomicBool,
     /// Where calls wait to which nobody listens any more, by their runs: until the end of the run is durable.
     unheard: Mutex<HashMap<ChannelKey, Vec<ChannelKey>>>,
     /// Why the store refuses, while it does.
@@ -609,163 +609,10 @@ impl Hub for MemoryHub {
     }
 }
 
-struct Cursor {
-    shared: Arc<Shared>,
-    channel: Arc<Channel>,
-    reader: ReaderId,
-}
-
-impl Stream for Cursor {
-    type Item = Bytes;
-
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        match self.channel.lock().log.read(self.reader, Some(context.waker())) {
-            Step::Lines(lines) => {
-                let meters = &self.shared.meters;
-                meters.deliveries.inc();
-                meters.delivered_bytes.inc_by(lines.len() as u64);
-                Poll::Ready(Some(lines))
-            }
-            Step::Idle if self.shared.stopped.load(Ordering::Acquire) => Poll::Ready(None),
-            Step::Idle => Poll::Pending,
-            Step::Overrun(overrun) => {
-                self.shared.meters.overruns.inc();
-                if let Some(unsaid) = self.shared.said.happened() {
-                    let channel = self.channel.key.channel.short();
-                    tracing::warn!(%channel, ?overrun, unsaid, "a reader was too slow and is disconnected");
-                }
-                Poll::Ready(None)
-            }
-        }
-    }
-}
-
-impl Drop for Cursor {
-    fn drop(&mut self) {
-        let unused = {
-            let mut state = self.channel.lock();
-            state.log.close(self.reader);
-            state.is_unused()
-        };
-        if unused {
-            self.shared.remove_if_unused(&self.channel.key);
-        }
-    }
-}
-
 #[cfg(test)]
 #[path = "held_tests.rs"]
 mod held_tests;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::{RunProgress, Transaction};
-    use crate::wire::request::RunStatus;
-
-    struct Full;
-
-    #[async_trait]
-    impl Store for Full {
-        async fn commit(&self, _: Arc<Transaction>) -> Result<(), StoreError> {
-            Err(StoreError::Full)
-        }
-
-        async fn recover(&self, _: u64) -> Result<Recovered, StoreError> {
-            Ok(Recovered::default())
-        }
-
-        async fn close(&self) {}
-    }
-
-    #[tokio::test]
-    async fn a_run_that_is_refused_leaves_no_channel_behind() {
-        let hub = MemoryHub::start(HubOptions::default(), Arc::new(Full));
-        let key = ChannelKey {
-            account: AccountId::new("one"),
-            channel: crate::wire::ChannelId::from_random([7; 18]),
-        };
-        let run = RunRecord {
-            key: key.clone(),
-            order: Bytes::from_static(b"{}"),
-            digest: [1; 32],
-            title: String::new(),
-            model: String::new(),
-            created_at: 1,
-            private: false,
-            progress: RunProgress::queued(),
-        };
-        let begun = hub.begin(run, vec![Bytes::from_static(b"0")]).await;
-        assert!(matches!(begun, Err(HubError::Store(_))), "{begun:?}");
-        hub.stop().await;
-        assert!(hub.shared.find(&key).is_none());
-    }
-
-    /// Keeps the answers that it takes.
-    #[derive(Default)]
-    struct Answered(Mutex<Vec<Bytes>>);
-
-    #[async_trait]
-    impl Store for Answered {
-        async fn commit(&self, transaction: Arc<Transaction>) -> Result<(), StoreError> {
-            let messages = transaction.answers.iter().map(|answer| answer.message.clone());
-            self.0.lock().expect("not poisoned").extend(messages);
-            Ok(())
-        }
-
-        async fn recover(&self, _: u64) -> Result<Recovered, StoreError> {
-            Ok(Recovered::default())
-        }
-
-        async fn close(&self) {}
-    }
-
-    #[tokio::test]
-    async fn an_answer_that_comes_when_nobody_listens_any_more_is_kept_until_the_run_is_over() {
-        let store = Arc::new(Answered::default());
-        let hub = MemoryHub::start(HubOptions::default(), Arc::<Answered>::clone(&store));
-        let key = |number: u8| ChannelKey {
-            account: AccountId::new("one"),
-            channel: ChannelId::from_random([number; 18]),
-        };
-        let kept = || store.0.lock().expect("not poisoned").clone();
-        let run = RunRecord {
-            key: key(1),
-            order: Bytes::from_static(b"{}"),
-            digest: [1; 32],
-            title: String::new(),
-            model: String::new(),
-            created_at: 1,
-            private: false,
-            progress: RunProgress::queued(),
-        };
-        hub.begin(run, Vec::new()).await.expect("taken");
-        for channel in [2, 3, 4] {
-            let listener = hub.listen(&key(1), &key(channel).channel, "call").await;
-            if channel == 2 {
-                assert_eq!(listener.close().await, None);
-            } else {
-                drop(listener);
-            }
-        }
-        for (channel, message, count) in [(2, "\"late\"", 0), (3, "\"first\"", 1), (3, "\"second\"", 1)] {
-            hub.publish(&key(channel), message.as_bytes()).await.expect("taken");
-            assert_eq!(kept().len(), count, "{message}");
-        }
-        assert_eq!(kept(), ["\"first\""]);
-        let over = Append {
-            key: key(1),
-            events: Vec::new(),
-            progress: Some(RunProgress {
-                status: RunStatus::Ended,
-                ..RunProgress::queued()
-            }),
-            checkpoint: None,
-        };
-        hub.append(over).await.expect("queued");
-        hub.settle().await.expect("settled");
-        assert!(hub.shared.find(&key(3)).is_none() && hub.shared.find(&key(4)).is_none());
-        hub.publish(&key(4), b"\"late\"").await.expect("taken");
-        assert_eq!(kept().len(), 1);
-    }
-}
+#[path = "memory_tests.rs"]
+mod tests;

@@ -6,6 +6,7 @@
 //! two writers). It knows no HTTP and no engine, and never looks into an event.
 
 mod committer;
+mod cursor;
 mod held;
 mod index;
 mod log;

@@ -5,6 +5,7 @@
 
 mod accept;
 mod accounts;
+mod answers;
 mod cors;
 mod drain;
 mod engine;
@@ -42,7 +43,8 @@ use crate::hub::{Hub, HubOptions, MemoryHub, unix_millis};
 use crate::measure::{HttpMeters, Seldom};
 use crate::store::{MemoryStore, RecoveredRun, SqliteOptions, SqliteStore, Store, StoreError};
 
-pub use engine::{HubAnswers, HubListener, RunEngine, RunSink};
+pub use answers::{HubAnswers, HubListener};
+pub use engine::{RunEngine, RunSink};
 pub use limits::Rate;
 pub use options::{Account, AccountSecret, ServerOptions};
 pub use tls::{Tls, TlsError, TlsFiles};

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::engine::{HubAnswers, RunEngine, RunSink, Slot};
+use super::answers::HubAnswers;
+use super::engine::{RunEngine, RunSink, Slot};
 use super::error::Refusal;
 use crate::engine::{Checkpoint, Order};
 use crate::hub::{AccountId, Begun, ChannelKey, HeldShare, Hub, HubError, unix_millis};
