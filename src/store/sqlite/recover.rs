@@ -78,8 +78,9 @@ fn read_in(
         reading.channel.last_event = reading.channel.last_event.max(ended_at).max(run.record.created_at);
         reading.channel.run = Some(run);
     }
+    // Each for itself it is looked up; the two together would be looked for in every row.
     let (first, last) = connection.query_row(
-        "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM events",
+        "SELECT coalesce((SELECT min(seq) FROM events), 1), coalesce((SELECT max(seq) FROM events), 0)",
         [],
         |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
     )?;
