@@ -7,9 +7,10 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::schema::Schemas;
+use super::schema::Checks;
 use crate::llm::{Arguments, FinishReason, Model, Tool, ToolCall};
 use crate::wire::ChannelId;
+use crate::wire::depth;
 use crate::wire::request::{Function, FunctionResult};
 
 /// How many names are listed for a model that calls a function that is not there.
@@ -70,7 +71,7 @@ pub(super) fn tools(functions: &[Function]) -> Vec<Tool> {
 /// a result too, so that it can do better. Without `schemas` the arguments are not checked against them.
 pub(super) fn source(
     functions: &[Function],
-    schemas: Option<&Schemas>,
+    checks: Option<&mut Checks<'_>>,
     call: &ToolCall,
     finish: &FinishReason,
 ) -> Source {
@@ -81,8 +82,8 @@ pub(super) fn source(
     let function = &functions[at];
     match &call.arguments {
         Arguments::Json(arguments @ Value::Object(_)) => {
-            if let Some(schemas) = schemas
-                && let Err(why) = schemas.check(at, function, arguments)
+            if let Some(checks) = checks
+                && let Err(why) = checks.check(at, function, arguments)
             {
                 return refused(&why);
             }
@@ -136,7 +137,7 @@ pub(super) fn failure(text: &str) -> Value {
 /// What a published message means (PROTOCOL, "Functions"): the result, and who gave it.
 pub(super) fn answer(message: &Value) -> (Value, Option<String>) {
     let parsed = match message {
-        Value::String(text) => serde_json::from_str(text).unwrap_or_else(|_| message.clone()),
+        Value::String(text) => depth::parse(text).unwrap_or_else(|| message.clone()),
         other => other.clone(),
     };
     let Value::Object(fields) = &parsed else {
@@ -153,6 +154,7 @@ pub(super) fn answer(message: &Value) -> (Value, Option<String>) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::schema::Schemas;
     use super::*;
     use crate::llm::Demo;
 
@@ -167,6 +169,12 @@ mod tests {
             (json!("{\"data\": [1]}"), json!([1]), None),
             (json!("42"), json!(42), None),
             (json!("yes"), json!("yes"), None),
+            // So deep that it could not be read again as a part of what is kept.
+            (
+                json!("[".repeat(101) + &"]".repeat(101)),
+                json!("[".repeat(101) + &"]".repeat(101)),
+                None,
+            ),
             (json!([1]), json!([1]), None),
             (json!(true), json!(true), None),
         ] {
@@ -189,7 +197,7 @@ mod tests {
         };
         let channel = ChannelId::parse("0123456789abcdef").expect("an id");
         let schemas = Schemas::of(&functions);
-        let source = |call: &ToolCall| source(&functions, Some(&schemas), call, &FinishReason::ToolCalls);
+        let source = |call: &ToolCall| source(&functions, Some(&mut schemas.checks()), call, &FinishReason::ToolCalls);
         assert_eq!(source(&call("data", "")), Source::Data);
         assert_eq!(source(&call("both", "{}")), Source::Channel(channel));
         assert_eq!(source(&call("caller", "{\"id\": 1}")), Source::Caller);
@@ -208,7 +216,7 @@ mod tests {
         assert_eq!(unchecked, Source::Caller);
         let cut = super::source(
             &functions,
-            Some(&schemas),
+            Some(&mut schemas.checks()),
             &call("data", "{\"text\": \"abc"),
             &FinishReason::Length,
         );

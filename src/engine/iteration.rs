@@ -90,14 +90,14 @@ impl<S: EventSink, A: Answers> Run<'_, S, A> {
     fn pending(&mut self, calls: Vec<ToolCall>, finish: &FinishReason) -> Vec<Pending> {
         let mut pending = Vec::with_capacity(calls.len());
         // Calls beyond what is allowed end the run: nothing comes of their arguments.
-        let schemas = self.allows(calls.len()).then_some(&self.schemas);
+        let mut checks = self.allows(calls.len()).then(|| self.schemas.checks());
         for mut call in calls {
             call.id = self.chat.fresh_id(&call.id);
             // Some models write `null` for no arguments.
             if call.arguments == Arguments::Json(serde_json::Value::Null) {
                 call.arguments = Arguments::Json(json!({}));
             }
-            let mut source = functions::source(&self.functions, schemas, &call, finish);
+            let mut source = functions::source(&self.functions, checks.as_mut(), &call, finish);
             if source == Source::Caller && self.ready.own(&call.name).is_some() {
                 source = Source::Own;
             }

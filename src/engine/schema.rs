@@ -16,7 +16,7 @@ use crate::wire::request::Function;
 use cost::Cost;
 use pattern::Pattern;
 
-/// Regular expressions in all the schemas of a request; of one that looks around itself each part counts.
+/// Regular expressions in all the schemas of a request; of one that looks ahead each part counts.
 const MOST_PATTERNS: usize = 256;
 /// What all compiled regular expressions of a request may take together, in bytes.
 const PATTERN_BYTES: usize = 16 * 1024 * 1024;
@@ -26,7 +26,7 @@ const LARGEST_PATTERN: usize = 1024 * 1024;
 const MOST_VALUES: usize = 20_000;
 /// The largest arguments that are checked, in bytes of their texts and values.
 const LARGEST_ARGUMENTS: usize = 4 * 1024 * 1024;
-/// What one check may cost, in evaluated keywords.
+/// What checking the calls of one answer may cost, in evaluated keywords.
 const MOST_WORK: u64 = 4_000_000;
 /// How many keywords a check may evaluate for what does not fit to be told: each of them may give a reason.
 const MOST_REASONED: u64 = 100_000;
@@ -40,6 +40,13 @@ const LONGEST_REASON: usize = 240;
 pub(super) struct Schemas {
     compiled: Vec<OnceLock<Result<Compiled, String>>>,
     pattern_bytes: usize,
+}
+
+/// The checks of the calls of one answer.
+pub(super) struct Checks<'a> {
+    schemas: &'a Schemas,
+    /// The work that is left for them.
+    left: u64,
 }
 
 /// A schema that can be checked against, and what that costs.
@@ -58,16 +65,26 @@ impl Schemas {
         }
     }
 
-    /// Checks the arguments of a call of the function at a place of the list that this was made of.
+    /// Begins to check the calls of an answer.
+    pub(super) fn checks(&self) -> Checks<'_> {
+        Checks {
+            schemas: self,
+            left: MOST_WORK,
+        }
+    }
+}
+
+impl Checks<'_> {
+    /// Checks the arguments of a call of the function at a place of the list that the schemas were made of.
     ///
     /// # Errors
     /// Where they do not fit and what was expected there, for the model.
-    pub(super) fn check(&self, at: usize, function: &Function, arguments: &Value) -> Result<(), String> {
-        let (Some(schema), Some(slot)) = (&function.parameters, self.compiled.get(at)) else {
+    pub(super) fn check(&mut self, at: usize, function: &Function, arguments: &Value) -> Result<(), String> {
+        let (Some(schema), Some(slot)) = (&function.parameters, self.schemas.compiled.get(at)) else {
             return Ok(());
         };
-        match slot.get_or_init(|| compile(schema, self.pattern_bytes)) {
-            Ok(compiled) => compiled.check(arguments),
+        match slot.get_or_init(|| compile(schema, self.schemas.pattern_bytes)) {
+            Ok(compiled) => compiled.check(arguments, &mut self.left),
             Err(why) => Err(format!(
                 "the function cannot be called, because its parameters are no usable JSON Schema: {why}"
             )),
@@ -76,7 +93,7 @@ impl Schemas {
 }
 
 impl Compiled {
-    fn check(&self, arguments: &Value) -> Result<(), String> {
+    fn check(&self, arguments: &Value, left: &mut u64) -> Result<(), String> {
         let size = Size::of(arguments);
         if size.bytes > LARGEST_ARGUMENTS {
             return Err(format!(
@@ -84,10 +101,10 @@ impl Compiled {
                 LARGEST_ARGUMENTS / (1024 * 1024)
             ));
         }
-        let Some(keywords) = self.cost.of(arguments, MOST_WORK) else {
+        let Some(keywords) = self.cost.of(arguments, left) else {
             return Err(
                 "the arguments are too large, or nested too deeply, to be checked against the function's parameters; \
-                 call it again with less"
+                 call it again with less, or by itself"
                     .to_owned(),
             );
         };
@@ -158,7 +175,7 @@ fn pattern_bytes(patterns: usize) -> usize {
 
 fn compile(schema: &Value, pattern_bytes: usize) -> Result<Compiled, String> {
     let (cost, patterns) = Cost::new(schema, pattern_bytes)?;
-    // Those of `patternProperties`, whose engine takes no steps back.
+    // Those of `patternProperties`.
     let of_names = PatternOptions::regex()
         .size_limit(pattern_bytes)
         .dfa_size_limit(pattern_bytes);
@@ -219,7 +236,7 @@ struct Size {
     bytes: usize,
     /// How deeply it is nested; 0 for a value that holds none.
     depth: usize,
-    /// Engines of regular expressions, if it is a schema.
+    /// Parts of regular expressions, if it is a schema.
     patterns: usize,
 }
 
@@ -239,10 +256,8 @@ impl Size {
                     size.values += 1;
                     size.bytes += name.len();
                     size.patterns += match (name.as_str(), value) {
-                        ("pattern", Value::String(text)) => pattern::engines(text),
-                        ("patternProperties", Value::Object(patterns)) => {
-                            patterns.keys().map(|text| pattern::engines(text)).sum()
-                        }
+                        ("pattern", Value::String(text)) => pattern::parts(text),
+                        ("patternProperties", Value::Object(patterns)) => patterns.len(),
                         _ => 0,
                     };
                     size.hold(&Self::of(value));
@@ -283,7 +298,7 @@ mod tests {
     fn checked(parameters: &Value, arguments: &Value) -> Result<(), String> {
         let functions = [function(parameters.clone())];
         check(&functions).expect("a schema that is taken");
-        Schemas::of(&functions).check(0, &functions[0], arguments)
+        Schemas::of(&functions).checks().check(0, &functions[0], arguments)
     }
 
     #[test]
@@ -355,6 +370,41 @@ mod tests {
             ),
             (object(json!({"$schema": "https://example.com/my-schema"})), "my-schema"),
             (object(json!({"$dynamicRef": "#a"})), "$dynamicRef"),
+            (
+                object(json!({"properties": {"a": {"$id": "http://x/y", "type": "object"}}})),
+                "`$id` and `$schema`",
+            ),
+            (
+                object(json!({"properties": {"a": {"$schema": "http://json-schema.org/draft-04/schema#"}}})),
+                "`$id` and `$schema`",
+            ),
+            // A document within it that is only passed through, and whose `#` is itself.
+            (
+                object(json!({
+                    "properties": {"b": {"$ref": "#/$defs/w/$defs/t"}},
+                    "$defs": {"w": {
+                        "$id": "http://x/y", "type": "object",
+                        "allOf": [{"properties": {"a": {"$ref": "#"}}}, {"properties": {"a": {"$ref": "#"}}}],
+                        "$defs": {"t": {"$ref": "#"}},
+                    }},
+                })),
+                "`$id` and `$schema`",
+            ),
+            (
+                object(json!({
+                    "$schema": "http://json-schema.org/draft-04/schema#",
+                    "properties": {"b": {"$ref": "#/definitions/w/definitions/t"}},
+                    "definitions": {"w": {"id": "http://x/y", "definitions": {"t": {"$ref": "#"}}}},
+                })),
+                "`$id` and `$schema`",
+            ),
+            (
+                object(json!({
+                    "properties": {"b": {"$ref": "#t"}},
+                    "$defs": {"w": {"$id": "http://x/y", "$defs": {"t": {"$anchor": "t", "$ref": "#"}}}},
+                })),
+                "nothing of this name",
+            ),
             (object(json!({"$ref": "#"})), "refers to itself"),
             (
                 object(json!({"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}]}}})),
@@ -437,12 +487,30 @@ mod tests {
         let why = checked(&schema, &json!({"a": "a".repeat(60)})).expect_err("it does not fit");
         assert!(why.contains("do not fit") && !why.contains("too deeply"), "{why}");
         let why = checked(&schema, &json!({"a": "a".repeat(50_000)})).expect_err("it does not fit");
+        assert!(why.contains("at /a"), "{why}");
+        let why = checked(&schema, &json!({"a": "a".repeat(3_000_000)})).expect_err("it does not fit");
         assert!(why.contains("too large"), "{why}");
         // Texts that it is not for do not count.
         let long = json!({"a": "aab", "b": "x".repeat(1_000_000)});
         let why = checked(&schema, &long).expect_err("it does not fit");
         assert!(why.contains("at /a"), "{why}");
-        // Every part of it is an engine of its own.
+        // The calls of one answer have one bound together.
+        let functions = [function(schema.clone())];
+        let schemas = Schemas::of(&functions);
+        let mut checks = schemas.checks();
+        let texts = ["aab", &"a".repeat(1_500_000), &"a".repeat(1_500_000), "aab"];
+        let told = texts.map(|text| {
+            checks
+                .check(0, &functions[0], &json!({"a": text}))
+                .expect_err("none fits")
+        });
+        let refused: Vec<bool> = told.iter().map(|why| why.contains("too large")).collect();
+        assert_eq!(refused, [false, false, true, false], "{told:?}");
+        // It is no endless loop either.
+        let forward = "^(?:(?=a)(?:(?=a)(?=a)){1000000}){1000000}a$";
+        let why = refusal(json!({"type": "object", "properties": {"a": {"pattern": forward}}}));
+        assert!(why.contains("looks around itself"), "{why}");
+        // Every part of it is compiled by itself.
         let many = format!("^{}$", "(?=a)".repeat(300));
         let why = refusal(json!({"type": "object", "properties": {"a": {"pattern": many}}}));
         assert!(why.contains("regular expressions"), "{why}");
@@ -450,7 +518,7 @@ mod tests {
         let why = refusal(json!({"type": "object", "properties": {"a": {"pattern": long}}}));
         assert!(why.contains("longer than"), "{why}");
         let names = json!({"type": "object", "patternProperties": {"^(?!x)": {}}});
-        assert!(refusal(names).contains("look around"));
+        assert!(refusal(names).contains("looks around"));
     }
 
     #[test]

@@ -353,7 +353,10 @@ impl Expiries {
             let Some(Reverse((_, key))) = self.heap.pop() else {
                 break;
             };
-            let busy = others.index.contains_key(&key);
+            if others.index.contains_key(&key) {
+                self.plan(now + LONGEST_PAUSE, key);
+                continue;
+            }
             let retention = shared.options.retention;
             let part = commit.part(shared, &key);
             let again = {
@@ -362,8 +365,6 @@ impl Expiries {
                 let due = state.expires;
                 if live {
                     Some(now + retention)
-                } else if busy {
-                    Some(now + LONGEST_PAUSE)
                 } else if due > now {
                     Some(due)
                 } else {

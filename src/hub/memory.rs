@@ -490,28 +490,33 @@ impl Hub for MemoryHub {
         let Some(channel) = self.shared.find(key) else {
             return Ok(());
         };
+        let mut first = None;
         loop {
-            let behind = {
+            let (came, behind) = {
                 let mut state = channel.lock();
-                let behind = state.waits.queue_behind();
-                if behind.is_none() && !state.waits.is_open() {
+                let came = *first.get_or_insert(state.waits.now());
+                let behind = state.waits.queue_behind(came);
+                if behind.is_none() && !state.waits.is_open(came) {
                     if state.log.has_readers() {
                         state.log.push_published(message);
                         self.shared.flush(&channel, state);
                     }
                     return Ok(());
                 }
-                behind
+                (came, behind)
             };
             if let Some(behind) = behind {
-                // An error says that the wait has ended, with its run.
-                let _ = behind.await;
-                continue;
+                tokio::select! {
+                    // An error says that the wait has ended, with its run.
+                    _ = behind => continue,
+                    // Nobody settles it any more.
+                    () = self.requests.closed() => return Err(HubError::Stopped),
+                }
             }
             self.shared.refused()?;
             // The place in the queue first: a message that is claimed is on its way, even if its sender leaves.
             let place = self.requests.reserve().await.map_err(|_| HubError::Stopped)?;
-            let claimed = channel.lock().waits.claim();
+            let claimed = channel.lock().waits.claim(came);
             let Some((run, call, wait)) = claimed else { continue };
             let (answer, answered) = oneshot::channel();
             place.send(Request::Answer {

@@ -109,3 +109,58 @@ async fn an_answer_that_comes_when_nobody_listens_any_more_is_kept_until_the_run
     hub.publish(&key(4), b"\"late\"").await.expect("taken");
     assert_eq!(kept().len(), 1);
 }
+
+/// Takes a while, and keeps the answers.
+#[derive(Default)]
+struct Slow(Answered);
+
+#[async_trait]
+impl Store for Slow {
+    async fn commit(&self, transaction: Arc<Transaction>) -> Result<(), StoreError> {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        self.0.commit(transaction).await
+    }
+
+    async fn recover(&self, _: u64) -> Result<Recovered, StoreError> {
+        Ok(Recovered::default())
+    }
+
+    async fn close(&self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_answer_waits_for_the_first_and_is_not_the_next_calls() {
+    let store = Arc::new(Slow::default());
+    let hub = MemoryHub::start(HubOptions::default(), Arc::<Slow>::clone(&store));
+    let kept = || store.0.0.lock().expect("not poisoned").clone();
+    let key = |number: u8| ChannelKey {
+        account: AccountId::new("one"),
+        channel: ChannelId::from_random([number; 18]),
+    };
+    let mut first = hub.listen(&key(1), &key(2).channel, "a").await;
+    let publish = |message: &'static str| {
+        let (hub, channel) = (hub.clone(), key(2));
+        tokio::spawn(async move { hub.publish(&channel, message.as_bytes()).await })
+    };
+    let begin = Instant::now();
+    let publishing = [publish("\"1\""), publish("\"2\"")];
+    let answer = first.next().await;
+    // The run goes on with its next call at once.
+    let mut second = hub.listen(&key(1), &key(2).channel, "b").await;
+    assert_eq!(answer, "\"1\"");
+    for published in publishing {
+        assert_eq!(published.await.expect("no panic"), Ok(()));
+        assert!(
+            begin.elapsed() >= Duration::from_millis(10),
+            "before the first one was kept"
+        );
+    }
+    assert_eq!(kept(), ["\"1\""]);
+    hub.publish(&key(2), b"\"3\"").await.expect("taken");
+    assert_eq!(second.next().await, "\"3\"");
+    assert_eq!(kept(), ["\"1\"", "\"3\""]);
+    // A hub that stops leaves nobody waiting.
+    drop(second);
+    hub.stop().await;
+    assert_eq!(hub.publish(&key(2), b"\"4\"").await, Err(HubError::Stopped));
+}

@@ -19,6 +19,10 @@ use super::{ChannelKey, Listening};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct WaitId(u64);
 
+/// When a message came: it may answer the calls that began to wait before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Came(u64);
+
 /// What a call waits for, or has.
 #[derive(Debug)]
 enum Claim {
@@ -56,18 +60,23 @@ impl Waits {
         self.waits.is_empty()
     }
 
+    /// Now.
+    pub(super) fn now(&self) -> Came {
+        Came(self.next)
+    }
+
     /// Whether a message would be claimed.
-    pub(super) fn is_open(&self) -> bool {
-        self.waits.iter().any(Wait::is_open)
+    pub(super) fn is_open(&self, came: Came) -> bool {
+        self.waits.iter().any(|wait| wait.is_open() && wait.began_before(came))
     }
 
     /// Where a message has to wait because the one before it may turn out not to be kept: then this one is the first.
     /// `None` when a message would be claimed, or when nothing is on its way.
-    pub(super) fn queue_behind(&mut self) -> Option<oneshot::Receiver<()>> {
-        if self.is_open() {
+    pub(super) fn queue_behind(&mut self, came: Came) -> Option<oneshot::Receiver<()>> {
+        if self.is_open(came) {
             return None;
         }
-        let mut waits = self.waits.iter_mut();
+        let mut waits = self.waits.iter_mut().filter(|wait| wait.began_before(came));
         let wait = waits.find(|wait| matches!(wait.claim, Claim::Claimed))?;
         let (settled, receiver) = oneshot::channel();
         wait.behind.push(settled);
@@ -129,8 +138,9 @@ impl Waits {
     }
 
     /// Claims a message for the first call that has none: its run, its id, and its wait.
-    pub(super) fn claim(&mut self) -> Option<(ChannelKey, String, WaitId)> {
-        let wait = self.waits.iter_mut().find(|wait| matches!(wait.claim, Claim::Open))?;
+    pub(super) fn claim(&mut self, came: Came) -> Option<(ChannelKey, String, WaitId)> {
+        let mut waits = self.waits.iter_mut().filter(|wait| wait.began_before(came));
+        let wait = waits.find(|wait| matches!(wait.claim, Claim::Open))?;
         wait.claim = Claim::Claimed;
         Some((wait.run.clone(), wait.call.clone(), wait.id))
     }
@@ -187,6 +197,10 @@ impl Wait {
 
     fn is_open(&self) -> bool {
         matches!(self.claim, Claim::Open) && !self.closing
+    }
+
+    fn began_before(&self, came: Came) -> bool {
+        self.id.0 < came.0
     }
 
     fn deliver(&mut self) {
@@ -261,20 +275,20 @@ mod tests {
     #[test]
     fn a_message_belongs_to_the_first_call_that_has_none() {
         let mut waits = Waits::default();
-        assert!(waits.claim().is_none());
+        assert!(waits.claim(waits.now()).is_none());
         let (first, mut first_gets) = waits.listen(&run(1), "a", None);
         let (second, mut second_gets) = waits.listen(&run(2), "a", None);
-        let claimed = waits.claim().expect("the first");
+        let claimed = waits.claim(waits.now()).expect("the first");
         assert_eq!((claimed.0, claimed.2), (run(1), first));
-        let claimed = waits.claim().expect("the second");
+        let claimed = waits.claim(waits.now()).expect("the second");
         assert_eq!(claimed.2, second);
-        assert!(waits.claim().is_none() && !waits.is_open());
+        assert!(waits.claim(waits.now()).is_none() && !waits.is_open(waits.now()));
         waits.settle(second, Some(Bytes::from_static(b"2")));
         // What could not be kept is no answer.
         waits.settle(first, None);
         assert_eq!(second_gets.try_recv().expect("an answer"), "2");
         assert!(first_gets.try_recv().is_err());
-        assert_eq!(waits.claim().map(|claimed| claimed.2), Some(first));
+        assert_eq!(waits.claim(waits.now()).map(|claimed| claimed.2), Some(first));
         waits.settle(first, Some(Bytes::from_static(b"1")));
         assert_eq!(first_gets.try_recv().expect("an answer"), "1");
         waits.close(first);
@@ -285,23 +299,37 @@ mod tests {
     #[test]
     fn a_message_waits_for_the_one_before_it_and_is_the_first_if_that_is_not_kept() {
         let mut waits = Waits::default();
-        assert!(waits.queue_behind().is_none());
+        assert!(waits.queue_behind(waits.now()).is_none());
         let (id, _gets) = waits.listen(&run(1), "a", None);
-        assert!(waits.queue_behind().is_none(), "it would be claimed");
+        assert!(waits.queue_behind(waits.now()).is_none(), "it would be claimed");
         for answer in [None, Some(Bytes::from_static(b"1"))] {
-            assert!(waits.claim().is_some());
-            let mut behind = waits.queue_behind().expect("one is on its way");
+            assert!(waits.claim(waits.now()).is_some());
+            let mut behind = waits.queue_behind(waits.now()).expect("one is on its way");
             assert!(behind.try_recv().is_err());
             waits.settle(id, answer.clone());
             assert!(behind.try_recv().is_ok());
-            assert_eq!(waits.is_open(), answer.is_none());
+            assert_eq!(waits.is_open(waits.now()), answer.is_none());
         }
-        assert!(waits.queue_behind().is_none());
+        assert!(waits.queue_behind(waits.now()).is_none());
         let (_, _gets) = waits.listen(&run(2), "a", None);
-        assert!(waits.claim().is_some());
-        let mut behind = waits.queue_behind().expect("one is on its way");
+        assert!(waits.claim(waits.now()).is_some());
+        let mut behind = waits.queue_behind(waits.now()).expect("one is on its way");
         waits.close_run(&run(2));
         assert!(matches!(behind.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
+    }
+
+    #[test]
+    fn a_message_is_for_the_calls_that_waited_when_it_came() {
+        let mut waits = Waits::default();
+        let (first, _gets) = waits.listen(&run(1), "a", None);
+        assert!(waits.claim(waits.now()).is_some());
+        let came = waits.now();
+        assert!(waits.queue_behind(came).is_some());
+        // The run goes on with its next call before whoever sent it looks again.
+        waits.settle(first, Some(Bytes::from_static(b"1")));
+        let (second, _gets) = waits.listen(&run(1), "b", None);
+        assert!(!waits.is_open(came) && waits.claim(came).is_none() && waits.queue_behind(came).is_none());
+        assert_eq!(waits.claim(waits.now()).map(|claimed| claimed.2), Some(second));
     }
 
     #[test]
@@ -313,11 +341,11 @@ mod tests {
         assert!(matches!(gets.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
         for answer in [Some(Bytes::from_static(b"late")), None] {
             let (id, mut gets) = waits.listen(&run(1), "a", None);
-            assert!(waits.claim().is_some());
+            assert!(waits.claim(waits.now()).is_some());
             waits.close_gently(id);
             waits.settle(id, answer.clone());
             assert_eq!(gets.try_recv().ok(), answer);
-            assert!(waits.is_empty() && waits.claim().is_none());
+            assert!(waits.is_empty() && waits.claim(waits.now()).is_none());
         }
     }
 
@@ -326,14 +354,14 @@ mod tests {
         let mut waits = Waits::default();
         waits.open(&run(1), "a");
         waits.open(&run(1), "a");
-        let (_, _, id) = waits.claim().expect("it is open");
-        assert!(waits.claim().is_none(), "it is one wait");
+        let (_, _, id) = waits.claim(waits.now()).expect("it is open");
+        assert!(waits.claim(waits.now()).is_none(), "it is one wait");
         waits.settle(id, Some(Bytes::from_static(b"early")));
         let (_, mut answer) = waits.listen(&run(1), "a", None);
         assert_eq!(answer.try_recv().expect("an answer"), "early");
         let (_, mut kept) = waits.listen(&run(1), "b", Some(Bytes::from_static(b"kept")));
         assert_eq!(kept.try_recv().expect("an answer"), "kept");
-        assert!(!waits.is_open());
+        assert!(!waits.is_open(waits.now()));
         waits.close_run(&run(1));
         assert!(waits.is_empty());
     }

@@ -177,13 +177,14 @@ pub enum Arguments {
 }
 
 impl Arguments {
-    /// Reads what a model wrote; no text at all is a call without arguments.
+    /// Reads what a model wrote; no text at all is a call without arguments, and what is nested too deeply to be kept
+    /// ([`crate::wire::depth`]) counts as no JSON.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         if text.trim().is_empty() {
             return Self::Json(Value::Object(crate::wire::Object::new()));
         }
-        serde_json::from_str(text).map_or_else(|_| Self::Raw(text.to_owned()), Self::Json)
+        crate::wire::depth::parse(text).map_or_else(|| Self::Raw(text.to_owned()), Self::Json)
     }
 
     /// The arguments as a value; what is not JSON is a string.

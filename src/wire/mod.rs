@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod ascii;
+pub mod depth;
 pub mod error;
 pub mod event;
 pub mod id;

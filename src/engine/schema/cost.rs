@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::Size;
-use super::pattern::{self, Pattern};
+use super::pattern::Pattern;
 
 /// Subschemas that hold each other, in schema and references.
 const DEEPEST: usize = 192;
@@ -18,6 +18,10 @@ const DEEPEST: usize = 192;
 const DEEPEST_CHECK: u32 = 2_048;
 /// How deep what stands beside `unevaluatedProperties` may be: it is compiled and evaluated once more on each level.
 const DEEPEST_UNEVALUATED: usize = 16;
+
+/// Why a schema is refused that holds another one.
+const ANOTHER: &str =
+    "`$id` and `$schema` are taken at its beginning alone, because references would mean something else";
 
 /// The graph of a schema.
 #[derive(Debug)]
@@ -95,8 +99,11 @@ impl Cost {
             places: HashMap::new(),
             patterns: Patterns::new(),
             pattern_bytes,
+            has_old_ids: schema["$schema"]
+                .as_str()
+                .is_some_and(|draft| draft.contains("draft-0")),
         };
-        graph.find_anchors(schema)?;
+        graph.find_anchors(schema, true)?;
         let root = graph.node(schema, 0)?;
         let (nodes, patterns) = (graph.nodes, graph.patterns);
         check_ends(&nodes)?;
@@ -104,14 +111,15 @@ impl Cost {
     }
 
     /// How many keywords a check of a value evaluates, at most; `None` when its work, in keywords too, would be more
-    /// than `most`, or it goes too deep.
-    pub(super) fn of(&self, value: &Value, most: u64) -> Option<u64> {
-        let mut left = Left {
-            work: most,
+    /// than is `left`, or it goes too deep. The work of a check that can be made is taken off.
+    pub(super) fn of(&self, value: &Value, left: &mut u64) -> Option<u64> {
+        let mut after = Left {
+            work: *left,
             keywords: 0,
         };
-        self.visit(self.root, Thing::Value(value), 0, &mut left)?;
-        Some(left.keywords)
+        self.visit(self.root, Thing::Value(value), 0, &mut after)?;
+        *left = after.work;
+        Some(after.keywords)
     }
 
     fn visit(&self, at: usize, thing: Thing, level: u32, left: &mut Left) -> Option<()> {
@@ -229,22 +237,28 @@ struct Graph<'a> {
     /// Subschemas by where they are in memory, which does not change meanwhile.
     places: HashMap<*const Value, usize>,
     patterns: Patterns,
-    /// What each engine of an expression may take, in bytes.
+    /// What each part of an expression may take, in bytes.
     pattern_bytes: usize,
+    /// Whether `id` says what `$id` does, as in the first drafts.
+    has_old_ids: bool,
 }
 
 impl<'a> Graph<'a> {
     /// Finds the names that references may use.
-    fn find_anchors(&mut self, value: &'a Value) -> Result<(), String> {
+    fn find_anchors(&mut self, value: &'a Value, is_root: bool) -> Result<(), String> {
         match value {
-            Value::Array(items) => items.iter().try_for_each(|item| self.find_anchors(item)),
+            Value::Array(items) => items.iter().try_for_each(|item| self.find_anchors(item, false)),
             Value::Object(fields) => {
+                if !is_root && self.is_another(value) {
+                    // References into it, and its own, mean something else; none of its names is known here.
+                    return Ok(());
+                }
                 if let Some(Value::String(anchor)) = fields.get("$anchor")
                     && self.anchors.insert(anchor, value).is_some()
                 {
                     return Err(format!("the `$anchor` {anchor:?} is there twice"));
                 }
-                fields.values().try_for_each(|value| self.find_anchors(value))
+                fields.values().try_for_each(|value| self.find_anchors(value, false))
             }
             _ => Ok(()),
         }
@@ -269,14 +283,18 @@ impl<'a> Graph<'a> {
             for (name, value) in fields {
                 self.keyword(&mut node, name, value, level)?;
             }
-            if level > 0 && fields.get("$id").is_some_and(Value::is_string) {
-                return Err(
-                    "`$id` is taken at its beginning alone, because references would mean something else".into(),
-                );
+            if level > 0 && self.is_another(schema) {
+                return Err(ANOTHER.to_owned());
             }
         }
         self.nodes[at] = node;
         Ok(at)
+    }
+
+    /// Whether a schema within this one is a document of its own, with other references or rules.
+    fn is_another(&self, schema: &Value) -> bool {
+        let has = |name: &str| schema.get(name).is_some_and(Value::is_string);
+        has("$id") || has("$schema") || (self.has_old_ids && has("id"))
     }
 
     fn keyword(&mut self, node: &mut Node, name: &str, value: &'a Value, level: usize) -> Result<(), String> {
@@ -307,15 +325,8 @@ impl<'a> Graph<'a> {
             }
             ("patternProperties", Value::Object(fields)) => {
                 for (name, schema) in fields {
-                    if pattern::looks_around(name) {
-                        let shown: String = name.chars().take(100).collect();
-                        return Err(format!(
-                            "`patternProperties` {shown:?}: only the expressions of `pattern` may look around \
-                             themselves or back"
-                        ));
-                    }
                     node.name_patterns
-                        .push(Arc::new(Pattern::new(name, self.pattern_bytes)?));
+                        .push(Arc::new(Pattern::plain(name, self.pattern_bytes)?));
                     node.any_field.push(self.node(schema, level)?);
                 }
             }
@@ -356,6 +367,13 @@ impl<'a> Graph<'a> {
         };
         let fragment = percent_decoded(fragment);
         let found = if fragment.is_empty() || fragment.starts_with('/') {
+            // The way leads through no other document: what stands there would be understood otherwise.
+            for (end, _) in fragment.match_indices('/').skip(1).chain([(fragment.len(), "")]) {
+                let passed = self.document.pointer(&fragment[..end]);
+                if end > 0 && passed.is_some_and(|passed| self.is_another(passed)) {
+                    return Err(ANOTHER.to_owned());
+                }
+            }
             self.document.pointer(&fragment)
         } else {
             self.anchors.get(fragment.as_str()).copied()

@@ -2,21 +2,14 @@
 //!
 //! The message is kept as it came. It is read once to its end, and nothing is built of it.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::server::error::Refusal;
 use crate::server::request;
+use crate::wire::depth;
 use crate::wire::surrogate::SurrogateJoiner;
-
-/// How many lists and objects may lie in each other. An answer becomes a part of what a run goes on from, which is read
-/// to 128 levels.
-const MOST_LEVELS: usize = 100;
 
 /// Reads the body of `publish`: its message, as it came.
 pub(in crate::server) fn publish(body: &[u8]) -> Result<Box<RawValue>, Refusal> {
@@ -34,93 +27,16 @@ pub(in crate::server) fn publish(body: &[u8]) -> Result<Box<RawValue>, Refusal> 
     }
     // Whoever waits for it reads it as a value: what nobody could read is refused here, where it can be told.
     let text = SurrogateJoiner::default().repair(message.get().as_bytes());
-    let mut reader = serde_json::Deserializer::from_slice(&text);
-    match (Readable { levels: MOST_LEVELS }).deserialize(&mut reader) {
+    match depth::check(&text) {
         Ok(()) => Ok(message),
         Err(reason) => Err(Refusal::bad_request(format!("`message` cannot be read: {reason}"))),
-    }
-}
-
-/// Reads a value of so many levels at most, and keeps nothing of it.
-#[derive(Clone, Copy)]
-struct Readable {
-    levels: usize,
-}
-
-impl Readable {
-    fn below<E: Error>(self) -> Result<Self, E> {
-        match self.levels.checked_sub(1) {
-            Some(levels) => Ok(Self { levels }),
-            None => Err(E::custom(format_args!("it has more than {MOST_LEVELS} levels"))),
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Readable {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-/// A name, which has to be a text that can be read.
-#[derive(Deserialize)]
-struct Name<'a>(
-    #[serde(borrow)]
-    #[expect(dead_code, reason = "it is only read")]
-    Cow<'a, str>,
-);
-
-impl<'de> Visitor<'de> for Readable {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        let below = self.below()?;
-        while items.next_element_seed(below)?.is_some() {}
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
-        let below = self.below()?;
-        while fields.next_key::<Name<'de>>()?.is_some() {
-            fields.next_value_seed(below)?;
-        }
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::depth::MOST_LEVELS;
     use axum::response::IntoResponse as _;
 
     #[test]
