@@ -1,7 +1,6 @@
 //! Servers that end and begin again over the same data directory: runs go on, waits stay open, a clean stop loses
 //! nothing.
 
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +11,7 @@ use serde_json::json;
 use switchboard::client::{Client, ClientError, Endpoint, Timeouts, mint_channel_id};
 use switchboard::engine::{Engine, EngineLimits};
 use switchboard::llm::{Arguments, ChatMessage, FinishReason, Model, ModelEvent, ModelRequest, ModelStream, ToolCall};
-use switchboard::server::{Account, ServeError, ServerOptions, serve};
+use switchboard::server::{Account, ServerOptions, serve};
 use switchboard::store::{RunProgress, SqliteOptions, SqliteStore, Store, Transaction};
 use switchboard::wire::request::{RunStatus, RunSummary, SubscribeRequest};
 use switchboard::wire::{ChannelId, CompleteRequest, DispatchRequest};
@@ -70,7 +69,7 @@ impl Model for Scripted {
 struct Server {
     runtime: Option<Runtime>,
     stop: CancellationToken,
-    ended: Option<tokio::task::JoinHandle<Result<(), ServeError>>>,
+    ended: Option<tokio::task::JoinHandle<()>>,
     client: Client,
     model: Arc<Scripted>,
 }
@@ -99,7 +98,7 @@ impl Server {
         let ended = runtime.spawn(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
             let _ = address.send(listener.local_addr().expect("an address").port());
-            serve(listener, options, engine, shutdown).await
+            serve(listener, options, engine, shutdown).await.expect("served");
         });
         let port = port.await.expect("a port");
         Self {
@@ -119,8 +118,7 @@ impl Server {
             tokio::time::timeout(Duration::from_secs(20), ended)
                 .await
                 .expect("in time")
-                .expect("it ends")
-                .expect("in good order");
+                .expect("it ends");
         }
         let runtime = self.runtime.take().expect("it runs");
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(Duration::from_secs(5)))
@@ -129,10 +127,6 @@ impl Server {
     }
 
     async fn dispatch(&self, prompt: &str) -> ChannelId {
-        self.try_dispatch(prompt).await.expect("taken")
-    }
-
-    async fn try_dispatch(&self, prompt: &str) -> Result<ChannelId, ClientError> {
         let mut complete = CompleteRequest::prompt(prompt);
         if prompt.contains("call") {
             complete.functions = serde_json::from_value(json!([{
@@ -145,7 +139,7 @@ impl Server {
             channel_id: Some(mint_channel_id()),
             complete,
         };
-        Ok(self.client.dispatch(&request).await?.channel_id)
+        self.client.dispatch(&request).await.expect("taken").channel_id
     }
 
     async fn run(&self, channel: &ChannelId) -> RunSummary {
@@ -445,28 +439,4 @@ async fn a_run_whose_progress_says_waiting_without_a_checkpoint_begins_anew() {
     assert_eq!(server.events(&other).await[0], "abort server restarted");
     assert_eq!(server.run(&channel).await, listed);
     server.end(true).await;
-}
-
-#[tokio::test]
-async fn a_server_whose_database_is_damaged_ends_and_says_so() {
-    let home = tempfile::tempdir().expect("a directory");
-    let mut server = Server::start(home.path(), 4).await;
-    server.dispatch("stall").await;
-    let database = SqliteStore::file(home.path());
-    for file in ["db", "db-wal", "db-shm"].map(|name| database.with_extension(name)) {
-        let size = std::fs::metadata(&file).expect("there").len();
-        let mut damaged = std::fs::OpenOptions::new().write(true).open(&file).expect("opened");
-        std::io::copy(&mut std::io::repeat(0x5a).take(size), &mut damaged).expect("written");
-    }
-    let ended = server.ended.take().expect("it runs");
-    let dispatching = async {
-        // Whatever it answers: sooner or later it meets its database.
-        while server.try_dispatch("again").await.is_ok() {}
-    };
-    let (ended, ()) = tokio::time::timeout(Duration::from_secs(20), async { tokio::join!(ended, dispatching) })
-        .await
-        .expect("it does not go on as if nothing had happened");
-    let why = ended.expect("no panic").expect_err("it is damaged").to_string();
-    assert!(why.contains("damaged") && why.contains("backup"), "{why}");
-    server.end(false).await;
 }

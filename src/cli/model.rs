@@ -254,9 +254,12 @@ async fn open_default(default: DefaultModel) -> Result<(Arc<dyn Model>, String),
         ModelSource::Found { base_url } => {
             format!("{} at {base_url} (found running on this machine)", model.name())
         }
-        ModelSource::Demo => "the built-in demo (no language model was found on this machine; name one with \
-                              --model-url and --model, or in [server.model])"
-            .to_owned(),
+        ModelSource::Demo => {
+            tracing::warn!("no language model is named, and none was found: the built-in demo answers");
+            "the built-in demo (no language model was found on this machine; name one with --model-url and --model, or in \
+             [server.model])"
+                .to_owned()
+        }
     };
     Ok((model, said))
 }

@@ -256,7 +256,7 @@ pub(super) fn answer_command(publish: &str, channel: &str) -> String {
 }
 
 /// What the end of a run means for a script.
-fn exit_of(reason: &str) -> Exit {
+pub(super) fn exit_of(reason: &str) -> Exit {
     match reason {
         "abort" => Exit::Aborted,
         "error" => Exit::Failed,

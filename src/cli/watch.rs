@@ -12,12 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::args::{CompleteArgs, WatchArgs};
 use super::context::Context;
 use super::exit::{Exit, Failure};
-use super::printer::Printer;
+use super::printer::{self, Printer};
 use super::request;
 use crate::client::{Client, ClientError, feed};
 use crate::local::{self, Files, Record};
 use crate::transcript::{Connection, FeedBatch};
 use crate::wire::ChannelId;
+use crate::wire::request::RunStatus;
 
 /// How many batches may wait to be printed; a slow reader slows the server down.
 const BATCHES: usize = 16;
@@ -136,14 +137,19 @@ impl Watcher {
         let _cancel = cancel.clone().drop_guard();
         let feed = feed::run(self.client.clone(), self.channel.clone(), options, sender, cancel);
         tokio::spawn(feed);
-        let mut looking: Fuse<BoxFuture<'static, bool>> = Fuse::terminated();
+        let mut looking: Fuse<BoxFuture<'static, Kept>> = Fuse::terminated();
         loop {
             let batch = tokio::select! {
                 biased;
                 batch = batches.recv() => batch,
-                nothing = &mut looking => {
-                    if nothing {
-                        self.printer.note("the server keeps no run of this channel: it is over and forgotten, not begun, or another id. Waiting (Ctrl-C leaves)");
+                kept = &mut looking => {
+                    match kept {
+                        Kept::Nothing => self.printer.note("the server keeps no run of this channel: it is over and forgotten, not begun, or another id. Waiting (Ctrl-C leaves)"),
+                        Kept::Ended(exit) if self.leave_at_end => {
+                            self.printer.note("the run has ended, and of what it said nothing is kept");
+                            return Ok(exit);
+                        }
+                        Kept::Ended(_) | Kept::Unknown => {}
                     }
                     continue;
                 }
@@ -164,7 +170,7 @@ impl Watcher {
                         self.printer.note("connected again");
                     }
                     if !self.was_live && !self.came {
-                        looking = has_no_run(self.client.clone(), self.channel.clone()).boxed().fuse();
+                        looking = kept(self.client.clone(), self.channel.clone()).boxed().fuse();
                     }
                     self.was_live = true;
                 }
@@ -213,12 +219,28 @@ impl Watcher {
     }
 }
 
-/// Whether the server lists its runs and this channel has none, after a while in which something might have come.
-async fn has_no_run(client: Client, channel: ChannelId) -> bool {
+/// What a server keeps of a channel over which nothing comes.
+enum Kept {
+    /// It has no run.
+    Nothing,
+    /// Its run is over, and ended so.
+    Ended(Exit),
+    /// Something may come yet; or the server is of another make, and has no list of runs.
+    Unknown,
+}
+
+/// Looks a channel up in the list of runs, after a while in which something might have come.
+async fn kept(client: Client, channel: ChannelId) -> Kept {
     tokio::time::sleep(QUIET).await;
-    match client.runs().await {
-        Ok(list) => list.items.iter().all(|run| run.channel_id != channel),
-        // Servers of other makes have no such list.
-        Err(_) => false,
+    let Ok(list) = client.runs().await else {
+        return Kept::Unknown;
+    };
+    match list.items.iter().find(|run| run.channel_id == channel) {
+        None => Kept::Nothing,
+        Some(run) if run.status == RunStatus::Failed => Kept::Ended(Exit::Failed),
+        Some(run) if run.status == RunStatus::Ended => {
+            Kept::Ended(printer::exit_of(run.end_reason.as_deref().unwrap_or_default()))
+        }
+        Some(_) => Kept::Unknown,
     }
 }

@@ -336,11 +336,11 @@ impl<'a, S: EventSink, A: Answers> Run<'a, S, A> {
     }
 
     pub(super) fn too_slow(&self) -> Stop {
-        let minutes = self.engine.limits.run.as_secs().div_ceil(60);
+        let time = humantime::format_duration(self.engine.limits.run);
         Stop::Failed(
             ErrorCode::Timeout,
             format!(
-                "the run took longer than {minutes} minutes, waiting included, and was stopped; ask for less at \
+                "the run took longer than {time}, waiting included, and was stopped; ask for less at \
                  once, or raise the server's limit on the time of a run"
             ),
         )

@@ -108,12 +108,17 @@ impl Answer {
                 return Ok(Some(event));
             }
             if let Some(error) = self.failed.take() {
-                if self.given {
-                    return Err(error);
-                }
-                match self.upstream.wait(&self.attempts, &error) {
+                let wait = if self.given {
+                    None
+                } else {
+                    self.upstream.wait(&self.attempts, &error)
+                };
+                match wait {
                     Some(wait) => self.phase = Phase::Wait(wait),
-                    None => return Err(error),
+                    None => {
+                        self.upstream.say_failed(&error);
+                        return Err(error);
+                    }
                 }
             }
             let step = match std::mem::replace(&mut self.phase, Phase::Over) {

@@ -107,6 +107,16 @@ impl Upstream {
         Some(wait)
     }
 
+    /// Tells the log of a failure that is final. What the upstream said may repeat a text, and is not in it.
+    pub(super) fn say_failed(&self, error: &ModelError) {
+        tracing::warn!(
+            upstream = self.shown,
+            reason = error.kind(),
+            status = error.status(),
+            "a model could not answer"
+        );
+    }
+
     async fn status_error(&self, mut response: reqwest::Response) -> ModelError {
         let status = response.status().as_u16();
         let retry_after = response

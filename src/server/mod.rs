@@ -39,7 +39,7 @@ use metrics::Metrics;
 use routes::Routes;
 use runs::{Bounds, Runs};
 
-use crate::hub::{Hub, HubOptions, MemoryHub, unix_millis};
+use crate::hub::{ChannelKey, Hub, HubOptions, MemoryHub, unix_millis};
 use crate::measure::{HttpMeters, Seldom};
 use crate::store::{MemoryStore, RecoveredRun, SqliteOptions, SqliteStore, Store, StoreError};
 
@@ -115,7 +115,7 @@ pub async fn serve(
         )?),
         None => Arc::new(MemoryStore),
     };
-    let (hub, unfinished) = restore(hub_options, &store).await?;
+    let (hub, unfinished) = restore(hub_options, &store, &options.accounts).await?;
     let http = HttpMeters::default();
     let connections = Connections::new(&options, http.clone());
     let metrics = Metrics::new(Arc::clone(&hub), connections.clone(), http, engine.meters());
@@ -157,7 +157,11 @@ pub async fn serve(
 }
 
 /// The channels as they were kept, and the runs that had not ended.
-async fn restore(options: HubOptions, store: &Arc<dyn Store>) -> Result<(Arc<dyn Hub>, Vec<RecoveredRun>), StoreError> {
+async fn restore(
+    options: HubOptions,
+    store: &Arc<dyn Store>,
+    accounts: &[Account],
+) -> Result<(Arc<dyn Hub>, Vec<RecoveredRun>), StoreError> {
     let begun = Instant::now();
     let retention = u64::try_from(options.retention.as_millis()).unwrap_or(u64::MAX);
     let recovered = store.recover(unix_millis().saturating_sub(retention)).await?;
@@ -170,6 +174,19 @@ async fn restore(options: HubOptions, store: &Arc<dyn Store>) -> Result<(Arc<dyn
             unfinished = unfinished.len(),
             ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             "what was kept is there again"
+        );
+    }
+    let is_there = |key: &ChannelKey| accounts.iter().any(|account| account.name == key.account.as_str());
+    let orphans = recovered
+        .channels
+        .iter()
+        .filter(|channel| !is_there(&channel.key))
+        .count();
+    if orphans > 0 {
+        tracing::warn!(
+            channels = orphans,
+            "channels of accounts that the configuration no longer has are kept, and nobody can reach them: was an account \
+             renamed?"
         );
     }
     let hub = MemoryHub::restore(options, Arc::clone(store), recovered);

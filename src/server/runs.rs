@@ -324,7 +324,8 @@ impl Runs {
                     "the server restarted {} times in the middle of this run, so it was given up",
                     progress.restarts + 1
                 );
-                return sink.give_up(&said).await;
+                sink.give_up(&said).await;
+                return self.ended(&key.channel.short(), &key.account, Instant::now(), &sink);
             }
             if !waits {
                 let seam = begun.then(seam);
@@ -347,12 +348,12 @@ impl Runs {
                 run = %key.channel.short(),
                 account = self.shown(&key.account),
                 model = self.model_of(&order).as_str(),
-                restarts = progress.restarts,
+                restarts = progress.restarts + u32::from(begun && !waits),
                 "a run begins"
             );
-            let begun = Instant::now();
+            let since = Instant::now();
             self.execute(&order, checkpoint.as_ref(), &sink, &answers, cancel).await;
-            self.ended(&key.channel.short(), &key.account, begun, &sink);
+            self.ended(&key.channel.short(), &key.account, since, &sink);
         };
         tokio::select! {
             biased;

@@ -102,7 +102,7 @@ impl<'de> Deserialize<'de> for Origin {
             let authority = uri.authority().map_or("", http::uri::Authority::as_str);
             matches!(uri.scheme_str(), Some("http" | "https"))
                 && !authority.is_empty()
-                && !authority.contains('@')
+                && !authority.contains(['@', '*'])
                 && text
                     == format!(
                         "{}://{}",

@@ -170,7 +170,7 @@ async fn waiting_is_part_of_the_time_of_a_run() {
     assert_eq!(begun.elapsed(), limits.run);
     assert_eq!(done.short()[4..], ["waits f", "error TIMEOUT"]);
     let message = done.last()["data"]["message"].as_str().unwrap_or_default();
-    assert!(message.contains("2 minutes, waiting included"), "{message}");
+    assert!(message.contains("1m 40s, waiting included"), "{message}");
 }
 
 #[tokio::test(start_paused = true)]
