@@ -48,7 +48,8 @@ fn start(user: &User, secret: &str, args: &[&str]) -> Server {
     let url = eventually("the server says where it listens", || {
         let log = std::fs::read_to_string(&log).ok()?;
         let line = log.lines().find(|line| line.contains("listens on "))?;
-        line.split_once("listens on ").map(|(_, url)| url.to_owned())
+        let (_, url) = line.split_once("listens on ")?;
+        url.split('"').next().map(str::to_owned)
     });
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder()

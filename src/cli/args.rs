@@ -250,6 +250,9 @@ pub struct ServeArgs {
     /// The form of the log [default: text]
     #[arg(long, value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
+    /// Read everything that a start reads, say what is wrong with it, and do not start
+    #[arg(long)]
+    pub check: bool,
     /// The model to use.
     #[command(flatten)]
     pub model: ModelArgs,

@@ -1,5 +1,6 @@
 //! Serving: `switchboard serve` for others, and the local server's own process.
 
+use std::io::IsTerminal as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -17,7 +18,7 @@ use super::context::{Context, env};
 use super::exit::{Exit, Failure};
 use super::model::{ModelChoice, hex};
 use super::{abilities, logging, runtime_failure};
-use crate::config::{AttachmentsConfig, HttpConfig, LogConfig, Secret, ServerConfig};
+use crate::config::{AttachmentsConfig, HttpConfig, LogConfig, LogFormat, Secret, ServerConfig};
 use crate::engine::{Engine, EngineLimits};
 use crate::fetch::{FetchOptions, Fetcher};
 use crate::llm::Measured;
@@ -46,10 +47,12 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
         ));
     }
     let config = &context.loaded.config.server;
-    logging::of_server(LogConfig {
+    let log = LogConfig {
         level: args.log_level.unwrap_or(config.log.level),
         format: args.log_format.unwrap_or(config.log.format),
-    });
+    };
+    logging::of_server(log);
+    let voice = Voice(log.format);
     let mut secrets = env("SWITCHBOARD_SECRET")
         .as_deref()
         .map(Secret::list)
@@ -76,7 +79,7 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
         .iter()
         .any(|secret| access::check_strength(secret.expose()).is_err())
     {
-        warn(
+        voice.warn(
             "a secret can be guessed, over the network or by whoever reads the database; `switchboard server hash-secret \
              --new` makes one that cannot",
         );
@@ -85,14 +88,22 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
         Some(dir) => dir.clone(),
         None => context.places.data_dir().join("server"),
     };
+    let metrics = metrics_secret(config)?;
+    if args.check {
+        many_threads()?.block_on(engine(model, config, voice))?;
+        println!("A server with this configuration would start.");
+        return Ok(Exit::Done);
+    }
     let _data = claim(&data_dir, "choose another with --data-dir")?;
+    let accounts: Vec<Account> = (1..).zip(&secrets).map(account).chain(named_accounts(config)).collect();
+    say_accounts(&accounts, voice);
     let options = ServerOptions {
         tls,
         cors: origins(config),
-        accounts: (1..).zip(&secrets).map(account).chain(named_accounts(config)).collect(),
+        accounts,
         data_dir: Some(data_dir),
         config_digest: Some(model.digest(config)),
-        metrics: metrics_secret(config)?,
+        metrics,
         ..options(config)
     };
     let address = args.listen.unwrap_or(config.listen);
@@ -100,10 +111,10 @@ pub(super) fn serve(context: &Context, args: &ServeArgs) -> Result<Exit, Failure
         // Before anybody is told that it is there, and may end it.
         let shutdown = stop_on_signals()?;
         let listener = listen(address)?;
-        let engine = engine(model, config).await?;
-        let address = say_address(&listener, if encrypted { "https" } else { "http" })?;
+        let engine = engine(model, config, voice).await?;
+        let address = say_address(&listener, if encrypted { "https" } else { "http" }, voice)?;
         if !encrypted && !address.ip().is_loopback() {
-            warn(
+            voice.warn(
                 "it listens beyond this machine without TLS, so that secrets can be read on the way; give it a \
                  certificate ([server.tls] in the configuration), or put a proxy that speaks TLS in front",
             );
@@ -118,6 +129,7 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
     // It refuses only a process that leads its group already, as one started by hand does.
     let _ = rustix::process::setsid();
     logging::of_server(context.loaded.config.server.log);
+    let voice = Voice(context.loaded.config.server.log.format);
     let files = context.local_files();
     let failed = |error: std::io::Error| {
         let dir = files.dir().display();
@@ -158,8 +170,8 @@ pub(super) fn local_server(context: &Context) -> Result<Exit, Failure> {
     let outcome = many_threads()?.block_on(async {
         let shutdown = stop_on_signals()?;
         let listener = listen(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-        let engine = engine(model, config).await?;
-        let port = say_address(&listener, "http")?.port();
+        let engine = engine(model, config, voice).await?;
+        let port = say_address(&listener, "http", voice)?.port();
         let record = Record {
             pid: std::process::id(),
             port,
@@ -241,8 +253,37 @@ fn origins(config: &ServerConfig) -> Vec<HeaderValue> {
         .collect()
 }
 
-fn warn(text: &str) {
-    eprintln!("switchboard: warning: {text}");
+/// How a server says what it does at its start: in sentences, or in the form of its log, which programs read.
+#[derive(Clone, Copy)]
+struct Voice(LogFormat);
+
+impl Voice {
+    fn say(self, text: &str) {
+        match self.0 {
+            LogFormat::Text => eprintln!("switchboard: {text}"),
+            LogFormat::Json => tracing::info!("{text}"),
+        }
+    }
+
+    fn warn(self, text: &str) {
+        match self.0 {
+            LogFormat::Text => eprintln!("switchboard: warning: {text}"),
+            LogFormat::Json => tracing::warn!("{text}"),
+        }
+    }
+}
+
+/// Says which accounts there are, and how many secrets each has: one that was left in the environment is seen.
+fn say_accounts(accounts: &[Account], voice: Voice) {
+    let accounts: Vec<String> = accounts
+        .iter()
+        .map(|account| {
+            let name = account.shown.as_ref().unwrap_or(&account.name);
+            let secrets = account.secrets.len();
+            format!("{name} ({secrets} secret{})", if secrets == 1 { "" } else { "s" })
+        })
+        .collect();
+    voice.say(&format!("accounts: {}", accounts.join(", ")));
 }
 
 /// The account of a secret. Its name is made from the secret, so that it stays the same when secrets are added or change
@@ -291,11 +332,11 @@ fn new_secret() -> Result<String, Failure> {
     Ok(hex(&bytes))
 }
 
-async fn engine(model: ModelChoice, config: &ServerConfig) -> Result<Engine, Failure> {
+async fn engine(model: ModelChoice, config: &ServerConfig, voice: Voice) -> Result<Engine, Failure> {
     let moderator = model.moderator()?;
     let catalog = abilities::catalog(config)?;
     let (model, said) = model.open().await?;
-    eprintln!("switchboard: the model is {said}");
+    voice.say(&format!("the model is {said}"));
     let limits = EngineLimits {
         max_iterations: config.limits.iterations,
         max_calls: config.limits.calls,
@@ -357,12 +398,12 @@ fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
-fn say_address(listener: &TcpListener, scheme: &str) -> Result<SocketAddr, Failure> {
+fn say_address(listener: &TcpListener, scheme: &str, voice: Voice) -> Result<SocketAddr, Failure> {
     let address = listener.local_addr().map_err(runtime_failure)?;
-    eprintln!(
-        "switchboard: version {} listens on {scheme}://{address}",
+    voice.say(&format!(
+        "version {} listens on {scheme}://{address}",
         env!("CARGO_PKG_VERSION")
-    );
+    ));
     Ok(address)
 }
 
@@ -381,18 +422,30 @@ async fn serve_until_stopped(
 fn stop_on_signals() -> Result<CancellationToken, Failure> {
     let shutdown = CancellationToken::new();
     outlive_full_files()?;
-    let mut kinds = vec![SignalKind::terminate(), SignalKind::interrupt()];
+    let mut kinds = vec![
+        (SignalKind::terminate(), "SIGTERM"),
+        (SignalKind::interrupt(), "SIGINT"),
+    ];
     // Listening would undo what `nohup` did.
     if !ignores_hangup() {
-        kinds.push(SignalKind::hangup());
+        kinds.push((SignalKind::hangup(), "SIGHUP"));
     }
-    for kind in kinds {
+    // A terminal that is closed takes its programs along. For a service the same signal means to read its files again.
+    let has_terminal = std::io::stdin().is_terminal() || std::io::stderr().is_terminal();
+    for (kind, name) in kinds {
         let mut signals = signal(kind).map_err(runtime_failure)?;
         let shutdown = shutdown.clone();
         // The task ends with the runtime at the latest.
         tokio::spawn(async move {
-            if signals.recv().await.is_some() {
-                tracing::info!("a signal asks the server to stop");
+            while signals.recv().await.is_some() {
+                if name == "SIGHUP" && !has_terminal {
+                    tracing::info!(
+                        "SIGHUP changes nothing: certificates are read again within 30 seconds when they change, and the \
+                         configuration when the server is restarted"
+                    );
+                    continue;
+                }
+                tracing::info!(signal = name, "a signal asks the server to stop");
                 shutdown.cancel();
             }
         });
