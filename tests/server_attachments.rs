@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::routing::post;
-use cli_support::{User, eventually};
+use cli_support::{User, listening};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -82,16 +82,12 @@ async fn answer(user: &User, certificates: &str, model: u16, document: &str) -> 
         .stderr(File::create(&log).expect("a file"))
         .spawn()
         .expect("it starts");
-    let address = eventually("the server says where it listens", || {
-        let log = std::fs::read_to_string(&log).ok()?;
-        let (_, rest) = log.split_once("listens on http://")?;
-        rest.split_once('\n').map(|(address, _)| address.to_owned())
-    });
+    let url = listening(&log);
     let _ = crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().tls_certs_only([]).build();
     let answer = client
         .expect("a client")
-        .post(format!("http://{address}/v1/conversation/complete"))
+        .post(format!("{url}/v1/conversation/complete"))
         .bearer_auth(SECRET)
         .json(&json!({
             "messages": [{"type": "user", "text": "What is the code of the day?"}],

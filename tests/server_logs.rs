@@ -6,7 +6,7 @@ mod cli_support;
 use std::fs::File;
 use std::process::{Child, Stdio};
 
-use cli_support::{PATIENCE, User, eventually};
+use cli_support::{PATIENCE, User, listening};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -45,12 +45,7 @@ fn start(user: &User, secret: &str, args: &[&str]) -> Server {
         .stderr(file)
         .spawn()
         .expect("it starts");
-    let url = eventually("the server says where it listens", || {
-        let log = std::fs::read_to_string(&log).ok()?;
-        let line = log.lines().find(|line| line.contains("listens on "))?;
-        let (_, url) = line.split_once("listens on ")?;
-        url.split('"').next().map(str::to_owned)
-    });
+    let url = listening(&log);
     let _ = rustls::crypto::ring::default_provider().install_default();
     let http = reqwest::Client::builder()
         .tls_certs_only([])

@@ -9,7 +9,7 @@ use std::fs::File;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use cli_support::{PATIENCE, User, eventually};
+use cli_support::{PATIENCE, User, listening};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -40,11 +40,8 @@ fn start(user: &User) -> Server {
         .stderr(File::create(&log).expect("a file"))
         .spawn()
         .expect("it starts");
-    let address = eventually("the server says where it listens", || {
-        let log = std::fs::read_to_string(&log).ok()?;
-        let (_, rest) = log.split_once("listens on http://")?;
-        rest.split_once('\n').map(|(address, _)| address.to_owned())
-    });
+    let url = listening(&log);
+    let address = url.trim_start_matches("http://").to_owned();
     Server { child, address }
 }
 

@@ -121,6 +121,17 @@ impl Outcome {
     }
 }
 
+/// The URL of a server, as soon as its log says where it listens.
+pub fn listening(log: &Path) -> String {
+    eventually("the server says where it listens", || {
+        let log = std::fs::read_to_string(log).ok()?;
+        let (_, rest) = log.split_once("listens on ")?;
+        // A sentence ends the line; in JSON it ends its text.
+        let end = rest.find(['\n', '"'])?;
+        Some(rest[..end].to_owned())
+    })
+}
+
 /// Runs a command without input to its end.
 pub fn finish(mut command: Command) -> Outcome {
     Outcome::new(command.stdin(Stdio::null()).output().expect("it runs"))
