@@ -51,6 +51,18 @@ fn record(number: u8, order: usize) -> RunRecord {
     }
 }
 
+fn end(number: u8) -> Append {
+    Append {
+        key: key(number),
+        events: Vec::new(),
+        progress: Some(RunProgress {
+            status: RunStatus::Ended,
+            ..RunProgress::queued()
+        }),
+        checkpoint: None,
+    }
+}
+
 /// A channel with a run that had not ended, and one with events alone.
 fn kept() -> Recovered {
     let channel = |number: u8, run| RecoveredChannel {
@@ -108,18 +120,7 @@ async fn play(steps: Vec<Step>) {
                 };
                 hub.append(append).await.expect("queued");
             }
-            Step::End(channel) => {
-                let append = Append {
-                    key: key(channel),
-                    events: Vec::new(),
-                    progress: Some(RunProgress {
-                        status: RunStatus::Ended,
-                        ..RunProgress::queued()
-                    }),
-                    checkpoint: None,
-                };
-                hub.append(append).await.expect("queued");
-            }
+            Step::End(channel) => hub.append(end(channel)).await.expect("queued"),
             Step::Publish(channel, size) => hub.publish(&key(channel), &vec![b'2'; size]).await.expect("taken"),
             Step::Read(channel, count) => {
                 let mut reader = hub.open(&key(channel), Start::Newest(count)).await;
@@ -134,16 +135,7 @@ async fn play(steps: Vec<Step>) {
         check(&hub);
     }
     for channel in 0..4 {
-        let over = Append {
-            key: key(channel),
-            events: Vec::new(),
-            progress: Some(RunProgress {
-                status: RunStatus::Ended,
-                ..RunProgress::queued()
-            }),
-            checkpoint: None,
-        };
-        hub.append(over).await.expect("queued");
+        hub.append(end(channel)).await.expect("queued");
     }
     tokio::time::sleep(options.retention * 3).await;
     assert_eq!(hub.held().bytes(), 0);

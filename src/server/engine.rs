@@ -226,7 +226,7 @@ impl Answering {
             advance(&mut progress, &event.kind).then_some(progress.status)
         };
         place.map_err(|_| SinkClosed)?.send(event);
-        self.slot.follow(moved, &self.progress).await;
+        self.slot.follow(moved).await;
         Ok(())
     }
 
@@ -273,17 +273,12 @@ impl Slot {
         self.held().take();
     }
 
-    /// Gives the place back when the run begins to wait, and takes one again when it goes on.
-    async fn follow(&self, moved: Option<RunStatus>, progress: &Mutex<RunProgress>) {
+    /// Gives the place back when the run begins to wait, and takes one again when it goes on. A run is one task, which
+    /// says nothing else meanwhile.
+    async fn follow(&self, moved: Option<RunStatus>) {
         match moved {
             Some(RunStatus::Waiting) => self.give_back(),
-            Some(RunStatus::Running) => {
-                self.take().await;
-                // Another call of it may have begun to wait meanwhile.
-                if locked(progress).status == RunStatus::Waiting {
-                    self.give_back();
-                }
-            }
+            Some(RunStatus::Running) => self.take().await,
             _ => {}
         }
     }
@@ -476,7 +471,7 @@ impl RunSink {
                     checkpoint: checkpoint.map(Checkpoint::into_bytes),
                 };
                 hub.append(append).await.map_err(|_| SinkClosed)?;
-                slot.follow(status, progress).await;
+                slot.follow(status).await;
                 Ok(())
             }
         }

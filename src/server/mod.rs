@@ -85,7 +85,8 @@ struct App {
 ///
 /// It begins with what is kept in its data directory: channels have their events under the same ids, and runs that had
 /// not ended go on. At the end it accepts nothing more, leaves the runs to be gone on with, ends the streams at a line
-/// border, and returns within about [`ServerOptions::shutdown_grace`]; a slow store can make it half as long again. Without a data directory nothing is kept, and
+/// border, and returns within about [`ServerOptions::shutdown_grace`]; a slow store can make it half as long again.
+/// Without a data directory nothing is kept, and
 /// the runs are cancelled at the end; each still says so in its channel.
 ///
 /// # Errors

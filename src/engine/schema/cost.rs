@@ -86,7 +86,7 @@ impl Left {
 }
 
 impl Cost {
-    /// Follows a schema, each engine of whose expressions may take so many bytes; gives the compiled expressions too.
+    /// Follows a schema, each part of whose expressions may take so many bytes; gives the compiled expressions too.
     ///
     /// # Errors
     /// When it refers to something outside itself, or to itself without end, is nested too deeply, or has an
